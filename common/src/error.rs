@@ -1,0 +1,197 @@
+//! Every way to be refused, in one place: one sentence each, saying what was refused, by which rule, and what would
+//! help. Printed once, in [`crate::main`].
+//!
+//! A refusal never tells an unprivileged caller what a file says that he could not read himself, and whatever others
+//! chose is [`Quoted`] in it.
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+use std::fmt;
+
+use nix::errno::Errno;
+
+use crate::policy::idmap::{Kind, LONGEST_MAP, MOST_EXTENTS, NotGranted, Unfit};
+use crate::policy::text::Quoted;
+
+/// A refusal or failure. The process changes nothing more and exits with status 1.
+#[derive(Debug)]
+pub enum Error {
+    /// The command line is not one.
+    Usage {
+        /// What is wrong with it.
+        why: String,
+        /// What it should look like.
+        usage: &'static str,
+    },
+    /// A system call failed.
+    System {
+        /// What was being done.
+        doing: Cow<'static, str>,
+        /// What the kernel said.
+        errno: Errno,
+    },
+    /// The kernel's account of our privileges is not what we set.
+    NotReduced,
+    /// A file is not root's alone.
+    Untrusted {
+        /// Which.
+        path: String,
+        /// In what way, and what would mend it.
+        why: String,
+    },
+    /// The caller's uid has no account.
+    NoAccount {
+        /// The caller.
+        uid: u32,
+    },
+    /// The caller may have an account, but not in `/etc/passwd`, and the program that asks elsewhere cannot be run.
+    NoTwin {
+        /// The caller.
+        uid: u32,
+        /// The program.
+        twin: &'static CStr,
+        /// What the kernel said.
+        errno: Errno,
+    },
+    /// The caller's descriptor is not of a process.
+    NotAProcess {
+        /// Its number.
+        number: i32,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The target is not the caller's.
+    ForeignTarget {
+        /// Caller's real uid and gid, and what they have to equal.
+        caller: (u32, u32),
+        /// His account's uid and login group.
+        account: (u32, u32),
+        /// The target's.
+        target: (u32, u32),
+    },
+    /// The target's user namespace is not one that the caller made below his own.
+    ForeignNamespace {
+        /// The file that would have been written.
+        kind: Kind,
+        /// In what way.
+        why: String,
+    },
+    /// A triple is not allowed.
+    NotGranted {
+        /// Which ids.
+        kind: Kind,
+        /// Which triple, and where it fails.
+        refused: NotGranted,
+        /// The rule behind it, and what would help.
+        why: String,
+    },
+    /// The kernel would not take the map.
+    Unfit {
+        /// Which ids.
+        kind: Kind,
+        /// Why.
+        why: Unfit,
+    },
+    /// The kernel did not take the map, or would not.
+    Map {
+        /// What was being done, in the words that every FAQ quotes.
+        doing: String,
+        /// What the kernel said.
+        errno: Errno,
+        /// The cause, and what would help.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// For `map_err`: what was being done when a system call failed.
+    pub fn when(doing: impl Into<Cow<'static, str>>) -> impl FnOnce(Errno) -> Self {
+        move |errno| Self::System { doing: doing.into(), errno }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage { why, usage } => write!(f, "{why}; usage: {usage}"),
+            Self::System { doing, errno } => write!(f, "{doing}: {}", errno.desc()),
+            Self::NotReduced => f.write_str("the kernel did not reduce this process's privileges as asked; not going on"),
+            Self::Untrusted { path, why } => write!(f, "{path} {why}"),
+            Self::NoAccount { uid } => write!(
+                f,
+                "Cannot determine your user name: uid {uid} has no account on this host; add one to /etc/passwd"
+            ),
+            Self::NoTwin { uid, twin, errno } => write!(
+                f,
+                "Cannot determine your user name: uid {uid} is not in /etc/passwd, and {}, which asks the other \
+                 sources of /etc/nsswitch.conf, cannot be run: {}",
+                Quoted(twin.to_bytes()),
+                errno.desc()
+            ),
+            Self::NotAProcess { number, what } => write!(f, "fd:{number} is {what}"),
+            Self::ForeignTarget { caller, account, target } => write!(
+                f,
+                "Target process is owned by a different user: uid:{} pw_uid:{} st_uid:{}, gid:{} pw_gid:{} st_gid:{}; \
+                 {}",
+                caller.0,
+                account.0,
+                target.0,
+                caller.1,
+                account.1,
+                target.1,
+                if caller.1 == account.1 {
+                    "it must run as the caller, with the caller's group"
+                } else {
+                    "the caller's group is not his login group, which only GRANT_AUX_GROUP_SUBIDS yes in \
+                     /etc/login.defs allows"
+                }
+            ),
+            Self::ForeignNamespace { kind, why } => {
+                write!(f, "write to {} failed: {}: {why}", kind.map_file(), Errno::EPERM.desc())
+            }
+            Self::NotGranted { kind, refused, why } => {
+                write!(f, "{} range {} not allowed: {why}", kind.word(), refused.triple)
+            }
+            Self::Unfit { kind, why } => write_unfit(f, *kind, why),
+            Self::Map { doing, errno, cause } => write!(f, "{doing} failed: {}: {cause}", errno.desc()),
+        }
+    }
+}
+
+fn write_unfit(f: &mut fmt::Formatter<'_>, kind: Kind, why: &Unfit) -> fmt::Result {
+    let (word, file) = (kind.word(), kind.map_file());
+    match why {
+        Unfit::OverlapInside(a, b) => {
+            write!(f, "{word} ranges {a} and {b} overlap inside the namespace; an id can be mapped once")
+        }
+        Unfit::OverlapOutside(a, b) => write!(f, "{word} ranges {a} and {b} share host ids; a host id can be mapped once"),
+        Unfit::TooMany(extents) => {
+            write!(f, "{extents} extents; the kernel takes at most {MOST_EXTENTS} in a {file}; merge adjoining ranges")
+        }
+        Unfit::TooLong(bytes) => {
+            write!(f, "the {file} would have {bytes} bytes; the kernel takes at most {LONGEST_MAP}; use fewer ranges")
+        }
+        Unfit::NotInParent(id) => write!(
+            f,
+            "host {word} {id} does not exist in the caller's own user namespace (/proc/self/{file}), so it cannot be \
+             mapped into a new one"
+        ),
+        Unfit::Nothing => write!(f, "no {word} range given"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_one_line_and_keeps_the_phrases_that_people_search_for() {
+        let foreign = Error::ForeignTarget { caller: (1, 2), account: (1, 2), target: (0, 0) }.to_string();
+        assert!(foreign.starts_with(
+            "Target process is owned by a different user: uid:1 pw_uid:1 st_uid:0, gid:2 pw_gid:2 st_gid:0; "
+        ));
+        let system = Error::when("open x")(Errno::ENOENT).to_string();
+        assert_eq!(system, "open x: No such file or directory");
+        assert!(!foreign.contains('\n'));
+    }
+}

@@ -1,0 +1,46 @@
+//! What every privileged program of nsgate is made of.
+//!
+//! - [`policy`]: bytes in, decision out. No I/O, no clock, no environment; fuzzed and property-tested.
+//! - [`os`]: the operating system, narrowed to what the helpers do. All `unsafe` is in `os/sys.rs`.
+//! - [`error`]: every way to be refused, one sentence each.
+//!
+//! [`main`] is the frame around each helper's story.
+
+pub mod error;
+pub mod os;
+pub mod policy;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+pub use error::Error;
+
+/// What a story that succeeded has to say.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing: the deed is the answer.
+    Done,
+    /// This text, on standard output.
+    Say(String),
+}
+
+/// Runs one helper: makes the process safe to think in, tells the story, reports a refusal in one line.
+///
+/// `program` is a constant: what the caller put in `argv[0]` is never used. Exit status 0 or 1.
+pub fn main(program: &'static str, story: impl FnOnce(&[OsString]) -> Result<Outcome, Error>) -> ExitCode {
+    let told = os::startup::begin().and_then(|()| {
+        let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+        story(&args)
+    });
+    let reported = match told {
+        Ok(Outcome::Done) => return ExitCode::SUCCESS,
+        Ok(Outcome::Say(text)) => std::io::stdout().write_all(text.as_bytes()).is_ok(),
+        Err(error) => {
+            // One write, so that the line stays whole beside what other programs write. If nobody can read it, the
+            // exit status has still said no.
+            std::io::stderr().write_all(format!("{program}: {error}\n").as_bytes()).is_err()
+        }
+    };
+    if reported { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,11 @@
+//! The operating system, narrowed to what the helpers do.
+
+pub mod account;
+pub mod audit;
+pub mod installed;
+pub mod namespace;
+pub mod privilege;
+pub mod startup;
+mod sys;
+pub mod target;
+pub mod trusted;

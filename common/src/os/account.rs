@@ -1,0 +1,67 @@
+//! Who the caller is to this host: the account names of his uid.
+//!
+//! There are two ways to ask, and a program links one. [`in_files`] reads `/etc/passwd` and loads nothing: it is for
+//! the static programs. What it cannot answer it hands over, with every privilege given up, to a dynamic twin of the
+//! same program, which is installed set-id itself and uses [`from_name_services`]. So the hand-over gives nothing
+//! that the caller could not have by running the twin himself.
+
+use std::ffi::{CStr, CString, OsString};
+use std::os::unix::ffi::OsStringExt;
+
+use super::sys;
+use super::trusted::Etc;
+use crate::Error;
+use crate::policy::id::Id;
+use crate::policy::nsswitch::Nsswitch;
+use crate::policy::passwd::Account;
+
+/// How long the host's name services may take, in seconds.
+const PATIENCE: u32 = 25;
+
+/// The caller's account from `/etc/passwd`. If he is not there, or `/etc/passwd` is not what `nsswitch.conf` says
+/// to ask first, the process becomes `twin` and this does not return.
+///
+/// Ok(None): this host has no such account.
+///
+/// # Errors
+/// `/etc/passwd` cannot be read, or the twin is needed and cannot be run.
+pub fn in_files(uid: Id, etc: &Etc, nsswitch: &Nsswitch, twin: &'static CStr) -> Result<Option<Account>, Error> {
+    let found = named_in_files(uid, etc)?;
+    if nsswitch.accounts_are_in_files() && (found.is_some() || !nsswitch.accounts_are_elsewhere_too()) {
+        return Ok(found);
+    }
+    let args = std::env::args_os().map(OsString::into_vec).map(CString::new);
+    let args: Vec<CString> = args.collect::<Result<_, _>>().unwrap_or_default();
+    let Err(errno) = nix::unistd::execve(twin, &args, &[] as &[&CStr]);
+    Err(Error::NoTwin { uid: uid.raw(), twin, errno })
+}
+
+/// The caller's account from whatever `nsswitch.conf` names, and his further names in `/etc/passwd`.
+///
+/// Ok(None): this host has no such account.
+///
+/// # Errors
+/// The name services could not answer, or not in time.
+pub fn from_name_services(uid: Id, etc: &Etc) -> Result<Option<Account>, Error> {
+    sys::end_after(PATIENCE, LATE).map_err(Error::when("limit the time of the account lookup"))?;
+    let answer = sys::account_by_uid(uid.raw()).map_err(Error::when("look up the caller's account"))?;
+    nix::unistd::alarm::cancel();
+    let Some(named) = answer else { return Ok(None) };
+    let mut account = Account::default();
+    account.add(&named.name, named.gid);
+    let mut in_files = named_in_files(uid, etc)?.unwrap_or_default();
+    for (name, gid) in in_files.names.drain(..).zip(in_files.gids) {
+        account.add(&name, gid);
+    }
+    Ok(Some(account))
+}
+
+const LATE: &[u8] = b"nsgate: the name services of /etc/nsswitch.conf (passwd:) did not answer in 25 seconds\n";
+
+fn named_in_files(uid: Id, etc: &Etc) -> Result<Option<Account>, Error> {
+    let mut account = Account::default();
+    if let Some(mut passwd) = etc.database("passwd")? {
+        passwd.blocks("/etc/passwd", |_, block| account.collect(uid, block))?;
+    }
+    Ok((!account.names.is_empty()).then_some(account))
+}

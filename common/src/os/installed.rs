@@ -1,0 +1,36 @@
+//! How this program's own file is installed, asked only to explain why it has no privilege.
+
+use nix::sys::prctl;
+use nix::sys::stat::{Mode, stat};
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+/// What the file gives, or what keeps it from giving.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Installed {
+    /// The caller gave up getting privilege from any file: `PR_SET_NO_NEW_PRIVS`.
+    NoNewPrivileges,
+    /// The file is on a file system mounted nosuid.
+    Nosuid,
+    /// Set-user-ID root.
+    SetUid,
+    /// None of these.
+    Plain,
+}
+
+/// The kernel's link to the running program: not a path that the caller could have given.
+const OWN_FILE: &str = "/proc/self/exe";
+
+/// Looks.
+#[must_use]
+pub fn look() -> Installed {
+    if prctl::get_no_new_privs() == Ok(true) {
+        return Installed::NoNewPrivileges;
+    }
+    if statvfs(OWN_FILE).is_ok_and(|file_system| file_system.flags().contains(FsFlags::ST_NOSUID)) {
+        return Installed::Nosuid;
+    }
+    match stat(OWN_FILE) {
+        Ok(status) if status.st_uid == 0 && status.st_mode & Mode::S_ISUID.bits() != 0 => Installed::SetUid,
+        Ok(_) | Err(_) => Installed::Plain,
+    }
+}

@@ -1,0 +1,48 @@
+//! The first thing a set-id program does: make the process a safe place to think in.
+//!
+//! Everything here was chosen by a caller who may be hostile: descriptors, environment, limits, signals. After
+//! [`begin`] nobody can look into or trace the process, nothing of the environment is left, descriptors 0 to 2 are
+//! open, a crash leaves no core file, and a signal to end the process is heard.
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::stat::Mode;
+
+use super::sys;
+use crate::Error;
+
+/// Makes the process safe, before any input is looked at.
+///
+/// # Errors
+/// A step did not work: the program must not go on.
+pub fn begin() -> Result<(), Error> {
+    // First: from here on the caller can neither trace us nor read our /proc files. The kernel has done so for a
+    // set-id program unless fs.suid_dumpable says otherwise.
+    prctl::set_dumpable(false).map_err(Error::when("make the process undumpable"))?;
+    sys::clear_environment().map_err(Error::when("clear the environment"))?;
+    occupy_standard_descriptors()?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(Error::when("forbid core files"))?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+        .map_err(Error::when("unblock signals"))
+}
+
+/// A descriptor that the caller left closed would be the next file we open; an error message would then be written
+/// into it. (std does this too before `main`; we do not want to depend on that.)
+fn occupy_standard_descriptors() -> Result<(), Error> {
+    let standard: [(&dyn std::os::fd::AsFd, i32); 3] =
+        [(&std::io::stdin(), 0), (&std::io::stdout(), 1), (&std::io::stderr(), 2)];
+    for (descriptor, number) in standard {
+        if fcntl(descriptor.as_fd(), FcntlArg::F_GETFD) == Err(Errno::EBADF) {
+            let null = open("/dev/null", OFlag::O_RDWR, Mode::empty())
+                .map_err(Error::when("open /dev/null in place of a closed standard descriptor"))?;
+            // The lowest free number is the closed one, as those below it are open by now.
+            if std::os::fd::IntoRawFd::into_raw_fd(null) != number {
+                return Err(Error::when("occupy a closed standard descriptor")(Errno::EBADF));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! The only `unsafe` in the project: system calls that neither `std` nor `nix` offers safely.
+//!
+//! Every function here is safe to call with any argument. Each `unsafe` block does one thing and says why it may.
+#![allow(unsafe_code, reason = "this file is where it lives; everything else denies it")]
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc::{self, c_char, c_int, gid_t, uid_t};
+
+/// Empties the environment, which is the caller's.
+///
+/// # Errors
+/// The C library could not.
+pub(super) fn clear_environment() -> nix::Result<()> {
+    // SAFETY: no other thread exists yet, and no reference into the environment is held.
+    match unsafe { libc::clearenv() } {
+        0 => Ok(()),
+        _ => Err(Errno::ENOMEM),
+    }
+}
+
+/// A copy, closed on exec and numbered 3 or more, of a descriptor that the caller names by number.
+///
+/// # Errors
+/// `EBADF`: no such descriptor is open.
+pub(super) fn duplicate(number: c_int) -> nix::Result<OwnedFd> {
+    if number < 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: the number is not -1. It is handed to fcntl alone, which answers EBADF if it is not open.
+    let named = unsafe { BorrowedFd::borrow_raw(number) };
+    owned(fcntl(named, FcntlArg::F_DUPFD_CLOEXEC(3))?)
+}
+
+/// The capability sets of this process, bit n being capability n (`capabilities(7)`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct CapabilitySets {
+    pub(super) effective: u64,
+    pub(super) permitted: u64,
+    pub(super) inheritable: u64,
+}
+
+// capget(2), version 3: two 32-bit halves of each set, the low one first.
+const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+#[repr(C)]
+struct CapHeader {
+    version: u32,
+    pid: c_int,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapHalf {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Reads this process's capability sets: `capget(2)`.
+///
+/// # Errors
+/// The kernel has none (`ENOSYS`), or a filter forbids to ask.
+pub(super) fn capabilities() -> nix::Result<CapabilitySets> {
+    let mut header = CapHeader { version: LINUX_CAPABILITY_VERSION_3, pid: 0 };
+    let mut halves = [CapHalf::default(); 2];
+    let (header, halves_out) = (&raw mut header, halves.as_mut_ptr());
+    // SAFETY: version 3 writes one header and two halves, which is what these point to.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capget, header, halves_out) })?;
+    let [low, high] = halves;
+    let whole = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    Ok(CapabilitySets {
+        effective: whole(low.effective, high.effective),
+        permitted: whole(low.permitted, high.permitted),
+        inheritable: whole(low.inheritable, high.inheritable),
+    })
+}
+
+/// Sets this process's capability sets: `capset(2)`. Ambient capabilities that are no longer inheritable go too.
+///
+/// # Errors
+/// `EPERM`: a capability asked for is not permitted.
+pub(super) fn set_capabilities(sets: CapabilitySets) -> nix::Result<()> {
+    let mut header = CapHeader { version: LINUX_CAPABILITY_VERSION_3, pid: 0 };
+    let half = |shift: u32| {
+        let cut = |set: u64| u32::try_from((set >> shift) & u64::from(u32::MAX)).unwrap_or(0);
+        CapHalf {
+            effective: cut(sets.effective),
+            permitted: cut(sets.permitted),
+            inheritable: cut(sets.inheritable),
+        }
+    };
+    let halves = [half(0), half(32)];
+    let (header, halves_in) = (&raw mut header, halves.as_ptr());
+    // SAFETY: version 3 reads one header and two halves, which is what these point to.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capset, header, halves_in) }).map(drop)
+}
+
+// ioctl_ns(2)
+nix::ioctl_none!(ns_get_parent, 0xb7, 0x2);
+nix::ioctl_read_bad!(ns_get_owner_uid, nix::request_code_none!(0xb7, 0x4), uid_t);
+
+/// The user namespace that this user namespace was made in: `NS_GET_PARENT`.
+///
+/// # Errors
+/// `EPERM`: it is outside the caller's own, or there is none.
+pub(super) fn namespace_parent(namespace: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    // SAFETY: the descriptor is open while borrowed; this ioctl takes no argument.
+    owned(unsafe { ns_get_parent(namespace.as_raw_fd()) }?)
+}
+
+/// Who made this user namespace, as the caller's own namespace numbers users: `NS_GET_OWNER_UID`.
+///
+/// # Errors
+/// `EINVAL`: not a user namespace.
+pub(super) fn namespace_owner(namespace: BorrowedFd<'_>) -> nix::Result<uid_t> {
+    let mut owner: uid_t = uid_t::MAX;
+    // SAFETY: the descriptor is open while borrowed; the kernel writes one uid_t, which is what `owner` is.
+    unsafe { ns_get_owner_uid(namespace.as_raw_fd(), &raw mut owner) }?;
+    Ok(owner)
+}
+
+/// An account as the C library's name services tell it.
+#[derive(Debug)]
+pub(super) struct NamedAccount {
+    pub(super) name: Vec<u8>,
+    pub(super) gid: gid_t,
+}
+
+/// How much one account's strings may take: some sites keep whole biographies in the comment field.
+const LARGEST_ACCOUNT: usize = 1 << 20;
+
+/// Asks the name services (`nsswitch.conf`) for the account of a uid: `getpwuid_r(3)`. This may load modules of the
+/// host into the process and wait for a network: only the dynamic twins call it.
+///
+/// # Errors
+/// The services could not answer, which is not the same as `Ok(None)`: there is no such account.
+pub(super) fn account_by_uid(uid: uid_t) -> nix::Result<Option<NamedAccount>> {
+    let mut strings: Vec<c_char> = vec![0; 4096];
+    loop {
+        let mut entry = std::mem::MaybeUninit::<libc::passwd>::uninit();
+        let mut found: *mut libc::passwd = std::ptr::null_mut();
+        let (entry_out, text, size) = (entry.as_mut_ptr(), strings.as_mut_ptr(), strings.len());
+        // SAFETY: each pointer is to live memory of the size that the function is told.
+        let status = unsafe { libc::getpwuid_r(uid, entry_out, text, size, &raw mut found) };
+        match status {
+            0 if found.is_null() => return Ok(None),
+            0 => {
+                // SAFETY: status 0 and a result that is not null: the entry has been filled in.
+                let entry = unsafe { entry.assume_init() };
+                // SAFETY: pw_name of an entry that was filled in is a C string in `strings`, which is still alive.
+                let name = unsafe { CStr::from_ptr(entry.pw_name) };
+                return Ok(Some(NamedAccount { name: name.to_bytes().to_vec(), gid: entry.pw_gid }));
+            }
+            libc::ERANGE if size < LARGEST_ACCOUNT => strings.resize(size.saturating_mul(4), 0),
+            libc::EINTR => {}
+            // POSIX: these mean "not found" with some name services.
+            libc::ENOENT | libc::ESRCH => return Ok(None),
+            error => return Err(Errno::from_raw(error)),
+        }
+    }
+}
+
+/// From now on the process ends, with exit status 1 and the line `last_words`, when `seconds` have passed: a limit on
+/// code that is not ours and may wait for ever.
+///
+/// # Errors
+/// The signal could not be set up.
+pub(super) fn end_after(seconds: u32, last_words: &'static [u8]) -> nix::Result<()> {
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+    static LAST_WORDS: std::sync::OnceLock<&'static [u8]> = std::sync::OnceLock::new();
+
+    extern "C" fn end(_: c_int) {
+        let words = LAST_WORDS.get().copied().unwrap_or_default();
+        // SAFETY: write(2) is async-signal-safe and gets a live slice with its own length.
+        unsafe { libc::write(2, words.as_ptr().cast(), words.len()) };
+        // SAFETY: _exit(2) is async-signal-safe and does not return.
+        unsafe { libc::_exit(1) }
+    }
+
+    LAST_WORDS.get_or_init(|| last_words);
+    let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler calls only async-signal-safe functions.
+    unsafe { sigaction(Signal::SIGALRM, &action) }?;
+    nix::unistd::alarm::set(seconds);
+    Ok(())
+}
+
+/// Takes charge of a descriptor that the kernel has just handed out.
+fn owned(fresh: c_int) -> nix::Result<OwnedFd> {
+    if fresh < 0 {
+        // A seccomp filter can fake any answer.
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: the kernel has just opened it for us and nobody else has the number.
+    Ok(unsafe { OwnedFd::from_raw_fd(fresh) })
+}
+

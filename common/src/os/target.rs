@@ -1,0 +1,204 @@
+//! The process whose map is to be written: one `/proc/PID` directory, opened once with the caller's own rights and
+//! held. Everything later goes through that descriptor, so a recycled pid cannot take the process's place.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{Mode, SFlag, fstat, stat};
+use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
+
+use super::namespace::{self, Relation};
+use super::sys;
+use crate::Error;
+
+/// How the caller names the target, its descriptor already in our own hands.
+#[derive(Debug)]
+pub enum Named {
+    /// By number, 1 to 2147483647.
+    Pid(i32),
+    /// By a descriptor: an open `/proc/PID` directory, or a pidfd.
+    Descriptor(i32, OwnedFd),
+}
+
+impl Named {
+    /// Takes a copy of descriptor `number`, before we open anything that could be given the same number.
+    ///
+    /// # Errors
+    /// It is not open.
+    pub fn descriptor(number: i32) -> Result<Self, Error> {
+        let copy = sys::duplicate(number).map_err(Error::when(format!("use fd:{number}")))?;
+        Ok(Self::Descriptor(number, copy))
+    }
+}
+
+/// Since 6.9 a pidfd is a file of this file system (`linux/magic.h`: `PID_FS_MAGIC`); before, an anonymous inode.
+const PID_FS_MAGIC: FsType = FsType(0x5049_4446);
+const ANON_INODE_FS_MAGIC: FsType = FsType(0x0904_1934);
+
+/// A live process's `/proc` directory, held.
+#[derive(Debug)]
+pub struct Target {
+    directory: OwnedFd,
+    device: u64,
+    pid: Option<i32>,
+    uid: u32,
+    gid: u32,
+}
+
+impl Target {
+    /// Opens it. The caller's own credentials must be in force.
+    ///
+    /// # Errors
+    /// No such process, or the descriptor is not of a process of this `/proc`.
+    pub fn open(named: &Named) -> Result<Self, Error> {
+        match named {
+            Named::Pid(pid) => Self::hold(open_process(*pid)?, Some(*pid)),
+            Named::Descriptor(number, descriptor) => {
+                let wrong = |what: &'static str| Error::NotAProcess { number: *number, what };
+                let file_system = fstatfs(descriptor).map_err(Error::when(format!("use fd:{number}")))?;
+                match file_system.filesystem_type() {
+                    PROC_SUPER_MAGIC => {
+                        let target = Self::hold(descriptor.try_clone().map_err(|_| wrong("lost"))?, None)?;
+                        let our_proc = stat("/proc/self/").map_err(Error::when("look at /proc/self"))?;
+                        if target.device != our_proc.st_dev {
+                            return Err(wrong("of another /proc than the one mounted here"));
+                        }
+                        Ok(target)
+                    }
+                    ANON_INODE_FS_MAGIC | PID_FS_MAGIC => {
+                        let pid = pid_behind(descriptor).ok_or(wrong("neither a pidfd of a process here nor /proc/PID"))?;
+                        let target = Self::hold(open_process(pid)?, Some(pid))?;
+                        // It was alive after we had opened the directory, so the directory is its.
+                        if has_ended(descriptor) {
+                            return Err(Error::when(format!("use fd:{number}"))(Errno::ESRCH));
+                        }
+                        Ok(target)
+                    }
+                    _ => Err(wrong("neither a /proc/PID directory nor a pidfd")),
+                }
+            }
+        }
+    }
+
+    fn hold(directory: OwnedFd, pid: Option<i32>) -> Result<Self, Error> {
+        let status = fstat(&directory).map_err(Error::when("could not stat directory for target process"))?;
+        let on_proc = fstatfs(&directory).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC);
+        let is_directory = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
+        if !on_proc || !is_directory {
+            return Err(Error::when("could not open proc directory for target: /proc is not procfs")(Errno::ENOTDIR));
+        }
+        Ok(Self { directory, device: status.st_dev, pid, uid: status.st_uid, gid: status.st_gid })
+    }
+
+    /// The process's effective uid.
+    #[must_use]
+    pub const fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// The process's effective gid.
+    #[must_use]
+    pub const fn gid(&self) -> u32 {
+        self.gid
+    }
+
+    /// The pid, if the caller's way of naming the process told it.
+    #[must_use]
+    pub const fn pid(&self) -> Option<i32> {
+        self.pid
+    }
+
+    /// How its user namespace stands to ours.
+    #[must_use]
+    pub fn namespace(&self) -> Relation {
+        namespace::relation(self.directory.as_fd())
+    }
+
+    /// When the process started, in clock ticks since boot: with the pid, this names a process for good.
+    #[must_use]
+    pub fn start_time(&self) -> Option<u64> {
+        let line = self.read("stat")?;
+        // proc_pid_stat(5): the second field is a name in parentheses that may hold anything; the 22nd is wanted.
+        let after_name = line.rsplit(|byte| *byte == b')').next()?;
+        let field = after_name.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(19)?;
+        std::str::from_utf8(field).ok()?.parse().ok()
+    }
+
+    /// What one of its files says. None: it cannot be read.
+    #[must_use]
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let file = openat(&self.directory, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
+        contents(File::from(file.ok()?))
+    }
+
+    /// Does one of its files belong to root although the process does not? So it does when it is not dumpable.
+    #[must_use]
+    pub fn is_undumpable(&self, name: &str) -> bool {
+        let status = nix::sys::stat::fstatat(&self.directory, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW);
+        status.is_ok_and(|status| status.st_uid != self.uid)
+    }
+
+    /// Opens one of its files with the given access: a regular file, of this `/proc`, never through a link.
+    ///
+    /// # Errors
+    /// The kernel refuses, or it is no such file.
+    pub fn file(&self, name: &str, access: OFlag) -> nix::Result<OwnedFd> {
+        let file = openat(&self.directory, name, access | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+        let status = fstat(&file)?;
+        let regular = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+        if regular && status.st_dev == self.device { Ok(file) } else { Err(Errno::ENOTSUP) }
+    }
+}
+
+fn open_process(pid: i32) -> Result<OwnedFd, Error> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    open(format!("/proc/{pid}").as_str(), flags, Mode::empty())
+        .map_err(Error::when(format!("could not open proc directory for target {pid}")))
+}
+
+/// The pid behind a pidfd, from the kernel's description of our own descriptor: `pidfd_open(2)`. It only *finds* the
+/// process; what the caller may do to it is asked of that process's `/proc` directory like any other's.
+fn pid_behind(pidfd: &OwnedFd) -> Option<i32> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let info = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    let text = contents(File::from(info))?;
+    let pid = crate::policy::text::lines(&text).find_map(|line| line.strip_prefix(b"Pid:"))?.trim_ascii();
+    let pid = i32::try_from(crate::policy::id::decimal(pid).ok()?).ok()?;
+    (pid > 0).then_some(pid)
+}
+
+/// A pidfd becomes readable when its process ends: `pidfd_open(2)`.
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::ZERO) != Ok(0)
+}
+
+/// A full id map of 340 extents has 11220 bytes; nothing else that is read here is as long.
+const LONGEST: usize = 16 * 1024;
+
+/// All of a `/proc` file, or its first [`LONGEST`] bytes. The kernel hands out a page at a time.
+fn contents(mut file: File) -> Option<Vec<u8>> {
+    let mut text = vec![0_u8; LONGEST];
+    let mut filled = 0_usize;
+    loop {
+        match file.read(text.get_mut(filled..)?).ok()? {
+            0 => break,
+            read => filled = filled.checked_add(read)?,
+        }
+    }
+    text.truncate(filled);
+    Some(text)
+}
+
+/// What `/proc/self/NAME` says; None if it cannot be read.
+#[must_use]
+pub fn read_own(name: &str) -> Option<Vec<u8>> {
+    let path = format!("/proc/self/{name}");
+    let file = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    contents(File::from(file))
+}
+

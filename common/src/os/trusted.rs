@@ -1,0 +1,289 @@
+//! Files in `/etc` that only root can have written.
+//!
+//! Each file is reached from `/` one name at a time, by descriptor, so that what was checked is what is read. Every
+//! directory, symbolic link and file on the way must be root's; directories and the file must not be writable by
+//! anybody else. (A sticky directory may be, as NixOS' store is: root's entries in it stay root's.) A policy file may
+//! so be a symbolic link, as on NixOS and ostree.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use memchr::{memchr, memchr_iter, memrchr};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use zeroize::Zeroize;
+
+use crate::Error;
+
+const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// Never waits (FIFO), never becomes the controlling terminal, never follows a link swapped in.
+const READ: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_NOCTTY)
+    .union(OFlag::O_CLOEXEC);
+
+/// As many as the kernel follows: `path_resolution(7)`.
+const MOST_LINKS: u32 = 40;
+
+/// The directory `/etc`, proven root's.
+#[derive(Debug)]
+pub struct Etc {
+    root: OwnedFd,
+    etc: OwnedFd,
+}
+
+/// A file in `/etc`, open for reading.
+#[derive(Debug)]
+pub struct EtcFile {
+    file: File,
+    readable_by_all: bool,
+}
+
+impl Etc {
+    /// Opens `/etc`.
+    ///
+    /// # Errors
+    /// It, or `/`, is not root's alone.
+    pub fn open() -> Result<Self, Error> {
+        let when = || Error::when("open /etc");
+        let root = open("/", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(when())?;
+        roots_alone("/", &stat(&root, "/")?)?;
+        let etc = openat(&root, "etc", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(when())?;
+        roots_alone("/etc", &stat(&etc, "/etc")?)?;
+        Ok(Self { root, etc })
+    }
+
+    /// Opens a policy file. None: there is no such file.
+    ///
+    /// # Errors
+    /// It cannot be read, is not a regular file, or somebody other than root could have written it.
+    pub fn policy(&self, name: &'static str) -> Result<Option<EtcFile>, Error> {
+        self.find(name, true)
+    }
+
+    /// Opens a file that is not nsgate's to judge, such as the account database: whoever may write it is already
+    /// whom he likes. None: there is no such file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not a regular file.
+    pub fn database(&self, name: &'static str) -> Result<Option<EtcFile>, Error> {
+        self.find(name, false)
+    }
+
+    fn find(&self, name: &'static str, policy: bool) -> Result<Option<EtcFile>, Error> {
+        match self.walk(name, policy) {
+            Err(Error::System { errno: Errno::ENOENT, .. }) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    fn walk(&self, name: &'static str, policy: bool) -> Result<EtcFile, Error> {
+        let path = format!("/etc/{name}");
+        let when = || Error::when(format!("cannot open {path}"));
+        let check = |status: &FileStat| if policy { roots_alone(&path, status) } else { Ok(()) };
+
+        let mut names = VecDeque::from([name.as_bytes().to_vec()]);
+        let mut directory = self.etc.try_clone().map_err(|error| when()(errno(&error)))?;
+        let mut links = 0_u32;
+        while let Some(name) = names.pop_front() {
+            let entry = openat(&directory, name.as_slice(), PATH_ONLY, Mode::empty()).map_err(when())?;
+            let status = stat(&entry, &path)?;
+            match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
+                SFlag::S_IFDIR => {
+                    check(&status)?;
+                    directory = entry;
+                }
+                SFlag::S_IFLNK => {
+                    check(&status)?;
+                    links = links.saturating_add(1);
+                    if links > MOST_LINKS {
+                        return Err(when()(Errno::ELOOP));
+                    }
+                    let target = readlinkat(&entry, "").map_err(when())?;
+                    let target = target.as_bytes();
+                    if target.starts_with(b"/") {
+                        directory = self.root.try_clone().map_err(|error| when()(errno(&error)))?;
+                    }
+                    let parts = target.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+                    for part in parts.rev() {
+                        names.push_front(part.to_vec());
+                    }
+                }
+                SFlag::S_IFREG if names.is_empty() => {
+                    let file = openat(&directory, name.as_slice(), READ, Mode::empty()).map_err(when())?;
+                    let status = stat(&file, &path)?;
+                    if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+                        return Err(not_regular(&path));
+                    }
+                    check(&status)?;
+                    let readable_by_all = status.st_mode & Mode::S_IROTH.bits() != 0;
+                    return Ok(EtcFile { file: File::from(file), readable_by_all });
+                }
+                _ => return Err(not_regular(&path)),
+            }
+        }
+        Err(not_regular(&path))
+    }
+}
+
+fn stat(file: &OwnedFd, path: &str) -> Result<FileStat, Error> {
+    fstat(file).map_err(Error::when(format!("cannot look at {path}")))
+}
+
+fn not_regular(path: &str) -> Error {
+    Error::Untrusted { path: path.to_owned(), why: "is not a regular file".to_owned() }
+}
+
+/// Is it root's, and can nobody else write it, or replace what root has in it?
+fn roots_alone(path: &str, status: &FileStat) -> Result<(), Error> {
+    let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
+    let sticky_directory = kind == SFlag::S_IFDIR && status.st_mode & Mode::S_ISVTX.bits() != 0;
+    let others_write = status.st_mode & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0;
+    let place = match kind {
+        SFlag::S_IFDIR => "it or a directory on the way to it",
+        SFlag::S_IFLNK => "it or a symbolic link on the way to it",
+        _ => "it",
+    };
+    let why = if status.st_uid != 0 {
+        format!("is not trusted: {place} belongs to uid {}; chown root", status.st_uid)
+    } else if others_write && kind != SFlag::S_IFLNK && !sticky_directory {
+        format!("is not trusted: {place} can be written by others than root; chmod go-w")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Untrusted { path: path.to_owned(), why })
+}
+
+/// How much is read at once. A line that does not fit is nobody's line.
+const BLOCK: usize = 64 * 1024;
+
+/// What a small file (`login.defs`, `nsswitch.conf`) may have at most.
+const SMALL: usize = 1 << 20;
+
+impl EtcFile {
+    /// May everybody read it? Only then may a message repeat what it says.
+    #[must_use]
+    pub const fn readable_by_all(&self) -> bool {
+        self.readable_by_all
+    }
+
+    /// Shows the file to `see` in blocks of whole lines, each with the number of its first line. The buffer, which
+    /// has held other people's lines, is wiped afterwards.
+    ///
+    /// # Errors
+    /// It could not be read to the end.
+    pub fn blocks(&mut self, path: &str, see: impl FnMut(u32, &[u8])) -> Result<(), Error> {
+        blocks_of(&mut self.file, see).map_err(|error| Error::when(format!("cannot read {path}"))(errno(&error)))
+    }
+
+    /// All of a small file.
+    ///
+    /// # Errors
+    /// It could not be read to the end, or is not small.
+    pub fn contents(&mut self, path: &str) -> Result<Vec<u8>, Error> {
+        let mut contents = Vec::new();
+        let mut too_large = false;
+        self.blocks(path, |_, block| {
+            too_large |= contents.len().saturating_add(block.len()) > SMALL;
+            if !too_large {
+                contents.extend_from_slice(block);
+            }
+        })?;
+        if too_large { Err(Error::when(format!("cannot read {path}"))(Errno::EFBIG)) } else { Ok(contents) }
+    }
+}
+
+fn blocks_of(mut file: impl Read, mut see: impl FnMut(u32, &[u8])) -> std::io::Result<()> {
+    let mut buffer = vec![0_u8; BLOCK];
+    let (mut kept, mut dirty, mut line, mut in_long_line) = (0_usize, 0_usize, 1_u32, false);
+    let outcome = loop {
+        let room = buffer.get_mut(kept..).unwrap_or_default();
+        let filled = match file.read(room) {
+            Ok(0) => break Ok(()),
+            Ok(read) => kept.saturating_add(read),
+            Err(error) => break Err(error),
+        };
+        dirty = dirty.max(filled);
+        let text = buffer.get(..filled).unwrap_or_default();
+        let Some(last_newline) = memrchr(b'\n', text) else {
+            in_long_line |= filled == BLOCK;
+            kept = if in_long_line { 0 } else { filled };
+            continue;
+        };
+        let whole = text.get(..=last_newline).unwrap_or_default();
+        let lines = u32::try_from(memchr_iter(b'\n', whole).count()).unwrap_or(u32::MAX);
+        if in_long_line {
+            let end = memchr(b'\n', whole).map_or(0, |newline| newline.saturating_add(1));
+            see(line.saturating_add(1), whole.get(end..).unwrap_or_default());
+        } else {
+            see(line, whole);
+        }
+        in_long_line = false;
+        line = line.saturating_add(lines);
+        buffer.copy_within(last_newline.saturating_add(1)..filled, 0);
+        kept = filled.saturating_sub(last_newline).saturating_sub(1);
+    };
+    if outcome.is_ok() && kept > 0 && !in_long_line {
+        see(line, buffer.get(..kept).unwrap_or_default());
+    }
+    buffer.get_mut(..dirty).unwrap_or_default().zeroize();
+    outcome
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Hands out what it has in pieces of the sizes given.
+    struct Pieces<'a>(&'a [u8], Vec<usize>);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+            let size = self.1.pop().unwrap_or(usize::MAX).max(1).min(room.len()).min(self.0.len());
+            let (now, later) = self.0.split_at(size);
+            room[..size].copy_from_slice(now);
+            self.0 = later;
+            Ok(size)
+        }
+    }
+
+    fn seen(text: &[u8], sizes: Vec<usize>) -> Vec<(u32, Vec<u8>)> {
+        let mut lines = Vec::new();
+        blocks_of(Pieces(text, sizes), |first, block| {
+            lines.extend((first..).zip(crate::policy::text::lines(block).map(<[u8]>::to_vec)));
+        })
+        .unwrap();
+        lines
+    }
+
+    proptest! {
+        #[test]
+        fn lines_come_whole_and_numbered_however_they_are_read(
+            text in "[ab\n]{0,200}", sizes in prop::collection::vec(1_usize..40, 0..60),
+        ) {
+            let expected: Vec<(u32, Vec<u8>)> = if text.is_empty() { vec![] } else {
+                (1..).zip(crate::policy::text::lines(text.as_bytes()).map(<[u8]>::to_vec)).collect()
+            };
+            prop_assert_eq!(seen(text.as_bytes(), sizes), expected);
+        }
+    }
+
+    #[test]
+    fn a_line_longer_than_a_block_is_left_out_and_still_counted() {
+        let text = format!("a\n{}\nb\n{}", "x".repeat(3 * BLOCK), "y".repeat(BLOCK));
+        let lines = seen(text.as_bytes(), vec![]);
+        let short: Vec<_> = lines.iter().filter(|(_, line)| !line.is_empty()).collect();
+        assert_eq!(short, [&(1, b"a".to_vec()), &(3, b"b".to_vec())]);
+    }
+}

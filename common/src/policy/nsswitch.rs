@@ -1,0 +1,95 @@
+//! `/etc/nsswitch.conf`, as far as it matters here: where accounts come from, and where subordinate ids come from.
+
+use super::text::lines;
+
+/// What the file says of two databases.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Nsswitch {
+    passwd: Vec<Vec<u8>>,
+    subid: Vec<Vec<u8>>,
+}
+
+impl Nsswitch {
+    /// Reads the file's bytes; an absent file is an empty one. The first line of a database counts; a database
+    /// without a line, or with an empty one, is `files`.
+    #[must_use]
+    pub fn parse(file: &[u8]) -> Self {
+        Self { passwd: sources(file, b"passwd:"), subid: sources(file, b"subid:") }
+    }
+
+    /// Does `/etc/passwd` come first, so that a caller found there needs no other source?
+    #[must_use]
+    pub fn accounts_are_in_files(&self) -> bool {
+        self.passwd.first().is_some_and(|first| first == b"files")
+    }
+
+    /// Is there a source of accounts besides `/etc/passwd`?
+    #[must_use]
+    pub fn accounts_are_elsewhere_too(&self) -> bool {
+        self.passwd.iter().any(|source| source != b"files")
+    }
+
+    /// Are `/etc/subuid` and `/etc/subgid` among the sources of subordinate ids?
+    #[must_use]
+    pub fn subids_are_in_files(&self) -> bool {
+        self.subid.iter().any(|source| source == b"files")
+    }
+
+    /// The first source of subordinate ids that is not a file, if there is one.
+    #[must_use]
+    pub fn foreign_subid_source(&self) -> Option<&[u8]> {
+        self.subid.iter().find(|source| *source != b"files").map(Vec::as_slice)
+    }
+}
+
+fn sources(file: &[u8], database: &[u8]) -> Vec<Vec<u8>> {
+    let found = lines(file).filter_map(|line| {
+        let (name, rest) = line.split_at_checked(database.len())?;
+        name.eq_ignore_ascii_case(database).then(|| words(rest))
+    });
+    found.into_iter().find(|sources| !sources.is_empty()).unwrap_or_else(|| vec![b"files".to_vec()])
+}
+
+/// The words up to a comment.
+fn words(text: &[u8]) -> Vec<Vec<u8>> {
+    text.split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .take_while(|word| !word.starts_with(b"#"))
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subid(file: &str) -> Vec<Vec<u8>> {
+        Nsswitch::parse(file.as_bytes()).subid
+    }
+
+    #[test]
+    fn no_line_means_files() {
+        let nsswitch = Nsswitch::parse(b"hosts: dns\n# subid: sss\n subid: sss\nsubids: x\nsubid : y\n");
+        assert!(nsswitch.subids_are_in_files() && nsswitch.foreign_subid_source().is_none());
+        assert!(nsswitch.accounts_are_in_files() && !nsswitch.accounts_are_elsewhere_too());
+    }
+
+    #[test]
+    fn the_first_usable_line_counts_whatever_its_case_and_without_newline() {
+        assert_eq!(subid("subid:\nSubID:\tsss  files # note\nsubid: files"), [&b"sss"[..], b"files"]);
+        assert_eq!(subid("subid:sss"), [b"sss"]);
+        assert_eq!(subid("subid: zok#c [NOTFOUND=return]\r\n"), [&b"zok#c"[..], b"[NOTFOUND=return]"]);
+    }
+
+    #[test]
+    fn a_comment_alone_is_an_empty_line() {
+        assert_eq!(subid("subid: # sss\n"), [b"files"]);
+    }
+
+    #[test]
+    fn accounts_elsewhere_are_seen() {
+        let nsswitch = Nsswitch::parse(b"passwd: files systemd\n");
+        assert!(nsswitch.accounts_are_in_files() && nsswitch.accounts_are_elsewhere_too());
+        assert!(!Nsswitch::parse(b"passwd: sss files\n").accounts_are_in_files());
+    }
+}

@@ -1,0 +1,80 @@
+//! `/etc/passwd`, searched by uid: `passwd(5)`.
+
+use memchr::memmem;
+
+use super::id::{self, Id};
+
+/// Who a uid is: every account name of it, and those accounts' login groups. At least one of each.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Account {
+    /// The names, in the order found; the first is the one to speak of.
+    pub names: Vec<Vec<u8>>,
+    /// The login group of each.
+    pub gids: Vec<u32>,
+}
+
+impl Account {
+    /// Adds a name and its login group, once.
+    pub fn add(&mut self, name: &[u8], gid: u32) {
+        if !self.names.iter().any(|known| known == name) {
+            self.names.push(name.to_vec());
+            self.gids.push(gid);
+        }
+    }
+
+    /// Collects the accounts of `uid` from a block of whole lines.
+    pub fn collect(&mut self, uid: Id, block: &[u8]) {
+        // The third field, so between two colons: far fewer places than there are lines.
+        let field = format!(":{uid}:");
+        let mut line_end = 0;
+        for place in memmem::find_iter(block, field.as_bytes()) {
+            if place < line_end {
+                continue; // a second hit in a line that has been looked at
+            }
+            let (before, after) = block.split_at(place);
+            let start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1));
+            line_end = memchr::memchr(b'\n', after).map_or(block.len(), |length| place.saturating_add(length));
+            let line = block.get(start..line_end).unwrap_or_default();
+            if let Some((name, gid)) = account_of(uid, line) {
+                self.add(name, gid);
+            }
+        }
+    }
+}
+
+/// `name:password:uid:gid:comment:home:shell`, if it is of this uid. As in the C library, NIS markers (`+`, `-`) are
+/// not accounts.
+fn account_of(uid: Id, line: &[u8]) -> Option<(&[u8], u32)> {
+    let mut fields = line.split(|byte| *byte == b':');
+    let (name, _password) = (fields.next()?, fields.next()?);
+    let (uid_field, gid_field) = (fields.next()?, fields.next()?);
+    let is_account = !name.is_empty() && !name.starts_with(b"+") && !name.starts_with(b"-");
+    (is_account && id::decimal(uid_field) == Ok(uid.raw())).then_some(())?;
+    Some((name, id::decimal(gid_field).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(uid: u32, file: &str) -> Account {
+        let mut account = Account::default();
+        account.collect(Id::new(uid).unwrap(), file.as_bytes());
+        account
+    }
+
+    #[test]
+    fn every_name_of_the_uid_is_found() {
+        let file = "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:A:/:/bin/sh\nbob:x:1001:1000::/:\nalias:x:1000:50::/:";
+        let alice = account(1000, file);
+        assert_eq!((alice.names, alice.gids), (vec![b"alice".to_vec(), b"alias".to_vec()], vec![1000, 50]));
+        assert_eq!(account(7, file), Account::default());
+    }
+
+    #[test]
+    fn a_uid_counts_in_its_own_field_only() {
+        assert_eq!(account(1000, "a:1000:5:1000:x:1000:y\nb:x:1000"), Account::default());
+        assert_eq!(account(1000, "a:1000:1000:7:x").gids, [7]);
+        assert_eq!(account(1000, "c:x:01000:1:\n+d:x:1000:1:\n:x:1000:1:\n"), Account::default());
+    }
+}

@@ -1,0 +1,274 @@
+//! `/etc/subuid` and `/etc/subgid`: which host ids an owner was granted. `subuid(5)`, `subgid(5)`.
+//!
+//! A line is `owner:first:count`: exactly three fields, strict decimal numbers, at most [`LONGEST_LINE`] bytes. Any
+//! other line grants nothing and does no harm to the others. Both files are keyed by *user*: in `subgid` too a group
+//! name means nothing. The file is searched for the owner, not read line by line: what other owners have does not
+//! cost a look, a copy or a name lookup.
+
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
+
+use super::id::{self, Id, Range};
+
+/// A longer line is no line, as in the C helpers.
+pub const LONGEST_LINE: usize = 1023;
+
+/// Whose lines count: those that begin with the uid in decimal, or with any account name of that uid.
+#[derive(Debug)]
+pub struct Owner {
+    /// A newline, the name, a colon.
+    line_starts: Vec<Finder<'static>>,
+}
+
+impl Owner {
+    /// The owner with this uid and these names.
+    ///
+    /// A name of digits alone is left out: such a line means the uid of that number, and nobody else. Names that
+    /// begin like a NIS marker are left out too.
+    #[must_use]
+    pub fn new<'a>(uid: Id, names: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let usable = |name: &&[u8]| {
+            !name.is_empty()
+                && !name.iter().all(u8::is_ascii_digit)
+                && !name.starts_with(b"+")
+                && !name.starts_with(b"-")
+                && !name.contains(&b':')
+                && !name.contains(&b'\n')
+        };
+        let uid = uid.to_string();
+        let line_start = |name: &[u8]| Finder::new(&[b"\n", name, b":"].concat()).into_owned();
+        let names = names.into_iter().filter(usable).map(line_start);
+        Self { line_starts: std::iter::once(line_start(uid.as_bytes())).chain(names).collect() }
+    }
+}
+
+/// One line that grants something.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Grant {
+    /// The host ids.
+    pub range: Range,
+    /// Where it stands, counted from 1.
+    pub line: u32,
+}
+
+/// Everything one owner was granted in one file.
+#[derive(Clone, Default, Debug)]
+pub struct Grants {
+    by_first: Vec<Grant>,
+    merged: Vec<Range>,
+}
+
+/// Collects an owner's grants from a file that comes in blocks of whole lines.
+#[derive(Debug)]
+pub struct Search {
+    owner: Owner,
+    found: Vec<Grant>,
+}
+
+impl Search {
+    /// A search for this owner's lines.
+    #[must_use]
+    pub const fn new(owner: Owner) -> Self {
+        Self { owner, found: Vec::new() }
+    }
+
+    /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
+    pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
+        for line_start in &self.owner.line_starts {
+            let needle = line_start.needle();
+            let at_top = block.starts_with(needle.get(1..).unwrap_or(needle)).then_some(0);
+            let below = line_start.find_iter(block).map(|newline| newline.saturating_add(1));
+            let (mut line_number, mut counted_to) = (first_line, 0);
+            for start in at_top.into_iter().chain(below) {
+                let newlines = memchr_iter(b'\n', block.get(counted_to..start).unwrap_or_default()).count();
+                line_number = line_number.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX));
+                counted_to = start;
+                let rest = block.get(start..).unwrap_or_default();
+                let line = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or_default();
+                if let Some(range) = granted_by(line) {
+                    self.found.push(Grant { range, line: line_number });
+                }
+            }
+        }
+    }
+
+    /// All that was found.
+    #[must_use]
+    pub fn finish(self) -> Grants {
+        Grants::new(self.found)
+    }
+}
+
+/// What a line grants to the owner that it begins with.
+fn granted_by(line: &[u8]) -> Option<Range> {
+    if line.len() > LONGEST_LINE {
+        return None;
+    }
+    let mut fields = line.split(|byte| *byte == b':').skip(1);
+    let (first, count) = (fields.next()?, fields.next()?);
+    if fields.next().is_some() {
+        return None;
+    }
+    Range::new(Id::new(id::decimal(first).ok()?)?, id::decimal(count).ok()?)
+}
+
+impl Grants {
+    /// The union of these grants, in any order, overlapping or not.
+    #[must_use]
+    pub fn new(mut found: Vec<Grant>) -> Self {
+        found.sort_unstable();
+        let mut merged: Vec<Range> = Vec::new();
+        for grant in &found {
+            match merged.last_mut() {
+                Some(last) if grant.range.first().raw() <= last.end() => {
+                    let end = last.last().max(grant.range.last());
+                    *last = Range::between(last.first(), end).unwrap_or(*last);
+                }
+                _ => merged.push(grant.range),
+            }
+        }
+        Self { by_first: found, merged }
+    }
+
+    /// The lowest id of `wanted` that no line grants. None: all of it is granted, by one line or by several that
+    /// adjoin or overlap.
+    #[must_use]
+    pub fn first_missing(&self, wanted: Range) -> Option<Id> {
+        let after = self.merged.partition_point(|range| range.first() <= wanted.first());
+        match after.checked_sub(1).and_then(|index| self.merged.get(index)) {
+            Some(range) if range.contains(wanted.first()) => {
+                if range.contains(wanted.last()) { None } else { range.last().next() }
+            }
+            _ => Some(wanted.first()),
+        }
+    }
+
+    /// The lines that have a part in granting `wanted`, lowest ids first.
+    pub fn behind(&self, wanted: Range) -> impl Iterator<Item = &Grant> {
+        let below_end = self.by_first.partition_point(|grant| grant.range.first() <= wanted.last());
+        let candidates = self.by_first.get(..below_end).unwrap_or_default();
+        candidates.iter().filter(move |grant| grant.range.intersection(wanted).is_some())
+    }
+
+    /// The line whose range is nearest to an id: the one worth telling a person who was refused it.
+    #[must_use]
+    pub fn nearest(&self, id: Id) -> Option<&Grant> {
+        let distance = |grant: &&Grant| {
+            let (first, last) = (grant.range.first().raw(), grant.range.last().raw());
+            first.saturating_sub(id.raw()).max(id.raw().saturating_sub(last))
+        };
+        self.by_first.iter().min_by_key(distance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn range(first: u32, count: u32) -> Range {
+        Range::new(Id::new(first).unwrap(), count).unwrap()
+    }
+
+    fn found(file: &str, uid: u32, names: &[&str]) -> Vec<(u32, u32, u32)> {
+        let owner = Owner::new(Id::new(uid).unwrap(), names.iter().map(|name| name.as_bytes()));
+        let mut search = Search::new(owner);
+        search.look_at(1, file.as_bytes());
+        search.finish().by_first.iter().map(|g| (g.range.first().raw(), g.range.count(), g.line)).collect()
+    }
+
+    #[test]
+    fn lines_of_every_name_and_of_the_uid_are_found_with_their_numbers() {
+        let file = "bob:1:1\nalice:100:10\n\n# note\n1000:200:10\nlass:300:10\nalice:400:10";
+        assert_eq!(found(file, 1000, &["alice", "lass"]), [(100, 10, 2), (200, 10, 5), (300, 10, 6), (400, 10, 7)]);
+    }
+
+    #[test]
+    fn an_owner_is_matched_whole_and_byte_for_byte() {
+        for line in ["alicex:1:1", "xalice:1:1", "Alice:1:1", " alice:1:1", "\talice:1:1", "alice :1:1", "#alice:1:1",
+            "+alice:1:1", "@alice:1:1", "%alice:1:1", "*:1:1", "ALL:1:1", "#1000:1:1", "01000:1:1", "+1000:1:1", " 1000:1:1",
+            "1000 :1:1", ":1:1", "\u{feff}alice:1:1", "bob:alice:1:1", "x\0alice:1:1"] {
+            assert_eq!(found(line, 1000, &["alice"]), [], "{line:?}");
+        }
+        let odd = "DOM\\user:1:1\nuser@dom:2:1\nj\u{fc}rgen:3:1\n";
+        assert_eq!(found(odd, 9, &["DOM\\user"]), [(1, 1, 1)]);
+        assert_eq!(found(odd, 9, &["user@dom"]), [(2, 1, 2)]);
+        assert_eq!(found(odd, 9, &["j\u{fc}rgen"]), [(3, 1, 3)]);
+    }
+
+    #[test]
+    fn a_number_as_owner_is_a_uid_and_nobody_elses_name() {
+        assert_eq!(found("1001:5:5\n", 1002, &["1001"]), []);
+        assert_eq!(found("1001:5:5\n", 1001, &["alice"]), [(5, 5, 1)]);
+        assert_eq!(found("+x:5:5\n-x:5:5\n", 7, &["+x", "-x"]), []);
+    }
+
+    #[test]
+    fn a_malformed_line_grants_nothing_and_harms_no_other() {
+        let long = format!("alice:1:{}1", "0".repeat(1100));
+        for bad in ["alice", "alice:", "alice:1", "alice:1:", "alice::1", "alice:1:1:", "alice:1:1:1", "alice:1:1 ",
+            "alice:1:1 # note", "alice:1:1\r", "alice: 1:1", "alice:+1:1", "alice:0x10:1", "alice:010:1", "alice:1:0",
+            "alice:0:0", "alice:1:-1", "alice:0:-1", "alice:-1:1", "alice:4294967295:1", "alice:4294967294:2",
+            "alice:1:4294967295", "alice:0:4294967296", "alice:18446744073709551616:1", "alice:1:1\0", &long] {
+            let file = format!("alice:7:1\n{bad}\nalice:9:1\n");
+            assert_eq!(found(&file, 1000, &["alice"]), [(7, 1, 1), (9, 1, 3)], "{bad:?}");
+        }
+        assert_eq!(found("alice:0:4294967295\n", 1, &["alice"]), [(0, u32::MAX, 1)]);
+    }
+
+    #[test]
+    fn cr_only_and_utf16_files_grant_nothing() {
+        assert_eq!(found("alice:1:1\ralice:2:1\r", 1000, &["alice"]), []);
+        let utf16: String = "alice:1:1\n".chars().flat_map(|c| [c, '\0']).collect();
+        assert_eq!(found(&utf16, 1000, &["alice"]), []);
+    }
+
+    #[test]
+    fn adjoining_and_overlapping_lines_are_one_and_a_gap_is_a_gap() {
+        let grants = Grants::new(
+            [(20, 10), (10, 10), (25, 10), (25, 10), (40, 10), (22, 2)]
+                .map(|(first, count)| Grant { range: range(first, count), line: 1 })
+                .into(),
+        );
+        assert_eq!(grants.merged, [range(10, 25), range(40, 10)]);
+        assert_eq!(grants.first_missing(range(10, 25)), None);
+        assert_eq!(grants.first_missing(range(10, 26)), Id::new(35));
+        assert_eq!(grants.first_missing(range(9, 2)), Id::new(9));
+        assert_eq!(grants.first_missing(range(49, 2)), Id::new(50));
+        let top = Grants::new(vec![Grant { range: range(u32::MAX - 5, 5), line: 1 }]);
+        assert_eq!(top.first_missing(range(u32::MAX - 5, 5)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn coverage_is_what_a_set_of_numbers_says(
+            lines in prop::collection::vec((0_u32..60, 1_u32..12), 0..8), first in 0_u32..70, count in 1_u32..30,
+        ) {
+            let set: std::collections::BTreeSet<u32> = lines.iter().flat_map(|(f, c)| *f..f + c).collect();
+            let grants = Grants::new(lines.iter().map(|(f, c)| Grant { range: range(*f, *c), line: 1 }).collect());
+            let missing = (first..first + count).find(|id| !set.contains(id));
+            prop_assert_eq!(grants.first_missing(range(first, count)).map(Id::raw), missing);
+        }
+
+        #[test]
+        fn a_search_in_blocks_finds_what_a_naive_reader_finds(
+            lines in prop::collection::vec("(alice|bob|7|al|)(:[0-9]{0,3}){0,4}", 0..20), cut in 0_usize..20,
+        ) {
+            let naive: Vec<Grant> = (1_u32..).zip(&lines).filter_map(|(number, line)| {
+                let fields: Vec<&str> = line.split(':').collect();
+                let [owner, first, count] = fields[..] else { return None };
+                let plain = |text: &str| text.parse::<u32>().ok().filter(|n| n.to_string() == text);
+                (owner == "alice" || owner == "7").then_some(())?;
+                Some(Grant { range: Range::new(Id::new(plain(first)?)?, plain(count)?)?, line: number })
+            }).collect();
+            let cut = cut.min(lines.len());
+            let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+            let mut search = Search::new(Owner::new(Id::new(7).unwrap(), [&b"alice"[..]]));
+            search.look_at(1, text(&lines[..cut]).as_bytes());
+            search.look_at(u32::try_from(cut).unwrap() + 1, text(&lines[cut..]).as_bytes());
+            let mut expected = naive;
+            expected.sort_unstable();
+            prop_assert_eq!(search.finish().by_first, expected);
+        }
+    }
+}

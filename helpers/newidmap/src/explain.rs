@@ -1,0 +1,141 @@
+//! Why not, and what would help: the second half of a refusal.
+//!
+//! Everything here runs after the verdict and cannot change it.
+
+use common::os::namespace::Relation;
+use common::os::privilege::Raised;
+use common::os::target::{Target, read_own};
+use common::os::{installed, installed::Installed};
+use common::policy::idmap::{Kind, NotGranted};
+use common::policy::text::Quoted;
+
+use crate::{Caller, Policy, Program};
+
+/// Why a range is not granted.
+pub(crate) fn not_granted(program: &Program, caller: &Caller, policy: &Policy, refused: &NotGranted) -> String {
+    let (word, file) = (program.kind.word(), program.kind.policy_file());
+    let owner = owner(caller);
+    let host = refused.triple.host();
+    let rule = match (&policy.foreign_source, policy.exists, policy.may_be_repeated, refused.nearest) {
+        (Some(source), ..) => format!(
+            "/etc/nsswitch.conf (subid:) names the source \"{}\", which this version of nsgate cannot ask",
+            Quoted(source)
+        ),
+        (None, false, ..) => format!("/etc/{file} does not exist, so it grants nothing to {owner}"),
+        (None, true, false, _) => format!("/etc/{file} does not grant it to {owner}"),
+        (None, true, true, None) => format!("/etc/{file} has no line for {owner}"),
+        (None, true, true, Some(near)) => format!(
+            "{word} {} is not granted to {owner} (/etc/{file}:{} grants {})",
+            refused.missing, near.line, near.range
+        ),
+    };
+    let own = caller.own(program.kind);
+    let help = if host.contains(own) && host.count() > 1 {
+        format!("; the caller's own {word} {own} is allowed by itself only, with count 1")
+    } else if host.first().raw() == 0 {
+        format!("; host {word} 0 is root's and should stay so")
+    } else {
+        let name = Quoted(caller.name());
+        format!("; root can allow it: usermod --add-sub{word}s {}-{} {name}", host.first(), host.last())
+    };
+    rule + &help
+}
+
+fn owner(caller: &Caller) -> String {
+    let uid = caller.own(Kind::Uid);
+    let exempt = if uid.raw() == 0 { "; root is not exempt" } else { "" };
+    format!("{} (uid {uid}{exempt})", Quoted(caller.name()))
+}
+
+/// Why a namespace is not the caller's to map. None: it is, or the kernel would not say.
+pub(crate) fn foreign_namespace(caller: &Caller, relation: Relation) -> Option<String> {
+    let uid = caller.own(Kind::Uid);
+    match relation {
+        Relation::Child { owner } if owner == uid.raw() => None,
+        Relation::Child { owner } => {
+            Some(format!("the target's user namespace was made by uid {owner}, not by the caller, uid {uid}"))
+        }
+        Relation::Same => Some(
+            "the target is in the caller's own user namespace; it has to enter a new one first (unshare -U)".to_owned(),
+        ),
+        Relation::Elsewhere => Some(
+            "the target's user namespace was not made in the caller's own; only its parent namespace can map it"
+                .to_owned(),
+        ),
+        Relation::Unknown => None,
+    }
+}
+
+/// Already written: the kernel takes a map once.
+pub(crate) fn already_mapped(kind: Kind) -> String {
+    format!("the target's user namespace already has a {}, which can be written once only", kind.map_file())
+}
+
+/// Why the helper has not the capability it is for.
+pub(crate) fn unprivileged(program: &Program) -> String {
+    let (name, capability) = (program.name, program.capability.name());
+    let lower = capability.to_ascii_lowercase();
+    match installed::look() {
+        Installed::NoNewPrivileges => format!(
+            "no_new_privs is set for the calling process, so {name} gets no privilege from its file; call it without \
+             (systemd: NoNewPrivileges=no; setpriv: no --no-new-privs)"
+        ),
+        Installed::Nosuid => format!(
+            "{name} is on a file system mounted nosuid, so it gets no privilege from its file; install it on one that \
+             is not"
+        ),
+        Installed::SetUid => format!(
+            "{name} is installed set-user-ID root but was started without {capability}; the caller's capability \
+             bounding set lacks it, or root does not exist in this user namespace"
+        ),
+        Installed::Plain => format!(
+            "{name} is not installed set-user-ID root nor with {lower}=ep; root can mend that: \
+             chmod u+s {name}, or setcap {lower}=ep {name}"
+        ),
+    }
+}
+
+/// Why the kernel would not let a privileged helper open or write the map.
+pub(crate) fn kernel_refusal(program: &Program, target: &Target, raised: &Raised, maps_host_root: bool) -> String {
+    let file = program.kind.map_file();
+    if target.is_undumpable(file) {
+        return "the target is not dumpable (prctl PR_SET_DUMPABLE, or a program it cannot read), so its /proc files \
+                are root's; it has to stay dumpable until it is mapped"
+            .to_owned();
+    }
+    if target.read(file).is_some_and(|map| !map.is_empty()) {
+        return already_mapped(program.kind);
+    }
+    if maps_host_root && !raised.may_map_host_root {
+        return "host uid 0 can be mapped only with CAP_SETFCAP (Linux 5.12), which a helper installed with \
+                cap_setuid=ep does not have; install it set-user-ID root"
+            .to_owned();
+    }
+    if !raised.privileged {
+        return unprivileged(program);
+    }
+    match confinement() {
+        Some(label) => {
+            format!("a security module may forbid it: this process is confined as \"{}\"; see the audit log", Quoted(&label))
+        }
+        None => "the kernel gives no reason; its log (dmesg) or a security module's may".to_owned(),
+    }
+}
+
+/// The label of an LSM (AppArmor, SELinux, Smack) that confines this process.
+fn confinement() -> Option<Vec<u8>> {
+    let label = read_own("attr/current")?;
+    let label = label.split(|byte| *byte == b'\n' || *byte == 0).next()?.to_vec();
+    (!label.is_empty() && !label.starts_with(b"unconfined")).then_some(label)
+}
+
+/// What granted it, for the log.
+pub(crate) fn grounds(program: &Program, lines: &[u32]) -> String {
+    let shown: Vec<String> = lines.iter().take(16).map(u32::to_string).collect();
+    let more = if lines.len() > shown.len() { ",..." } else { "" };
+    match shown.as_slice() {
+        [] => format!("own {} only", program.kind.word()),
+        shown => format!("by /etc/{}:{}{more}", program.kind.policy_file(), shown.join(",")),
+    }
+}
+

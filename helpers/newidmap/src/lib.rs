@@ -1,0 +1,259 @@
+//! `newuidmap(1)` and `newgidmap(1)`: write another process's id map, if policy lets the caller.
+//!
+//! One story for both: [`Program`] says in what they differ. [`run`] reads like the list of checks in the manual.
+#![forbid(unsafe_code)]
+
+mod explain;
+mod request;
+mod write;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::process::ExitCode;
+
+use common::os::audit::{self, Verdict};
+use common::os::privilege::{self, Capability};
+use common::os::target::{Target, read_own};
+use common::os::trusted::{Etc, EtcFile};
+use common::policy::id::{Id, Range};
+use common::policy::idmap::{Kind, decide, ids_of_namespace};
+use common::policy::login_defs;
+use common::policy::nsswitch::Nsswitch;
+use common::policy::passwd::Account;
+use common::policy::subid::{Grants, Owner, Search};
+use common::{Error, Outcome};
+
+use request::Request;
+
+/// In what the two programs differ.
+#[derive(Debug)]
+pub struct Program {
+    name: &'static str,
+    kind: Kind,
+    capability: Capability,
+    usage: &'static str,
+}
+
+/// Writes `uid_map`.
+pub const NEWUIDMAP: Program = Program {
+    name: "newuidmap",
+    kind: Kind::Uid,
+    capability: Capability::SetUid,
+    usage: "newuidmap [<pid>|fd:<pidfd>] <uid> <loweruid> <count> [ <uid> <loweruid> <count> ] ...",
+};
+
+/// Writes `gid_map`, and `setgroups` where it must.
+pub const NEWGIDMAP: Program = Program {
+    name: "newgidmap",
+    kind: Kind::Gid,
+    capability: Capability::SetGid,
+    usage: "newgidmap [<pid>|fd:<pidfd>] <gid> <lowergid> <count> [ <gid> <lowergid> <count> ] ...",
+};
+
+/// How a program finds the caller's account: see [`common::os::account`].
+pub trait Lookup: FnOnce(Id, &Etc, &Nsswitch) -> Result<Option<Account>, Error> {}
+
+impl<F: FnOnce(Id, &Etc, &Nsswitch) -> Result<Option<Account>, Error>> Lookup for F {}
+
+/// The whole program.
+pub fn main(program: &'static Program, lookup: impl Lookup) -> ExitCode {
+    common::main(program.name, |args| match args {
+        [only] if only == "--help" => Ok(Outcome::Say(program.help())),
+        [only] if only == "--version" => Ok(Outcome::Say(program.version())),
+        _ => run(program, args, lookup).map(|()| Outcome::Done),
+    })
+}
+
+/// Tells the story, and logs how it ended.
+fn run(program: &'static Program, args: &[OsString], lookup: impl Lookup) -> Result<(), Error> {
+    let mut record = Record::default();
+    let told = tell(program, args, lookup, &mut record);
+    let (verdict, outcome) = match &told {
+        Ok(grounds) => (Verdict::Granted, grounds.clone()),
+        Err(error) => (Verdict::Refused, error.to_string()),
+    };
+    audit::record(program.name, verdict, &format!("{record}: {outcome}"));
+    told.map(drop)
+}
+
+/// What is asked, who asks, whether they may, then the deed: each step needs what the last one made. Returns what it
+/// was granted on.
+fn tell(
+    program: &'static Program,
+    args: &[OsString],
+    lookup: impl Lookup,
+    record: &mut Record,
+) -> Result<String, Error> {
+    let stage = privilege::cut_to(program.capability)?;
+    let request = Request::parse(program, args)?;
+    record.asked = request.asked();
+
+    // Root's files, opened while we still have root's name; read later.
+    let etc = Etc::open()?;
+    let policy_file = etc.policy(program.kind.policy_file());
+    let nsswitch = etc.policy("nsswitch.conf")?;
+
+    // From here on with nothing but the caller's rights.
+    let stage = stage.lower()?;
+    let (uid, gid) = (an_id(stage.uid().as_raw())?, an_id(stage.gid().as_raw())?);
+    record.caller = Some(uid);
+    let nsswitch = read_nsswitch(nsswitch)?;
+    let account = lookup(uid, &etc, &nsswitch)?;
+
+    let target = Target::open(&request.target)?;
+    record.target = describe(&target);
+    let caller = Caller::new(uid, gid, account)?;
+    caller.owns(&target, &etc)?;
+
+    let policy = Policy::of(&caller, program.kind, policy_file, &nsswitch)?;
+    let approved = decide(caller.own(program.kind), request.triples()?, &policy.grants).map_err(|refused| {
+        let why = explain::not_granted(program, &caller, &policy, &refused);
+        Error::NotGranted { kind: program.kind, refused, why }
+    })?;
+    let map = approved
+        .for_parent(&ids_here(program.kind))
+        .map_err(|why| Error::Unfit { kind: program.kind, why })?;
+    write::write(program, &caller, &target, &approved, &map, stage)?;
+    Ok(explain::grounds(program, approved.policy_lines()))
+}
+
+/// Who asks: by his real ids, which `exec` does not change.
+pub(crate) struct Caller {
+    uid: Id,
+    gid: Id,
+    account: Account,
+}
+
+impl Caller {
+    fn new(uid: Id, gid: Id, account: Option<Account>) -> Result<Self, Error> {
+        let account = account.ok_or(Error::NoAccount { uid: uid.raw() })?;
+        Ok(Self { uid, gid, account })
+    }
+
+    /// The one id he may always map: his real uid, or his real gid.
+    pub(crate) const fn own(&self, kind: Kind) -> Id {
+        match kind {
+            Kind::Uid => self.uid,
+            Kind::Gid => self.gid,
+        }
+    }
+
+    /// What to call him.
+    pub(crate) fn name(&self) -> &[u8] {
+        self.account.names.first().map_or(b"?", Vec::as_slice)
+    }
+
+    /// The target must run as him, in his group; and that group must be his login group, unless the host allows
+    /// others: `login.defs(5)`, `GRANT_AUX_GROUP_SUBIDS`.
+    fn owns(&self, target: &Target, etc: &Etc) -> Result<(), Error> {
+        let (uid, gid) = (self.uid.raw(), self.gid.raw());
+        let same = uid == target.uid() && gid == target.gid();
+        if same && (self.account.gids.contains(&gid) || aux_groups_allowed(etc)) {
+            return Ok(());
+        }
+        let login_group = self.account.gids.iter().copied().find(|login| *login == gid);
+        let login_group = login_group.or(self.account.gids.first().copied()).unwrap_or(gid);
+        Err(Error::ForeignTarget {
+            caller: (uid, gid),
+            account: (uid, login_group),
+            target: (target.uid(), target.gid()),
+        })
+    }
+}
+
+/// A `login.defs` that is missing, cannot be read or is not root's alone allows nothing.
+fn aux_groups_allowed(etc: &Etc) -> bool {
+    let file = etc.policy("login.defs").ok().flatten();
+    let text = file.and_then(|mut file| file.contents("/etc/login.defs").ok());
+    text.is_some_and(|text| login_defs::grants_aux_group_subids(&text))
+}
+
+/// What policy says to one caller.
+pub(crate) struct Policy {
+    grants: Grants,
+    /// Is there a policy file, among the sources to ask?
+    pub(crate) exists: bool,
+    /// May a message repeat what it says?
+    pub(crate) may_be_repeated: bool,
+    /// A source of subordinate ids that we cannot ask.
+    pub(crate) foreign_source: Option<Vec<u8>>,
+}
+
+impl Policy {
+    fn of(
+        caller: &Caller,
+        kind: Kind,
+        file: Result<Option<EtcFile>, Error>,
+        nsswitch: &Nsswitch,
+    ) -> Result<Self, Error> {
+        let foreign_source = nsswitch.foreign_subid_source().map(<[u8]>::to_vec);
+        let file = if nsswitch.subids_are_in_files() { file? } else { None };
+        let Some(mut file) = file else {
+            return Ok(Self { grants: Grants::default(), exists: false, may_be_repeated: false, foreign_source });
+        };
+        let owner = Owner::new(caller.uid, caller.account.names.iter().map(Vec::as_slice));
+        let mut search = Search::new(owner);
+        file.blocks(&format!("/etc/{}", kind.policy_file()), |line, block| search.look_at(line, block))?;
+        Ok(Self {
+            grants: search.finish(),
+            exists: true,
+            may_be_repeated: file.readable_by_all(),
+            foreign_source,
+        })
+    }
+}
+
+fn read_nsswitch(file: Option<EtcFile>) -> Result<Nsswitch, Error> {
+    let text = file.map(|mut file| file.contents("/etc/nsswitch.conf")).transpose()?;
+    Ok(Nsswitch::parse(&text.unwrap_or_default()))
+}
+
+/// The ids that exist in our own user namespace. If `/proc` does not tell, all: the kernel checks again.
+fn ids_here(kind: Kind) -> Vec<Range> {
+    let ids = read_own(kind.map_file()).map(|map| ids_of_namespace(&map)).unwrap_or_default();
+    if ids.is_empty() { Vec::from_iter(Id::new(0).and_then(|first| Range::new(first, u32::MAX))) } else { ids }
+}
+
+/// The kernel never gives a process the id -1.
+fn an_id(raw: u32) -> Result<Id, Error> {
+    Id::new(raw).ok_or(Error::NoAccount { uid: raw })
+}
+
+fn describe(target: &Target) -> String {
+    let pid = target.pid().map_or("by descriptor".to_owned(), |pid| format!("pid {pid}"));
+    let start = target.start_time().map_or("unknown".to_owned(), |ticks| ticks.to_string());
+    format!("{pid} started {start}")
+}
+
+/// What is known of a request when its fate is logged.
+#[derive(Default)]
+struct Record {
+    caller: Option<Id>,
+    target: String,
+    asked: String,
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.caller {
+            Some(uid) => write!(f, "uid {uid}")?,
+            None => f.write_str("uid unknown")?,
+        }
+        write!(f, " target {} asked {}", self.target, self.asked)
+    }
+}
+
+impl Program {
+    fn help(&self) -> String {
+        let (word, map, policy) = (self.kind.word(), self.kind.map_file(), self.kind.policy_file());
+        format!(
+            "usage: {}\n\nWrites the {map} of another process's new user namespace, after checking that\n\
+             /etc/{policy} grants every host {word} in it to the caller. See {}(1), {policy}(5).\n",
+            self.usage, self.name
+        )
+    }
+
+    fn version(&self) -> String {
+        format!("{} (nsgate) {}\n", self.name, env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,110 @@
+//! The command line: `TARGET [ID LOWERID COUNT]...`.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use common::Error;
+use common::os::target::Named;
+use common::policy::id::decimal;
+use common::policy::idmap::{MOST_EXTENTS, NotATriple, Triple};
+use common::policy::text::Quoted;
+
+use crate::Program;
+
+/// A command line of the right shape. The numbers are looked at later: whose target it is comes first.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) target: Named,
+    words: &'a [OsString],
+    program: &'static Program,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn parse(program: &'static Program, args: &'a [OsString]) -> Result<Self, Error> {
+        let usage = |why: String| Error::Usage { why, usage: program.usage };
+        let Some((target, words)) = args.split_first() else {
+            return Err(usage("no target given".to_owned()));
+        };
+        let triples = words.len().div_ceil(3);
+        if words.len() % 3 != 0 {
+            return Err(usage(format!("ranges: {triples} is wrong for argc: {}", words.len())));
+        }
+        if triples == 0 {
+            return Err(usage(format!("no {} range given", program.kind.word())));
+        }
+        if triples > MOST_EXTENTS {
+            return Err(usage(format!("{triples} ranges; the kernel takes at most {MOST_EXTENTS}")));
+        }
+        let target = match parse_target(target) {
+            Some(Target::Pid(pid)) => Named::Pid(pid),
+            Some(Target::Descriptor(number)) => Named::descriptor(number)?,
+            None => {
+                let target = Quoted(target.as_bytes());
+                return Err(usage(format!("target \"{target}\" is neither a pid nor fd:N, in plain decimal")));
+            }
+        };
+        Ok(Self { target, words, program })
+    }
+
+    /// The triples, every one of them a legal pair of ranges.
+    pub(crate) fn triples(&self) -> Result<Vec<Triple>, Error> {
+        let (triples, _none) = self.words.as_chunks::<3>();
+        triples.iter().map(|triple| self.triple(triple)).collect()
+    }
+
+    fn triple(&self, words: &[OsString; 3]) -> Result<Triple, Error> {
+        Triple::parse(words.each_ref().map(|word| word.as_bytes())).map_err(|wrong| {
+            let kind = self.program.kind.word();
+            let quoted = words.each_ref().map(|word| Quoted(word.as_bytes()).to_string()).join(" ");
+            let why = match wrong {
+                NotATriple::Malformed(place) => {
+                    let word = words.get(place).map_or(OsStr::new(""), OsString::as_os_str);
+                    format!("\"{}\" in \"{quoted}\" is not a plain decimal number", Quoted(word.as_bytes()))
+                }
+                NotATriple::Overflow => {
+                    format!("sub{kind} overflow detected: \"{quoted}\" leaves the ids 0 to 4294967294")
+                }
+                NotATriple::Empty => format!("{kind} range \"{quoted}\" not allowed: its count is 0"),
+            };
+            Error::Usage { why, usage: self.program.usage }
+        })
+    }
+
+    /// The triples as they were asked for, for the log.
+    pub(crate) fn asked(&self) -> String {
+        let words = self.words.iter().map(|word| Quoted(word.as_bytes()).to_string());
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    Pid(i32),
+    Descriptor(i32),
+}
+
+fn parse_target(word: &OsStr) -> Option<Target> {
+    let number = |digits| i32::try_from(decimal(digits).ok()?).ok();
+    match word.as_bytes().strip_prefix(b"fd:") {
+        Some(digits) => number(digits).map(Target::Descriptor),
+        None => number(word.as_bytes()).filter(|pid| *pid > 0).map(Target::Pid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_plain_pid_or_descriptor() {
+        let parse = |word: &str| parse_target(OsStr::new(word));
+        assert_eq!(parse("1"), Some(Target::Pid(1)));
+        assert_eq!(parse("2147483647"), Some(Target::Pid(i32::MAX)));
+        assert_eq!(parse("fd:0"), Some(Target::Descriptor(0)));
+        assert_eq!(parse("fd:2147483647"), Some(Target::Descriptor(i32::MAX)));
+        for word in ["", "0", "-0", "-1", " 1", "+1", "1 ", "1x", "0x1", "01", "２", "self", "2147483648", "4294967297",
+            "99999999999999999999", "fd:", "fd:-1", "fd:+3", "fd: 3", "fd:3x", "fd:03", "fd:2147483648", "FD:3", "--"] {
+            assert_eq!(parse(word), None, "{word:?}");
+        }
+    }
+}
