@@ -115,7 +115,9 @@ impl fmt::Display for Error {
         match self {
             Self::Usage { why, usage } => write!(f, "{why}; usage: {usage}"),
             Self::System { doing, errno } => write!(f, "{doing}: {}", errno.desc()),
-            Self::NotReduced => f.write_str("the kernel did not reduce this process's privileges as asked; not going on"),
+            Self::NotReduced => {
+                f.write_str("the kernel did not reduce this process's privileges as asked; not going on")
+            }
             Self::Untrusted { path, why } => write!(f, "{path} {why}"),
             Self::NoAccount { uid } => write!(
                 f,
@@ -164,12 +166,20 @@ fn write_unfit(f: &mut fmt::Formatter<'_>, kind: Kind, why: &Unfit) -> fmt::Resu
         Unfit::OverlapInside(a, b) => {
             write!(f, "{word} ranges {a} and {b} overlap inside the namespace; an id can be mapped once")
         }
-        Unfit::OverlapOutside(a, b) => write!(f, "{word} ranges {a} and {b} share host ids; a host id can be mapped once"),
+        Unfit::OverlapOutside(a, b) => {
+            write!(f, "{word} ranges {a} and {b} share host ids; a host id can be mapped once")
+        }
         Unfit::TooMany(extents) => {
-            write!(f, "{extents} extents; the kernel takes at most {MOST_EXTENTS} in a {file}; merge adjoining ranges")
+            write!(
+                f,
+                "{extents} extents; the kernel takes at most {MOST_EXTENTS} in a {file}; merge adjoining ranges"
+            )
         }
         Unfit::TooLong(bytes) => {
-            write!(f, "the {file} would have {bytes} bytes; the kernel takes at most {LONGEST_MAP}; use fewer ranges")
+            write!(
+                f,
+                "the {file} would have {bytes} bytes; the kernel takes at most {LONGEST_MAP}; use fewer ranges"
+            )
         }
         Unfit::NotInParent(id) => write!(
             f,

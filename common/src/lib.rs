@@ -6,6 +6,11 @@
 //!
 //! [`main`] is the frame around each helper's story.
 
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")
+)]
+
 pub mod error;
 pub mod os;
 pub mod policy;

@@ -25,14 +25,20 @@ const PATIENCE: u32 = 25;
 ///
 /// # Errors
 /// `/etc/passwd` cannot be read, or the twin is needed and cannot be run.
-pub fn in_files(uid: Id, etc: &Etc, nsswitch: &Nsswitch, twin: &'static CStr) -> Result<Option<Account>, Error> {
+pub fn in_files(
+    uid: Id,
+    etc: &Etc,
+    nsswitch: &Nsswitch,
+    twin: &'static CStr,
+) -> Result<Option<Account>, Error> {
     let found = named_in_files(uid, etc)?;
     if nsswitch.accounts_are_in_files() && (found.is_some() || !nsswitch.accounts_are_elsewhere_too()) {
         return Ok(found);
     }
     let args = std::env::args_os().map(OsString::into_vec).map(CString::new);
     let args: Vec<CString> = args.collect::<Result<_, _>>().unwrap_or_default();
-    let Err(errno) = nix::unistd::execve(twin, &args, &[] as &[&CStr]);
+    let no_environment: [&CStr; 0] = [];
+    let Err(errno) = nix::unistd::execve(twin, &args, &no_environment);
     Err(Error::NoTwin { uid: uid.raw(), twin, errno })
 }
 
@@ -56,7 +62,8 @@ pub fn from_name_services(uid: Id, etc: &Etc) -> Result<Option<Account>, Error> 
     Ok(Some(account))
 }
 
-const LATE: &[u8] = b"nsgate: the name services of /etc/nsswitch.conf (passwd:) did not answer in 25 seconds\n";
+const LATE: &[u8] =
+    b"nsgate: the name services of /etc/nsswitch.conf (passwd:) did not answer in 25 seconds\n";
 
 fn named_in_files(uid: Id, etc: &Etc) -> Result<Option<Account>, Error> {
     let mut account = Account::default();

@@ -132,7 +132,8 @@ impl Lowered {
     /// # Errors
     /// The kernel refused, or says something else when asked again: the program must not go on.
     pub fn raise(self, maps_host_root: bool) -> Result<Raised, Error> {
-        let wanted = if maps_host_root { self.main.bit() | Capability::SetFcap.bit() } else { self.main.bit() };
+        let wanted =
+            if maps_host_root { self.main.bit() | Capability::SetFcap.bit() } else { self.main.bit() };
         let held = self.permitted & wanted;
         let sets = CapabilitySets { effective: held, permitted: held, inheritable: 0 };
         set(sets)?;
@@ -148,10 +149,7 @@ impl Lowered {
             return Err(Error::NotReduced);
         }
         let in_effect = |capability: Capability| held & capability.bit() != 0;
-        Ok(Raised {
-            privileged: in_effect(self.main),
-            may_map_host_root: in_effect(Capability::SetFcap),
-        })
+        Ok(Raised { privileged: in_effect(self.main), may_map_host_root: in_effect(Capability::SetFcap) })
     }
 }
 

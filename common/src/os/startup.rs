@@ -25,8 +25,7 @@ pub fn begin() -> Result<(), Error> {
     sys::clear_environment().map_err(Error::when("clear the environment"))?;
     occupy_standard_descriptors()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(Error::when("forbid core files"))?;
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
-        .map_err(Error::when("unblock signals"))
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(Error::when("unblock signals"))
 }
 
 /// A descriptor that the caller left closed would be the next file we open; an error message would then be written

@@ -198,4 +198,3 @@ fn owned(fresh: c_int) -> nix::Result<OwnedFd> {
     // SAFETY: the kernel has just opened it for us and nobody else has the number.
     Ok(unsafe { OwnedFd::from_raw_fd(fresh) })
 }
-

@@ -70,7 +70,8 @@ impl Target {
                         Ok(target)
                     }
                     ANON_INODE_FS_MAGIC | PID_FS_MAGIC => {
-                        let pid = pid_behind(descriptor).ok_or(wrong("neither a pidfd of a process here nor /proc/PID"))?;
+                        let pid = pid_behind(descriptor)
+                            .ok_or(wrong("neither a pidfd of a process here nor /proc/PID"))?;
                         let target = Self::hold(open_process(pid)?, Some(pid))?;
                         // It was alive after we had opened the directory, so the directory is its.
                         if has_ended(descriptor) {
@@ -89,7 +90,9 @@ impl Target {
         let on_proc = fstatfs(&directory).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC);
         let is_directory = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
         if !on_proc || !is_directory {
-            return Err(Error::when("could not open proc directory for target: /proc is not procfs")(Errno::ENOTDIR));
+            return Err(Error::when("could not open proc directory for target: /proc is not procfs")(
+                Errno::ENOTDIR,
+            ));
         }
         Ok(Self { directory, device: status.st_dev, pid, uid: status.st_uid, gid: status.st_gid })
     }
@@ -131,7 +134,12 @@ impl Target {
     /// What one of its files says. None: it cannot be read.
     #[must_use]
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let file = openat(&self.directory, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
+        let file = openat(
+            &self.directory,
+            name,
+            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        );
         contents(File::from(file.ok()?))
     }
 
@@ -147,7 +155,8 @@ impl Target {
     /// # Errors
     /// The kernel refuses, or it is no such file.
     pub fn file(&self, name: &str, access: OFlag) -> nix::Result<OwnedFd> {
-        let file = openat(&self.directory, name, access | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+        let file =
+            openat(&self.directory, name, access | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
         let status = fstat(&file)?;
         let regular = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
         if regular && status.st_dev == self.device { Ok(file) } else { Err(Errno::ENOTSUP) }
@@ -201,4 +210,3 @@ pub fn read_own(name: &str) -> Option<Vec<u8>> {
     let file = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
     contents(File::from(file))
 }
-

@@ -179,7 +179,8 @@ impl EtcFile {
     /// # Errors
     /// It could not be read to the end.
     pub fn blocks(&mut self, path: &str, see: impl FnMut(u32, &[u8])) -> Result<(), Error> {
-        blocks_of(&mut self.file, see).map_err(|error| Error::when(format!("cannot read {path}"))(errno(&error)))
+        blocks_of(&mut self.file, see)
+            .map_err(|error| Error::when(format!("cannot read {path}"))(errno(&error)))
     }
 
     /// All of a small file.

@@ -99,11 +99,7 @@ impl Range {
 /// `100000-165535`, or `1000` for a single id.
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last {
-            self.first.fmt(f)
-        } else {
-            write!(f, "{}-{}", self.first, self.last)
-        }
+        if self.first == self.last { self.first.fmt(f) } else { write!(f, "{}-{}", self.first, self.last) }
     }
 }
 
@@ -147,7 +143,10 @@ mod tests {
 
     #[test]
     fn only_plain_decimal_is_a_number() {
-        for text in ["", " 5", "5 ", "+5", "010", "0x10", "0b1", "0o7", "1e3", "1_000", "5\n", "٣", "1２3", "00", "--5", "-"] {
+        for text in [
+            "", " 5", "5 ", "+5", "010", "0x10", "0b1", "0o7", "1e3", "1_000", "5\n", "٣", "1２3", "00",
+            "--5", "-",
+        ] {
             assert_eq!(decimal(text.as_bytes()), Err(NotDecimal::Malformed), "{text:?}");
         }
         assert_eq!(decimal(b"0"), Ok(0));
@@ -157,7 +156,15 @@ mod tests {
     #[test]
     fn a_number_too_large_or_negative_is_out_of_range_whatever_its_length() {
         let forty = "9".repeat(40);
-        for text in ["4294967296", "9223372036854775808", "18446744073709551615", "18446744073709551616", "-1", "-0", &forty] {
+        for text in [
+            "4294967296",
+            "9223372036854775808",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-1",
+            "-0",
+            &forty,
+        ] {
             assert_eq!(decimal(text.as_bytes()), Err(NotDecimal::OutOfRange), "{text:?}");
         }
     }

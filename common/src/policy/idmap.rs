@@ -141,7 +141,11 @@ pub fn decide(own: Id, triples: Vec<Triple>, grants: &Grants) -> Result<Approved
             None => policy_lines.extend(grants.behind(host).map(|grant| grant.line)),
             Some(_) if host.first() == own && host.count() == 1 => {}
             Some(missing) => {
-                return Err(NotGranted { triple: *triple, missing, nearest: grants.nearest(missing).copied() });
+                return Err(NotGranted {
+                    triple: *triple,
+                    missing,
+                    nearest: grants.nearest(missing).copied(),
+                });
             }
         }
     }
@@ -218,7 +222,8 @@ impl Approved {
         let mut text = String::new();
         for Triple { inside, host } in &extents {
             // Writing to a String cannot fail.
-            writeln!(text, "{} {} {}", inside.first(), host.first(), host.count()).map_err(|_| Unfit::Nothing)?;
+            writeln!(text, "{} {} {}", inside.first(), host.first(), host.count())
+                .map_err(|_| Unfit::Nothing)?;
         }
         if text.len() > LONGEST_MAP {
             return Err(Unfit::TooLong(text.len()));
@@ -233,7 +238,8 @@ fn split(triple: &Triple, parent: &[Range], extents: &mut Vec<Triple>) -> Result
     let mut rest = triple.host;
     loop {
         let home = parent.iter().find(|extent| extent.contains(rest.first()));
-        let piece = home.and_then(|extent| extent.intersection(rest)).ok_or(Unfit::NotInParent(rest.first()))?;
+        let piece =
+            home.and_then(|extent| extent.intersection(rest)).ok_or(Unfit::NotInParent(rest.first()))?;
         extents.push(triple.part(piece).ok_or(Unfit::NotInParent(rest.first()))?);
         if extents.len() > MOST_EXTENTS {
             return Err(Unfit::TooMany(extents.len()));
@@ -322,9 +328,18 @@ mod tests {
         let parse = |a: &str, b: &str, c: &str| Triple::parse([a.as_bytes(), b.as_bytes(), c.as_bytes()]);
         assert_eq!(parse("0", "4294967294", "1"), Ok(triple(0, u32::MAX - 1, 1)));
         assert_eq!(parse("0", "0", "4294967295"), Ok(triple(0, 0, u32::MAX)));
-        for (a, b, c) in [("4294967295", "0", "1"), ("0", "4294967295", "1"), ("0", "4294967294", "2"),
-            ("5", "0", "4294967295"), ("0", "5", "4294967295"), ("0", "0", "4294967296"), ("-1", "0", "1"),
-            ("0", "-5", "1"), ("0", "0", "-1"), ("18446744073709551616", "0", "1")] {
+        for (a, b, c) in [
+            ("4294967295", "0", "1"),
+            ("0", "4294967295", "1"),
+            ("0", "4294967294", "2"),
+            ("5", "0", "4294967295"),
+            ("0", "5", "4294967295"),
+            ("0", "0", "4294967296"),
+            ("-1", "0", "1"),
+            ("0", "-5", "1"),
+            ("0", "0", "-1"),
+            ("18446744073709551616", "0", "1"),
+        ] {
             assert_eq!(parse(a, b, c), Err(NotATriple::Overflow), "{a} {b} {c}");
         }
         assert_eq!(parse("0", "0", "0"), Err(NotATriple::Empty));
@@ -350,7 +365,8 @@ mod tests {
     #[test]
     fn the_first_triple_refused_is_named_with_the_nearest_line() {
         let lines = grants(&[(100, 10), (500, 10)]);
-        let refused = decide(id(7), vec![triple(0, 100, 10), triple(10, 105, 6), triple(30, 3, 1)], &lines).unwrap_err();
+        let refused = decide(id(7), vec![triple(0, 100, 10), triple(10, 105, 6), triple(30, 3, 1)], &lines)
+            .unwrap_err();
         assert_eq!((refused.missing, refused.nearest.unwrap().line), (id(110), 1));
         assert_eq!(refused.triple.to_string(), "[10-16) -> [105-111)");
     }

@@ -15,7 +15,8 @@ pub fn grants_aux_group_subids(file: &[u8]) -> bool {
         let quote_or_blank = |byte: &u8| *byte == b'"' || byte.is_ascii_whitespace();
         let start = value.iter().position(|byte| !quote_or_blank(byte)).unwrap_or(value.len());
         let bare = value.get(start..).unwrap_or_default();
-        let end = bare.iter().rposition(|byte| !quote_or_blank(byte)).map_or(0, |last| last.saturating_add(1));
+        let end =
+            bare.iter().rposition(|byte| !quote_or_blank(byte)).map_or(0, |last| last.saturating_add(1));
         bare.get(..end).is_some_and(|word| word.eq_ignore_ascii_case(b"yes"))
     })
 }
@@ -28,8 +29,15 @@ mod tests {
     fn only_yes_is_yes() {
         assert!(granted(b"UMASK 022\nGRANT_AUX_GROUP_SUBIDS yes\n"));
         assert!(granted(b"  GRANT_AUX_GROUP_SUBIDS\t\"YES\" "));
-        for no in ["", "GRANT_AUX_GROUP_SUBIDS true", "GRANT_AUX_GROUP_SUBIDS", "#GRANT_AUX_GROUP_SUBIDS yes",
-            "GRANT_AUX_GROUP_SUBIDS yes no", "GRANT_AUX_GROUP_SUBIDSyes", "GRANT_AUX_GROUP_SUBIDS yes\nGRANT_AUX_GROUP_SUBIDS no"] {
+        for no in [
+            "",
+            "GRANT_AUX_GROUP_SUBIDS true",
+            "GRANT_AUX_GROUP_SUBIDS",
+            "#GRANT_AUX_GROUP_SUBIDS yes",
+            "GRANT_AUX_GROUP_SUBIDS yes no",
+            "GRANT_AUX_GROUP_SUBIDSyes",
+            "GRANT_AUX_GROUP_SUBIDS yes\nGRANT_AUX_GROUP_SUBIDS no",
+        ] {
             assert!(!granted(no.as_bytes()), "{no:?}");
         }
     }

@@ -33,7 +33,8 @@ impl Account {
             }
             let (before, after) = block.split_at(place);
             let start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1));
-            line_end = memchr::memchr(b'\n', after).map_or(block.len(), |length| place.saturating_add(length));
+            line_end =
+                memchr::memchr(b'\n', after).map_or(block.len(), |length| place.saturating_add(length));
             let line = block.get(start..line_end).unwrap_or_default();
             if let Some((name, gid)) = account_of(uid, line) {
                 self.add(name, gid);

@@ -137,7 +137,11 @@ impl Grants {
         let after = self.merged.partition_point(|range| range.first() <= wanted.first());
         match after.checked_sub(1).and_then(|index| self.merged.get(index)) {
             Some(range) if range.contains(wanted.first()) => {
-                if range.contains(wanted.last()) { None } else { range.last().next() }
+                if range.contains(wanted.last()) {
+                    None
+                } else {
+                    range.last().next()
+                }
             }
             _ => Some(wanted.first()),
         }
@@ -180,14 +184,37 @@ mod tests {
     #[test]
     fn lines_of_every_name_and_of_the_uid_are_found_with_their_numbers() {
         let file = "bob:1:1\nalice:100:10\n\n# note\n1000:200:10\nlass:300:10\nalice:400:10";
-        assert_eq!(found(file, 1000, &["alice", "lass"]), [(100, 10, 2), (200, 10, 5), (300, 10, 6), (400, 10, 7)]);
+        assert_eq!(
+            found(file, 1000, &["alice", "lass"]),
+            [(100, 10, 2), (200, 10, 5), (300, 10, 6), (400, 10, 7)]
+        );
     }
 
     #[test]
     fn an_owner_is_matched_whole_and_byte_for_byte() {
-        for line in ["alicex:1:1", "xalice:1:1", "Alice:1:1", " alice:1:1", "\talice:1:1", "alice :1:1", "#alice:1:1",
-            "+alice:1:1", "@alice:1:1", "%alice:1:1", "*:1:1", "ALL:1:1", "#1000:1:1", "01000:1:1", "+1000:1:1", " 1000:1:1",
-            "1000 :1:1", ":1:1", "\u{feff}alice:1:1", "bob:alice:1:1", "x\0alice:1:1"] {
+        for line in [
+            "alicex:1:1",
+            "xalice:1:1",
+            "Alice:1:1",
+            " alice:1:1",
+            "\talice:1:1",
+            "alice :1:1",
+            "#alice:1:1",
+            "+alice:1:1",
+            "@alice:1:1",
+            "%alice:1:1",
+            "*:1:1",
+            "ALL:1:1",
+            "#1000:1:1",
+            "01000:1:1",
+            "+1000:1:1",
+            " 1000:1:1",
+            "1000 :1:1",
+            ":1:1",
+            "\u{feff}alice:1:1",
+            "bob:alice:1:1",
+            "x\0alice:1:1",
+        ] {
             assert_eq!(found(line, 1000, &["alice"]), [], "{line:?}");
         }
         let odd = "DOM\\user:1:1\nuser@dom:2:1\nj\u{fc}rgen:3:1\n";
@@ -206,10 +233,34 @@ mod tests {
     #[test]
     fn a_malformed_line_grants_nothing_and_harms_no_other() {
         let long = format!("alice:1:{}1", "0".repeat(1100));
-        for bad in ["alice", "alice:", "alice:1", "alice:1:", "alice::1", "alice:1:1:", "alice:1:1:1", "alice:1:1 ",
-            "alice:1:1 # note", "alice:1:1\r", "alice: 1:1", "alice:+1:1", "alice:0x10:1", "alice:010:1", "alice:1:0",
-            "alice:0:0", "alice:1:-1", "alice:0:-1", "alice:-1:1", "alice:4294967295:1", "alice:4294967294:2",
-            "alice:1:4294967295", "alice:0:4294967296", "alice:18446744073709551616:1", "alice:1:1\0", &long] {
+        for bad in [
+            "alice",
+            "alice:",
+            "alice:1",
+            "alice:1:",
+            "alice::1",
+            "alice:1:1:",
+            "alice:1:1:1",
+            "alice:1:1 ",
+            "alice:1:1 # note",
+            "alice:1:1\r",
+            "alice: 1:1",
+            "alice:+1:1",
+            "alice:0x10:1",
+            "alice:010:1",
+            "alice:1:0",
+            "alice:0:0",
+            "alice:1:-1",
+            "alice:0:-1",
+            "alice:-1:1",
+            "alice:4294967295:1",
+            "alice:4294967294:2",
+            "alice:1:4294967295",
+            "alice:0:4294967296",
+            "alice:18446744073709551616:1",
+            "alice:1:1\0",
+            &long,
+        ] {
             let file = format!("alice:7:1\n{bad}\nalice:9:1\n");
             assert_eq!(found(&file, 1000, &["alice"]), [(7, 1, 1), (9, 1, 3)], "{bad:?}");
         }

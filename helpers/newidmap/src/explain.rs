@@ -12,7 +12,12 @@ use common::policy::text::Quoted;
 use crate::{Caller, Policy, Program};
 
 /// Why a range is not granted.
-pub(crate) fn not_granted(program: &Program, caller: &Caller, policy: &Policy, refused: &NotGranted) -> String {
+pub(crate) fn not_granted(
+    program: &Program,
+    caller: &Caller,
+    policy: &Policy,
+    refused: &NotGranted,
+) -> String {
     let (word, file) = (program.kind.word(), program.kind.policy_file());
     let owner = owner(caller);
     let host = refused.triple.host();
@@ -96,7 +101,12 @@ pub(crate) fn unprivileged(program: &Program) -> String {
 }
 
 /// Why the kernel would not let a privileged helper open or write the map.
-pub(crate) fn kernel_refusal(program: &Program, target: &Target, raised: &Raised, maps_host_root: bool) -> String {
+pub(crate) fn kernel_refusal(
+    program: &Program,
+    target: &Target,
+    raised: &Raised,
+    maps_host_root: bool,
+) -> String {
     let file = program.kind.map_file();
     if target.is_undumpable(file) {
         return "the target is not dumpable (prctl PR_SET_DUMPABLE, or a program it cannot read), so its /proc files \
@@ -116,7 +126,10 @@ pub(crate) fn kernel_refusal(program: &Program, target: &Target, raised: &Raised
     }
     match confinement() {
         Some(label) => {
-            format!("a security module may forbid it: this process is confined as \"{}\"; see the audit log", Quoted(&label))
+            format!(
+                "a security module may forbid it: this process is confined as \"{}\"; see the audit log",
+                Quoted(&label)
+            )
         }
         None => "the kernel gives no reason; its log (dmesg) or a security module's may".to_owned(),
     }
@@ -138,4 +151,3 @@ pub(crate) fn grounds(program: &Program, lines: &[u32]) -> String {
         shown => format!("by /etc/{}:{}{more}", program.kind.policy_file(), shown.join(",")),
     }
 }
-

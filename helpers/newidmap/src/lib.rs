@@ -106,10 +106,11 @@ fn tell(
     caller.owns(&target, &etc)?;
 
     let policy = Policy::of(&caller, program.kind, policy_file, &nsswitch)?;
-    let approved = decide(caller.own(program.kind), request.triples()?, &policy.grants).map_err(|refused| {
-        let why = explain::not_granted(program, &caller, &policy, &refused);
-        Error::NotGranted { kind: program.kind, refused, why }
-    })?;
+    let approved =
+        decide(caller.own(program.kind), request.triples()?, &policy.grants).map_err(|refused| {
+            let why = explain::not_granted(program, &caller, &policy, &refused);
+            Error::NotGranted { kind: program.kind, refused, why }
+        })?;
     let map = approved
         .for_parent(&ids_here(program.kind))
         .map_err(|why| Error::Unfit { kind: program.kind, why })?;
@@ -189,7 +190,12 @@ impl Policy {
         let foreign_source = nsswitch.foreign_subid_source().map(<[u8]>::to_vec);
         let file = if nsswitch.subids_are_in_files() { file? } else { None };
         let Some(mut file) = file else {
-            return Ok(Self { grants: Grants::default(), exists: false, may_be_repeated: false, foreign_source });
+            return Ok(Self {
+                grants: Grants::default(),
+                exists: false,
+                may_be_repeated: false,
+                foreign_source,
+            });
         };
         let owner = Owner::new(caller.uid, caller.account.names.iter().map(Vec::as_slice));
         let mut search = Search::new(owner);
@@ -211,7 +217,11 @@ fn read_nsswitch(file: Option<EtcFile>) -> Result<Nsswitch, Error> {
 /// The ids that exist in our own user namespace. If `/proc` does not tell, all: the kernel checks again.
 fn ids_here(kind: Kind) -> Vec<Range> {
     let ids = read_own(kind.map_file()).map(|map| ids_of_namespace(&map)).unwrap_or_default();
-    if ids.is_empty() { Vec::from_iter(Id::new(0).and_then(|first| Range::new(first, u32::MAX))) } else { ids }
+    if ids.is_empty() {
+        Vec::from_iter(Id::new(0).and_then(|first| Range::new(first, u32::MAX)))
+    } else {
+        ids
+    }
 }
 
 /// The kernel never gives a process the id -1.

@@ -40,7 +40,9 @@ impl<'a> Request<'a> {
             Some(Target::Descriptor(number)) => Named::descriptor(number)?,
             None => {
                 let target = Quoted(target.as_bytes());
-                return Err(usage(format!("target \"{target}\" is neither a pid nor fd:N, in plain decimal")));
+                return Err(usage(format!(
+                    "target \"{target}\" is neither a pid nor fd:N, in plain decimal"
+                )));
             }
         };
         Ok(Self { target, words, program })
@@ -48,8 +50,9 @@ impl<'a> Request<'a> {
 
     /// The triples, every one of them a legal pair of ranges.
     pub(crate) fn triples(&self) -> Result<Vec<Triple>, Error> {
-        let (triples, _none) = self.words.as_chunks::<3>();
-        triples.iter().map(|triple| self.triple(triple)).collect()
+        // parse() has made sure that there is no rest.
+        let triples = self.words.chunks_exact(3).filter_map(|words| words.first_chunk::<3>());
+        triples.map(|words| self.triple(words)).collect()
     }
 
     fn triple(&self, words: &[OsString; 3]) -> Result<Triple, Error> {
@@ -102,8 +105,32 @@ mod tests {
         assert_eq!(parse("2147483647"), Some(Target::Pid(i32::MAX)));
         assert_eq!(parse("fd:0"), Some(Target::Descriptor(0)));
         assert_eq!(parse("fd:2147483647"), Some(Target::Descriptor(i32::MAX)));
-        for word in ["", "0", "-0", "-1", " 1", "+1", "1 ", "1x", "0x1", "01", "２", "self", "2147483648", "4294967297",
-            "99999999999999999999", "fd:", "fd:-1", "fd:+3", "fd: 3", "fd:3x", "fd:03", "fd:2147483648", "FD:3", "--"] {
+        for word in [
+            "",
+            "0",
+            "-0",
+            "-1",
+            " 1",
+            "+1",
+            "1 ",
+            "1x",
+            "0x1",
+            "01",
+            "２",
+            "self",
+            "2147483648",
+            "4294967297",
+            "99999999999999999999",
+            "fd:",
+            "fd:-1",
+            "fd:+3",
+            "fd: 3",
+            "fd:3x",
+            "fd:03",
+            "fd:2147483648",
+            "FD:3",
+            "--",
+        ] {
             assert_eq!(parse(word), None, "{word:?}");
         }
     }

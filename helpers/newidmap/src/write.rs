@@ -65,7 +65,10 @@ fn setgroups_to_deny(target: &Target) -> Result<Option<OwnedFd>, Error> {
     if now.starts_with(b"deny") {
         return Ok(None);
     }
-    target.file("setgroups", OFlag::O_WRONLY).map(Some).map_err(Error::when("couldn't open process setgroups"))
+    target
+        .file("setgroups", OFlag::O_WRONLY)
+        .map(Some)
+        .map_err(Error::when("couldn't open process setgroups"))
 }
 
 /// One write or none: the kernel takes these files whole, at offset 0, in one call. A rest could never be written.

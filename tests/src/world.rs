@@ -1,0 +1,448 @@
+//! The machine that a test sees: this one, with an `/etc`, `/run`, `/home`, `/tmp` and network of its own, three
+//! unprivileged users, and the helpers under test installed as the host's. Nothing on the real machine changes.
+//!
+//! ```ignore
+//! #[test]
+//! fn a_grant_is_written() {
+//!     World::enter(|world| {
+//!         let target = world.target(ALICE);
+//!         world.newuidmap(ALICE, &[&target.pid(), "0", "600000", "65536"]).succeeds();
+//!         assert_eq!(target.uid_map(), "0 600000 65536");
+//!     });
+//! }
+//! ```
+//!
+//! With `UNDER_TEST=theirs` the helpers are the C ones of this host's `uidmap` package.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+/// Somebody who may log in here. His group has the number of his uid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct User {
+    /// Login name.
+    pub name: &'static str,
+    /// Uid, and gid of his login group.
+    pub id: u32,
+}
+
+/// Holds `600000:65536` of both files.
+pub const ALICE: User = User { name: "alice", id: 52001 };
+/// Holds `700000:65536` of both files.
+pub const BOB: User = User { name: "bob", id: 52002 };
+/// Holds nothing.
+pub const CAROL: User = User { name: "carol", id: 52003 };
+/// Has no account.
+pub const NOBODY_AT_ALL: User = User { name: "", id: 52999 };
+/// The administrator.
+pub const ROOT: User = User { name: "root", id: 0 };
+
+/// How a helper is installed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Install {
+    /// `chmod 4755`
+    SetUid,
+    /// `setcap cap_setuid=ep`, `cap_setgid=ep`
+    FileCapabilities,
+    /// Both.
+    Both,
+    /// Neither.
+    Plain,
+}
+
+/// A private machine. See the module.
+#[derive(Debug)]
+pub struct World {
+    _private: (),
+}
+
+const PRIVATE: &str = "/run/world";
+
+/// Are the helpers under test the C ones?
+#[must_use]
+pub fn theirs() -> bool {
+    match std::env::var("UNDER_TEST").as_deref() {
+        Ok("theirs") => true,
+        Ok("ours") | Err(_) => false,
+        Ok(other) => panic!("UNDER_TEST is ours or theirs, not {other}"),
+    }
+}
+
+/// The top of the source tree.
+#[must_use]
+pub fn tree() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("tests/ is in a workspace").to_path_buf()
+}
+
+impl World {
+    /// Runs a test in a machine of its own. Needs root.
+    ///
+    /// # Panics
+    /// If the test panics, or the machine cannot be made: nothing is skipped.
+    pub fn enter(test: impl FnOnce(&Self) + Send) {
+        // Namespaces belong to a thread. What a thread starts inherits them.
+        std::thread::scope(|scope| {
+            let outcome = scope
+                .spawn(|| {
+                    let world = Self::make();
+                    test(&world);
+                })
+                .join();
+            if let Err(panic) = outcome {
+                std::panic::resume_unwind(panic);
+            }
+        });
+    }
+
+    fn make() -> Self {
+        let binaries = ["newuidmap", "newgidmap", "newuidmap-nss", "newgidmap-nss"].map(|name| {
+            let path = if theirs() {
+                Path::new("/usr/bin").join(name.trim_end_matches("-nss"))
+            } else {
+                tree().join("target/release").join(name)
+            };
+            let bytes = fs::read(&path).unwrap_or_else(|error| {
+                panic!("{}: {error}; run: cargo build --release, and apt-get install uidmap", path.display())
+            });
+            (name, bytes)
+        });
+        let launch = fs::read(tree().join("tests/launch.py")).expect("tests/launch.py");
+
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).expect("tests need root and namespaces");
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("make / private");
+        let tmpfs = |on: &str, mode: &str| {
+            mount(Some("tmpfs"), on, Some("tmpfs"), MsFlags::empty(), Some(mode)).expect("mount tmpfs");
+        };
+        tmpfs("/run", "mode=755");
+        for directory in ["/run/lock", "/run/world", "/run/world/bin", "/run/world/etc"] {
+            fs::create_dir(directory).expect("create");
+        }
+        run(Command::new("cp").args(["-a", "/etc/.", "/run/world/etc"]));
+        bind(&format!("{PRIVATE}/etc"), "/etc");
+        tmpfs("/home", "mode=755");
+        tmpfs("/tmp", "mode=1777");
+
+        let world = Self { _private: () };
+        world.write_private("launch.py", &launch);
+        for (name, bytes) in binaries {
+            world.write_private(&format!("bin/{name}"), &bytes);
+        }
+        for helper in ["newuidmap", "newgidmap"] {
+            bind(&format!("{PRIVATE}/bin/{helper}"), &format!("/usr/bin/{helper}"));
+        }
+        if !theirs() && Path::new("/usr/libexec").is_dir() {
+            // The twins' directory does not exist on the host: a tmpfs over its parent keeps the host clean.
+            world.overlay_libexec();
+        }
+        world.install(Install::SetUid);
+
+        for user in [ALICE, BOB, CAROL] {
+            world.append("/etc/passwd", &format!("{0}:x:{1}:{1}::/home/{0}:/bin/sh\n", user.name, user.id));
+            world.append("/etc/group", &format!("{0}:x:{1}:\n", user.name, user.id));
+            let home = format!("/home/{}", user.name);
+            fs::create_dir(&home).expect("home");
+            chown(&home, Some(user.id), Some(user.id)).expect("home");
+        }
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            world.write(file, "alice:600000:65536\nbob:700000:65536\n");
+        }
+        world
+    }
+
+    fn overlay_libexec(&self) {
+        fs::create_dir(format!("{PRIVATE}/libexec")).expect("create");
+        run(Command::new("cp").args(["-a", "/usr/libexec/.", "/run/world/libexec"]));
+        fs::create_dir_all(format!("{PRIVATE}/libexec/nsgate")).expect("create");
+        for twin in ["newuidmap-nss", "newgidmap-nss"] {
+            let place = format!("{PRIVATE}/libexec/nsgate/{twin}");
+            fs::write(&place, "").expect("create");
+            bind(&format!("{PRIVATE}/bin/{twin}"), &place);
+        }
+        run(Command::new("mount").args(["-n", "--rbind", "/run/world/libexec", "/usr/libexec"]));
+    }
+
+    /// Installs the helpers, and their twins, in another way than set-user-ID root.
+    pub fn install(&self, how: Install) {
+        for name in ["newuidmap", "newgidmap", "newuidmap-nss", "newgidmap-nss"] {
+            let path = format!("{PRIVATE}/bin/{name}");
+            let mode = if matches!(how, Install::SetUid | Install::Both) { 0o4755 } else { 0o755 };
+            // chmod and chown drop capabilities, so they come first.
+            let _ = Command::new("setcap").args(["-q", "-r", &path]).stderr(Stdio::null()).status();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+            if matches!(how, Install::FileCapabilities | Install::Both) {
+                let capability = if name.contains("uid") { "cap_setuid=ep" } else { "cap_setgid=ep" };
+                run(Command::new("setcap").args([capability, &path]));
+            }
+        }
+    }
+
+    /// Takes the twins away, as on a host where only the helpers were installed.
+    pub fn remove_twins(&self) {
+        for twin in ["newuidmap-nss", "newgidmap-nss"] {
+            run(Command::new("umount").args(["-n", &format!("/usr/libexec/nsgate/{twin}")]));
+            fs::remove_file(format!("/usr/libexec/nsgate/{twin}")).expect("remove");
+        }
+    }
+
+    /// Replaces a file of the private machine.
+    pub fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let new = format!("{path}.new");
+        fs::write(&new, text).expect("write");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o644)).expect("chmod");
+        fs::rename(&new, path).expect("rename");
+    }
+
+    /// Adds to a file of the private machine.
+    pub fn append(&self, path: &str, text: &str) {
+        let mut whole = fs::read(path).expect("read");
+        whole.extend_from_slice(text.as_bytes());
+        self.write(path, whole);
+    }
+
+    fn write_private(&self, name: &str, bytes: &[u8]) {
+        let path = format!("{PRIVATE}/{name}");
+        fs::write(&path, bytes).expect("write");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+    }
+
+    /// A command to be run by this user: his uid and group, no other group, a short environment, an accessible
+    /// working directory.
+    #[must_use]
+    pub fn command(&self, user: User, program: &str) -> Command {
+        self.command_as(user.id, user.id, program)
+    }
+
+    /// The same with any uid and gid.
+    #[must_use]
+    pub fn command_as(&self, uid: u32, gid: u32, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.uid(uid).gid(gid).env_clear().env("PATH", "/usr/bin:/usr/sbin").current_dir("/");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// A command that does something odd to its own process before it becomes `program`: `tests/launch.py` has the
+    /// list, for example `["close:0", "rlimit:NOFILE=3"]`.
+    #[must_use]
+    pub fn launch(&self, user: User, oddities: &[&str], program: &str) -> Command {
+        let mut command = self.command(user, "/usr/bin/python3");
+        command.args(["-I", "/run/world/launch.py"]).args(oddities).arg("--").arg(program);
+        command
+    }
+
+    /// Runs `newuidmap` as this user.
+    pub fn newuidmap(&self, user: User, args: &[&str]) -> Answer {
+        self.run(self.command(user, "/usr/bin/newuidmap").args(args))
+    }
+
+    /// Runs `newgidmap` as this user.
+    pub fn newgidmap(&self, user: User, args: &[&str]) -> Answer {
+        self.run(self.command(user, "/usr/bin/newgidmap").args(args))
+    }
+
+    /// Runs a command to its end, with a limit of 20 seconds.
+    ///
+    /// # Panics
+    /// It cannot be started, or does not end.
+    pub fn run(&self, command: &mut Command) -> Answer {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+        let (done, ended) = std::sync::mpsc::channel::<()>();
+        let watchdog = std::thread::spawn(move || {
+            if ended.recv_timeout(Duration::from_secs(20)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+                return true;
+            }
+            false
+        });
+        let output = child.wait_with_output().expect("wait");
+        drop(done);
+        let hung = watchdog.join().expect("watchdog");
+        assert!(!hung, "{command:?} did not end in 20 seconds");
+        Answer::of(&output)
+    }
+
+    /// A process of this user in a fresh user namespace of his own, waiting to be mapped.
+    #[must_use]
+    pub fn target(&self, user: User) -> Target {
+        self.target_of(self.command(user, "/usr/bin/unshare").args(["-U", "sleep", "1000"]))
+    }
+
+    /// A process started by this command, when it has entered a user namespace other than ours.
+    pub fn target_of(&self, command: &mut Command) -> Target {
+        let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("start a target");
+        let target = Target { child };
+        let ours = fs::read_link("/proc/self/ns/user").expect("ns/user");
+        target.wait_until(|target| {
+            let elsewhere = target.link("ns/user").is_some_and(|theirs| theirs != ours);
+            elsewhere && target.link("exe").is_some_and(|exe| !exe.ends_with("unshare"))
+        });
+        target
+    }
+
+    /// A process of this user in the caller's own user namespace.
+    #[must_use]
+    pub fn plain_process(&self, user: User) -> Target {
+        let child = self.command(user, "/usr/bin/sleep").arg("1000").spawn().expect("start a process");
+        let target = Target { child };
+        target.wait_until(|target| target.link("exe").is_some_and(|exe| exe.ends_with("sleep")));
+        target
+    }
+}
+
+/// A live process. It ends with the value.
+#[derive(Debug)]
+pub struct Target {
+    child: Child,
+}
+
+impl Target {
+    /// Its pid, as an argument.
+    #[must_use]
+    pub fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// The kernel's view of its uid map: a line an extent, numbers separated by one blank.
+    #[must_use]
+    pub fn uid_map(&self) -> String {
+        self.map("uid_map")
+    }
+
+    /// The kernel's view of its gid map.
+    #[must_use]
+    pub fn gid_map(&self) -> String {
+        self.map("gid_map")
+    }
+
+    /// `allow` or `deny`.
+    #[must_use]
+    pub fn setgroups(&self) -> String {
+        self.file("setgroups").trim().to_owned()
+    }
+
+    /// Nothing was written: neither map, nor setgroups.
+    pub fn assert_untouched(&self) {
+        let state = (self.uid_map(), self.gid_map(), self.setgroups());
+        assert_eq!(state, (String::new(), String::new(), "allow".to_owned()), "the target was touched");
+    }
+
+    /// What one of its `/proc` files says.
+    #[must_use]
+    pub fn file(&self, name: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{name}", self.pid()))
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn map(&self, name: &str) -> String {
+        let text = self.file(name);
+        let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        text.lines().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn link(&self, name: &str) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/{name}", self.pid())).ok()
+    }
+
+    fn wait_until(&self, ready: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !ready(self) {
+            assert!(start.elapsed() < Duration::from_secs(10), "the target process is not getting ready");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Ends the process.
+    pub fn end(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// How a program ended and what it said.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Exit status. None: it died of a signal.
+    pub status: Option<i32>,
+    /// The signal it died of.
+    pub signal: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Answer {
+    fn of(output: &Output) -> Self {
+        Self {
+            status: output.status.code(),
+            signal: output.status.signal(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Exit 0 and not a word.
+    #[track_caller]
+    pub fn succeeds(&self) -> &Self {
+        assert_eq!((self.status, &*self.stdout, &*self.stderr), (Some(0), "", ""), "{self:?}");
+        self
+    }
+
+    /// Exit 1, nothing on stdout and, of ours, one line on stderr that has `phrase` in it.
+    #[track_caller]
+    pub fn refuses(&self, phrase: &str) -> &Self {
+        assert_eq!((self.status, &*self.stdout), (Some(1), ""), "{self:?}");
+        if !theirs() {
+            assert!(
+                self.stderr.ends_with('\n') && self.stderr.lines().count() == 1,
+                "not one line: {self:?}"
+            );
+            assert!(
+                self.stderr.starts_with("newuidmap: ") || self.stderr.starts_with("newgidmap: "),
+                "{self:?}"
+            );
+            assert!(
+                self.stderr.bytes().all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\n'),
+                "{self:?}"
+            );
+        }
+        assert!(self.stderr.contains(phrase), "{phrase:?} is not in {self:?}");
+        self
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, signal, stdout, stderr } = self;
+        write!(f, "status {status:?} signal {signal:?} stdout {stdout:?} stderr {stderr:?}")
+    }
+}
+
+fn bind(from: &str, to: &str) {
+    mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .unwrap_or_else(|error| panic!("{to}: {error}"));
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(status.success(), "{command:?}: {status}");
+}
