@@ -15,9 +15,7 @@ pub mod error;
 pub mod os;
 pub mod policy;
 
-use std::ffi::OsString;
 use std::io::Write;
-use std::process::ExitCode;
 
 pub use error::Error;
 
@@ -30,22 +28,20 @@ pub enum Outcome {
     Say(String),
 }
 
-/// Runs one helper: makes the process safe to think in, tells the story, reports a refusal in one line.
+/// Runs one helper: makes the process safe to think in, tells the story, reports a refusal in one line. The answer is
+/// the exit status, 0 or 1.
 ///
-/// `program` is a constant: what the caller put in `argv[0]` is never used. Exit status 0 or 1.
-pub fn main(program: &'static str, story: impl FnOnce(&[OsString]) -> Result<Outcome, Error>) -> ExitCode {
-    let told = os::startup::begin().and_then(|()| {
-        let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-        story(&args)
-    });
-    let reported = match told {
-        Ok(Outcome::Done) => return ExitCode::SUCCESS,
+/// `program` is a constant: what the caller put in `argv[0]` is never used.
+pub fn main(program: &'static str, story: impl FnOnce() -> Result<Outcome, Error>) -> i32 {
+    let said = match os::startup::begin().and_then(|()| story()) {
+        Ok(Outcome::Done) => true,
         Ok(Outcome::Say(text)) => std::io::stdout().write_all(text.as_bytes()).is_ok(),
         Err(error) => {
             // One write, so that the line stays whole beside what other programs write. If nobody can read it, the
-            // exit status has still said no.
-            std::io::stderr().write_all(format!("{program}: {error}\n").as_bytes()).is_err()
+            // exit status still says no.
+            let line = format!("{program}: {error}\n");
+            std::io::stderr().write(line.as_bytes()).is_ok_and(|_| false)
         }
     };
-    if reported { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    i32::from(!said)
 }

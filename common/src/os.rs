@@ -9,3 +9,5 @@ pub mod startup;
 mod sys;
 pub mod target;
 pub mod trusted;
+
+pub use sys::arguments;

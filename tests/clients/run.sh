@@ -1,13 +1,38 @@
 #!/bin/bash
-# run.sh NAME [refuse|empty|...]: run NAME.sh as root in a throw-away mount + PID namespace, print
-# what it prints and whether each helper ran, exit with its status.
-# Helpers under test (default: the installed ones): NEWUIDMAP=path NEWGIDMAP=path;
-# HELPER_CAPS=1 gives them cap_setuid/cap_setgid=ep instead of the setuid bit.
-# Nothing survives: every mount is private, and the end of the PID namespace takes podman's pause
-# process and any other left-over with it.
+# run.sh CLIENT [POLICY]: runs CLIENT.sh as root in a throw-away mount and PID namespace, where it makes alice call a
+# real client of newuidmap and newgidmap. Prints what it prints and which helpers ran; ends with its status.
+#
+# NEWUIDMAP, NEWGIDMAP: the helpers under test (else the host's own). HELPER_CAPS=1: they have file capabilities.
+# POLICY is what /etc/subuid and /etc/subgid say:
+#   whole      alice has the 65536 ids that the clients ask for
+#   short      she has one less
+#   wraps      ids past the last there is, which a client that reads the files itself will ask for
+#   twice      the same line twice, and such a client asks for both
+#   empty      nothing
+#   writable   as whole, but everybody may write /etc/subuid
 set -eu
-dir=$(dirname "$(readlink -f "$0")")
-exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
-    bash -euc '. "$0/prepare.sh" "$0"; name=$1; shift
-               status=0; bash "$SCRIPTS/$name.sh" "$@" </dev/null || status=$?
-               helpers_ran; exit $status' "$dir" "$@"
+# The end of the PID namespace takes podman's pause process and any other left-over with it.
+exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc bash -euc '
+    . "$0/prepare.sh"
+    client=$(<"$0/$1.sh")                        # before the place is covered: it may be below /home or /tmp
+    private_machine "${NEWUIDMAP-/usr/bin/newuidmap}" "${NEWGIDMAP-/usr/bin/newgidmap}"
+    mount -n -t cgroup2 cgroup2 /sys/fs/cgroup   # crun and podman refuse a hybrid hierarchy
+
+    case ${2-whole} in
+    whole)    grant alice:600000:65536 ;;
+    short)    grant alice:600000:65535 ;;
+    wraps)    grant alice:4294967000:1000 ;;
+    twice)    grant alice:600000:65536 alice:600000:65536 ;;
+    empty)    grant ;;
+    writable) grant alice:600000:65536; chmod 666 /etc/subuid ;;
+    *)        echo "run.sh: no policy $2" >&2; exit 99 ;;
+    esac
+
+    # For the clients: prints the kernel'\''s view of the namespace that the shell is in. The opener of the files
+    # decides how ids are shown, so they are opened by the shell itself.
+    export SHOW="for f in uid_map gid_map setgroups; do while read -r l; do echo \$f: \$l; done </proc/self/\$f; done"
+    status=0
+    bash -euc "$client" </dev/null || status=$?
+    helpers_that_ran
+    exit $status
+' "$(dirname "$(readlink -f "$0")")" "$@"

@@ -6,7 +6,7 @@
 //! that the caller could not have by running the twin himself.
 
 use std::ffi::{CStr, CString, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 
 use super::sys;
 use super::trusted::Etc;
@@ -14,6 +14,19 @@ use crate::Error;
 use crate::policy::id::Id;
 use crate::policy::nsswitch::Nsswitch;
 use crate::policy::passwd::Account;
+
+/// Whose account is wanted, and what an answer needs.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The caller's real uid.
+    pub uid: Id,
+    /// The host's `/etc`.
+    pub etc: &'a Etc,
+    /// Where it says accounts are.
+    pub nsswitch: &'a Nsswitch,
+    /// The command line after the program's name, should it have to be handed over.
+    pub args: &'a [OsString],
+}
 
 /// How long the host's name services may take, in seconds.
 const PATIENCE: u32 = 25;
@@ -25,20 +38,17 @@ const PATIENCE: u32 = 25;
 ///
 /// # Errors
 /// `/etc/passwd` cannot be read, or the twin is needed and cannot be run.
-pub fn in_files(
-    uid: Id,
-    etc: &Etc,
-    nsswitch: &Nsswitch,
-    twin: &'static CStr,
-) -> Result<Option<Account>, Error> {
+pub fn in_files(question: &Question<'_>, twin: &'static CStr) -> Result<Option<Account>, Error> {
+    let &Question { uid, etc, nsswitch, args } = question;
     let found = named_in_files(uid, etc)?;
     if nsswitch.accounts_are_in_files() && (found.is_some() || !nsswitch.accounts_are_elsewhere_too()) {
         return Ok(found);
     }
-    let args = std::env::args_os().map(OsString::into_vec).map(CString::new);
-    let args: Vec<CString> = args.collect::<Result<_, _>>().unwrap_or_default();
+    let words = args.iter().map(|word| CString::new(word.as_bytes()));
+    let command: Vec<CString> =
+        std::iter::once(Ok(twin.to_owned())).chain(words).collect::<Result<_, _>>().unwrap_or_default();
     let no_environment: [&CStr; 0] = [];
-    let Err(errno) = nix::unistd::execve(twin, &args, &no_environment);
+    let Err(errno) = nix::unistd::execve(twin, &command, &no_environment);
     Err(Error::NoTwin { uid: uid.raw(), twin, errno })
 }
 
@@ -48,7 +58,8 @@ pub fn in_files(
 ///
 /// # Errors
 /// The name services could not answer, or not in time.
-pub fn from_name_services(uid: Id, etc: &Etc) -> Result<Option<Account>, Error> {
+pub fn from_name_services(question: &Question<'_>) -> Result<Option<Account>, Error> {
+    let &Question { uid, etc, .. } = question;
     sys::end_after(PATIENCE, LATE).map_err(Error::when("limit the time of the account lookup"))?;
     let answer = sys::account_by_uid(uid.raw()).map_err(Error::when("look up the caller's account"))?;
     nix::unistd::alarm::cancel();

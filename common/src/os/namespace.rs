@@ -31,15 +31,15 @@ pub fn relation(process: BorrowedFd<'_>) -> Relation {
     let (Ok(theirs), Ok(ours)) = (theirs, stat("/proc/self/ns/user")) else {
         return Relation::Unknown;
     };
-    if is(&theirs, &ours) {
-        return Relation::Same;
-    }
     match sys::namespace_parent(theirs.as_fd()) {
         Ok(parent) if is(&parent, &ours) => match sys::namespace_owner(theirs.as_fd()) {
             Ok(owner) => Relation::Child { owner },
             Err(_) => Relation::Unknown,
         },
-        Ok(_) | Err(Errno::EPERM) => Relation::Elsewhere,
+        Ok(_) => Relation::Elsewhere,
+        // Our own has its parent outside of what we may see; so has any that is not below our own.
+        Err(Errno::EPERM) if is(&theirs, &ours) => Relation::Same,
+        Err(Errno::EPERM) => Relation::Elsewhere,
         Err(_) => Relation::Unknown,
     }
 }

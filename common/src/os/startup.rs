@@ -4,8 +4,11 @@
 //! [`begin`] nobody can look into or trace the process, nothing of the environment is left, descriptors 0 to 2 are
 //! open, a crash leaves no core file, and a signal to end the process is heard.
 
+use std::os::fd::{AsFd, IntoRawFd};
+
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -25,20 +28,24 @@ pub fn begin() -> Result<(), Error> {
     sys::clear_environment().map_err(Error::when("clear the environment"))?;
     occupy_standard_descriptors()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(Error::when("forbid core files"))?;
+    sys::ignore_broken_pipes().map_err(Error::when("ignore broken pipes"))?;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(Error::when("unblock signals"))
 }
 
 /// A descriptor that the caller left closed would be the next file we open; an error message would then be written
-/// into it. (std does this too before `main`; we do not want to depend on that.)
+/// into it.
 fn occupy_standard_descriptors() -> Result<(), Error> {
-    let standard: [(&dyn std::os::fd::AsFd, i32); 3] =
-        [(&std::io::stdin(), 0), (&std::io::stdout(), 1), (&std::io::stderr(), 2)];
-    for (descriptor, number) in standard {
-        if fcntl(descriptor.as_fd(), FcntlArg::F_GETFD) == Err(Errno::EBADF) {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let mut standard =
+        [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].map(|fd| PollFd::new(fd, PollFlags::empty()));
+    // The number of descriptors is checked against RLIMIT_NOFILE; poll then fails, and so do we.
+    poll(&mut standard, PollTimeout::ZERO).map_err(Error::when("look at the standard descriptors"))?;
+    for (number, descriptor) in (0..).zip(&standard) {
+        if descriptor.revents().is_some_and(|events| events.contains(PollFlags::POLLNVAL)) {
             let null = open("/dev/null", OFlag::O_RDWR, Mode::empty())
                 .map_err(Error::when("open /dev/null in place of a closed standard descriptor"))?;
             // The lowest free number is the closed one, as those below it are open by now.
-            if std::os::fd::IntoRawFd::into_raw_fd(null) != number {
+            if null.into_raw_fd() != number {
                 return Err(Error::when("occupy a closed standard descriptor")(Errno::EBADF));
             }
         }

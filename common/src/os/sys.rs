@@ -3,12 +3,69 @@
 //! Every function here is safe to call with any argument. Each `unsafe` block does one thing and says why it may.
 #![allow(unsafe_code, reason = "this file is where it lives; everything else denies it")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{self, c_char, c_int, gid_t, uid_t};
+
+/// Gives a program its `main`, in place of the one that std makes: `common::program!(|args| ...)`, once, in a crate with
+/// `#![no_main]`. The story gets the arguments after the program's name, and answers with the exit status.
+///
+/// std's own start-up would read `/proc/self/maps`, install signal handlers, and abort where it cannot open
+/// `/dev/null`, all before the process has been made safe and with every privilege there is.
+#[macro_export]
+macro_rules! program {
+    ($story:expr) => {
+        /// Where the C library starts the program.
+        ///
+        /// # Safety
+        /// For the C library alone.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn main(count: i32, words: *const *const std::ffi::c_char) -> i32 {
+            // SAFETY: these are main's arguments, unchanged.
+            unsafe { $crate::os::arguments(count, words, $story) }
+        }
+    };
+}
+
+/// For [`program`] alone: what the C library hands to `main` are `count` C strings, which stay as long as the process.
+#[doc(hidden)]
+///
+/// # Safety
+/// They must be main's arguments, unchanged.
+pub unsafe fn arguments(
+    count: c_int,
+    words: *const *const c_char,
+    story: impl FnOnce(&[OsString]) -> c_int,
+) -> c_int {
+    let count = usize::try_from(count).unwrap_or(0);
+    let words: &[*const c_char] = if words.is_null() || count == 0 {
+        &[]
+    } else {
+        // SAFETY: main's arguments, unchanged: an array of that many pointers, never written again.
+        unsafe { std::slice::from_raw_parts(words, count) }
+    };
+    let owned = |word: &*const c_char| {
+        // SAFETY: each of main's arguments is a C string, never written again.
+        let word = unsafe { CStr::from_ptr(*word) };
+        OsStr::from_bytes(word.to_bytes()).to_os_string()
+    };
+    let args: Vec<OsString> = words.iter().skip(1).map(owned).collect();
+    story(&args)
+}
+
+/// A write to a closed pipe fails, instead of ending the process.
+///
+/// # Errors
+/// The kernel refused.
+pub(super) fn ignore_broken_pipes() -> nix::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }.map(drop)
+}
 
 /// Empties the environment, which is the caller's.
 ///

@@ -10,6 +10,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, SFlag, fstat, stat};
 use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
+use nix::unistd::{Whence, lseek, write};
 
 use super::namespace::{self, Relation};
 use super::sys;
@@ -30,7 +31,8 @@ impl Named {
     /// # Errors
     /// It is not open.
     pub fn descriptor(number: i32) -> Result<Self, Error> {
-        let copy = sys::duplicate(number).map_err(Error::when(format!("use fd:{number}")))?;
+        let copy = sys::duplicate(number)
+            .map_err(|_| Error::NotAProcess { number, what: "not an open descriptor" })?;
         Ok(Self::Descriptor(number, copy))
     }
 }
@@ -75,7 +77,7 @@ impl Target {
                         let target = Self::hold(open_process(pid)?, Some(pid))?;
                         // It was alive after we had opened the directory, so the directory is its.
                         if has_ended(descriptor) {
-                            return Err(Error::when(format!("use fd:{number}"))(Errno::ESRCH));
+                            return Err(wrong("of a process that has ended"));
                         }
                         Ok(target)
                     }
@@ -150,16 +152,45 @@ impl Target {
         status.is_ok_and(|status| status.st_uid != self.uid)
     }
 
-    /// Opens one of its files with the given access: a regular file, of this `/proc`, never through a link.
+    /// Opens one of its files for reading and writing: a regular file, of this `/proc`, never through a link.
     ///
     /// # Errors
     /// The kernel refuses, or it is no such file.
-    pub fn file(&self, name: &str, access: OFlag) -> nix::Result<OwnedFd> {
-        let file =
-            openat(&self.directory, name, access | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    pub fn open_to_write(&self, name: &str) -> nix::Result<WriteOnce> {
+        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = openat(&self.directory, name, flags, Mode::empty())?;
         let status = fstat(&file)?;
         let regular = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-        if regular && status.st_dev == self.device { Ok(file) } else { Err(Errno::ENOTSUP) }
+        if regular && status.st_dev == self.device {
+            Ok(WriteOnce(File::from(file)))
+        } else {
+            Err(Errno::ENOTSUP)
+        }
+    }
+}
+
+/// A file that the kernel takes whole, at offset 0, in one call: `uid_map`, `gid_map`, `setgroups`.
+#[derive(Debug)]
+pub struct WriteOnce(File);
+
+impl WriteOnce {
+    /// What it says now. None: it cannot be read.
+    #[must_use]
+    pub fn read(&self) -> Option<Vec<u8>> {
+        contents(&self.0)
+    }
+
+    /// One write or none: a rest could never be written.
+    ///
+    /// # Errors
+    /// What the kernel said; `EIO` if it took a part, which it never does.
+    pub fn write(&self, text: &str) -> nix::Result<()> {
+        // Reading has moved the offset.
+        lseek(&self.0, 0, Whence::SeekSet)?;
+        match write(&self.0, text.as_bytes())? {
+            written if written == text.len() => Ok(()),
+            _ => Err(Errno::EIO),
+        }
     }
 }
 
@@ -189,17 +220,18 @@ fn has_ended(pidfd: &OwnedFd) -> bool {
 /// A full id map of 340 extents has 11220 bytes; nothing else that is read here is as long.
 const LONGEST: usize = 16 * 1024;
 
-/// All of a `/proc` file, or its first [`LONGEST`] bytes. The kernel hands out a page at a time.
-fn contents(mut file: File) -> Option<Vec<u8>> {
-    let mut text = vec![0_u8; LONGEST];
-    let mut filled = 0_usize;
-    loop {
-        match file.read(text.get_mut(filled..)?).ok()? {
-            0 => break,
-            read => filled = filled.checked_add(read)?,
+/// All of a `/proc` file, or its first [`LONGEST`] bytes. The kernel hands out what fits in a page, in whole lines; none
+/// of these files has a line as long as half a page, so less than that is the end.
+fn contents(mut file: impl Read) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    while text.len() < LONGEST {
+        let mut page = [0_u8; 4096];
+        let read = file.read(&mut page).ok()?;
+        text.extend_from_slice(page.get(..read)?);
+        if read < page.len().div_ceil(2) {
+            break;
         }
     }
-    text.truncate(filled);
     Some(text)
 }
 

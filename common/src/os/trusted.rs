@@ -13,8 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use memchr::{memchr, memchr_iter, memrchr};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use zeroize::Zeroize;
 
 use crate::Error;
@@ -34,7 +34,6 @@ const MOST_LINKS: u32 = 40;
 /// The directory `/etc`, proven root's.
 #[derive(Debug)]
 pub struct Etc {
-    root: OwnedFd,
     etc: OwnedFd,
 }
 
@@ -42,7 +41,15 @@ pub struct Etc {
 #[derive(Debug)]
 pub struct EtcFile {
     file: File,
+    size: usize,
     readable_by_all: bool,
+}
+
+/// Who may have written a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Writer {
+    RootAlone,
+    Anybody,
 }
 
 impl Etc {
@@ -51,12 +58,12 @@ impl Etc {
     /// # Errors
     /// It, or `/`, is not root's alone.
     pub fn open() -> Result<Self, Error> {
-        let when = || Error::when("open /etc");
-        let root = open("/", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(when())?;
-        roots_alone("/", &stat(&root, "/")?)?;
-        let etc = openat(&root, "etc", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(when())?;
-        roots_alone("/etc", &stat(&etc, "/etc")?)?;
-        Ok(Self { root, etc })
+        let root = fstatat(AT_FDCWD, "/", AtFlags::empty()).map_err(Error::when("look at /"))?;
+        roots_alone("/", &root)?;
+        let etc =
+            open("/etc", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(Error::when("open /etc"))?;
+        roots_alone("/etc", &fstat(&etc).map_err(Error::when("look at /etc"))?)?;
+        Ok(Self { etc })
     }
 
     /// Opens a policy file. None: there is no such file.
@@ -64,85 +71,82 @@ impl Etc {
     /// # Errors
     /// It cannot be read, is not a regular file, or somebody other than root could have written it.
     pub fn policy(&self, name: &'static str) -> Result<Option<EtcFile>, Error> {
-        self.find(name, true)
+        self.find(name, Writer::RootAlone)
     }
 
-    /// Opens a file that is not nsgate's to judge, such as the account database: whoever may write it is already
+    /// Opens a file that is not nsgate's to judge, such as the account database: whoever may write that is already
     /// whom he likes. None: there is no such file.
     ///
     /// # Errors
     /// It cannot be read, or is not a regular file.
     pub fn database(&self, name: &'static str) -> Result<Option<EtcFile>, Error> {
-        self.find(name, false)
+        self.find(name, Writer::Anybody)
     }
 
-    fn find(&self, name: &'static str, policy: bool) -> Result<Option<EtcFile>, Error> {
-        match self.walk(name, policy) {
-            Err(Error::System { errno: Errno::ENOENT, .. }) => Ok(None),
-            found => found.map(Some),
+    fn find(&self, name: &'static str, writer: Writer) -> Result<Option<EtcFile>, Error> {
+        let path = format!("/etc/{name}");
+        // Nearly always a plain file. If not, the way to it is walked.
+        let opened = match openat(&self.etc, name, READ, Mode::empty()) {
+            Err(Errno::ELOOP) => match self.walk(name, &path, writer) {
+                Err(Error::System { errno, .. }) => Err(errno),
+                walked => Ok(walked?),
+            },
+            opened => opened,
+        };
+        match opened {
+            Ok(file) => EtcFile::check(file, &path, writer).map(Some),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(Error::when(format!("cannot open {path}"))(errno)),
         }
     }
 
-    fn walk(&self, name: &'static str, policy: bool) -> Result<EtcFile, Error> {
-        let path = format!("/etc/{name}");
+    /// Follows symbolic links by hand, to look at each of them and at every directory on the way.
+    fn walk(&self, name: &str, path: &str, writer: Writer) -> Result<OwnedFd, Error> {
         let when = || Error::when(format!("cannot open {path}"));
-        let check = |status: &FileStat| if policy { roots_alone(&path, status) } else { Ok(()) };
-
+        let clone = |directory: &OwnedFd| directory.try_clone().map_err(|error| when()(errno(&error)));
         let mut names = VecDeque::from([name.as_bytes().to_vec()]);
-        let mut directory = self.etc.try_clone().map_err(|error| when()(errno(&error)))?;
+        let mut directory = clone(&self.etc)?;
         let mut links = 0_u32;
         while let Some(name) = names.pop_front() {
             let entry = openat(&directory, name.as_slice(), PATH_ONLY, Mode::empty()).map_err(when())?;
-            let status = stat(&entry, &path)?;
-            match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
-                SFlag::S_IFDIR => {
-                    check(&status)?;
-                    directory = entry;
-                }
+            let status = fstat(&entry).map_err(when())?;
+            if writer == Writer::RootAlone {
+                roots_alone(path, &status)?;
+            }
+            match kind(&status) {
+                SFlag::S_IFDIR => directory = entry,
                 SFlag::S_IFLNK => {
-                    check(&status)?;
                     links = links.saturating_add(1);
                     if links > MOST_LINKS {
                         return Err(when()(Errno::ELOOP));
                     }
                     let target = readlinkat(&entry, "").map_err(when())?;
-                    let target = target.as_bytes();
-                    if target.starts_with(b"/") {
-                        directory = self.root.try_clone().map_err(|error| when()(errno(&error)))?;
+                    if target.as_bytes().starts_with(b"/") {
+                        directory =
+                            open("/", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(when())?;
                     }
-                    let parts = target.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+                    let parts = target.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty());
                     for part in parts.rev() {
                         names.push_front(part.to_vec());
                     }
                 }
-                SFlag::S_IFREG if names.is_empty() => {
-                    let file = openat(&directory, name.as_slice(), READ, Mode::empty()).map_err(when())?;
-                    let status = stat(&file, &path)?;
-                    if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-                        return Err(not_regular(&path));
-                    }
-                    check(&status)?;
-                    let readable_by_all = status.st_mode & Mode::S_IROTH.bits() != 0;
-                    return Ok(EtcFile { file: File::from(file), readable_by_all });
+                _ if names.is_empty() => {
+                    return openat(&directory, name.as_slice(), READ, Mode::empty()).map_err(when());
                 }
-                _ => return Err(not_regular(&path)),
+                _ => return Err(when()(Errno::ENOTDIR)),
             }
         }
-        Err(not_regular(&path))
+        Err(when()(Errno::EISDIR))
     }
 }
 
-fn stat(file: &OwnedFd, path: &str) -> Result<FileStat, Error> {
-    fstat(file).map_err(Error::when(format!("cannot look at {path}")))
-}
-
-fn not_regular(path: &str) -> Error {
-    Error::Untrusted { path: path.to_owned(), why: "is not a regular file".to_owned() }
+fn kind(status: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT
 }
 
 /// Is it root's, and can nobody else write it, or replace what root has in it?
 fn roots_alone(path: &str, status: &FileStat) -> Result<(), Error> {
-    let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
+    let kind = kind(status);
     let sticky_directory = kind == SFlag::S_IFDIR && status.st_mode & Mode::S_ISVTX.bits() != 0;
     let others_write = status.st_mode & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0;
     let place = match kind {
@@ -167,6 +171,19 @@ const BLOCK: usize = 64 * 1024;
 const SMALL: usize = 1 << 20;
 
 impl EtcFile {
+    fn check(file: OwnedFd, path: &str, writer: Writer) -> Result<Self, Error> {
+        let status = fstat(&file).map_err(Error::when(format!("cannot look at {path}")))?;
+        if kind(&status) != SFlag::S_IFREG {
+            return Err(Error::Untrusted { path: path.to_owned(), why: "is not a regular file".to_owned() });
+        }
+        if writer == Writer::RootAlone {
+            roots_alone(path, &status)?;
+        }
+        let size = usize::try_from(status.st_size).unwrap_or(0);
+        let readable_by_all = status.st_mode & Mode::S_IROTH.bits() != 0;
+        Ok(Self { file: File::from(file), size, readable_by_all })
+    }
+
     /// May everybody read it? Only then may a message repeat what it says.
     #[must_use]
     pub const fn readable_by_all(&self) -> bool {
@@ -179,7 +196,7 @@ impl EtcFile {
     /// # Errors
     /// It could not be read to the end.
     pub fn blocks(&mut self, path: &str, see: impl FnMut(u32, &[u8])) -> Result<(), Error> {
-        blocks_of(&mut self.file, see)
+        blocks_of(&mut self.file, self.size, see)
             .map_err(|error| Error::when(format!("cannot read {path}"))(errno(&error)))
     }
 
@@ -188,26 +205,31 @@ impl EtcFile {
     /// # Errors
     /// It could not be read to the end, or is not small.
     pub fn contents(&mut self, path: &str) -> Result<Vec<u8>, Error> {
+        if self.size > SMALL {
+            return Err(Error::when(format!("cannot read {path}"))(Errno::EFBIG));
+        }
         let mut contents = Vec::new();
-        let mut too_large = false;
-        self.blocks(path, |_, block| {
-            too_large |= contents.len().saturating_add(block.len()) > SMALL;
-            if !too_large {
-                contents.extend_from_slice(block);
-            }
-        })?;
-        if too_large { Err(Error::when(format!("cannot read {path}"))(Errno::EFBIG)) } else { Ok(contents) }
+        self.blocks(path, |_, block| contents.extend_from_slice(block))?;
+        Ok(contents)
     }
 }
 
-fn blocks_of(mut file: impl Read, mut see: impl FnMut(u32, &[u8])) -> std::io::Result<()> {
-    let mut buffer = vec![0_u8; BLOCK];
-    let (mut kept, mut dirty, mut line, mut in_long_line) = (0_usize, 0_usize, 1_u32, false);
+/// Reads `size` bytes, or up to the end if that comes sooner: what the file held when it was opened. A line that is
+/// still being added is none yet.
+fn blocks_of(mut file: impl Read, size: usize, mut see: impl FnMut(u32, &[u8])) -> std::io::Result<()> {
+    let mut buffer = vec![0_u8; BLOCK.min(size)];
+    let (mut to_read, mut kept, mut dirty, mut line, mut in_long_line) =
+        (size, 0_usize, 0_usize, 1_u32, false);
     let outcome = loop {
-        let room = buffer.get_mut(kept..).unwrap_or_default();
-        let filled = match file.read(room) {
+        let room = buffer.len().saturating_sub(kept).min(to_read);
+        let room = buffer.get_mut(kept..kept.saturating_add(room)).unwrap_or_default();
+        let read = if room.is_empty() { Ok(0) } else { file.read(room) };
+        let filled = match read {
             Ok(0) => break Ok(()),
-            Ok(read) => kept.saturating_add(read),
+            Ok(read) => {
+                to_read = to_read.saturating_sub(read);
+                kept.saturating_add(read)
+            }
             Err(error) => break Err(error),
         };
         dirty = dirty.max(filled);
@@ -261,7 +283,7 @@ mod tests {
 
     fn seen(text: &[u8], sizes: Vec<usize>) -> Vec<(u32, Vec<u8>)> {
         let mut lines = Vec::new();
-        blocks_of(Pieces(text, sizes), |first, block| {
+        blocks_of(Pieces(text, sizes), text.len(), |first, block| {
             lines.extend((first..).zip(crate::policy::text::lines(block).map(<[u8]>::to_vec)));
         })
         .unwrap();

@@ -19,7 +19,7 @@ pub(crate) fn not_granted(
     refused: &NotGranted,
 ) -> String {
     let (word, file) = (program.kind.word(), program.kind.policy_file());
-    let owner = owner(caller);
+    let owner = Quoted(caller.name());
     let host = refused.triple.host();
     let rule = match (&policy.foreign_source, policy.exists, policy.may_be_repeated, refused.nearest) {
         (Some(source), ..) => format!(
@@ -34,23 +34,20 @@ pub(crate) fn not_granted(
             refused.missing, near.line, near.range
         ),
     };
+    let exempt = if caller.own(Kind::Uid).raw() == 0 { "; root is not exempt" } else { "" };
     let own = caller.own(program.kind);
     let help = if host.contains(own) && host.count() > 1 {
         format!("; the caller's own {word} {own} is allowed by itself only, with count 1")
-    } else if host.first().raw() == 0 {
-        format!("; host {word} 0 is root's and should stay so")
+    } else if refused.missing.raw() < FIRST_FREE {
+        format!("; host {word}s below {FIRST_FREE} are for accounts of this host, not for containers")
     } else {
-        let name = Quoted(caller.name());
-        format!("; root can allow it: usermod --add-sub{word}s {}-{} {name}", host.first(), host.last())
+        format!("; root can grant more: usermod --add-sub{word}s FIRST-LAST {owner}")
     };
-    rule + &help
+    rule + exempt + &help
 }
 
-fn owner(caller: &Caller) -> String {
-    let uid = caller.own(Kind::Uid);
-    let exempt = if uid.raw() == 0 { "; root is not exempt" } else { "" };
-    format!("{} (uid {uid}{exempt})", Quoted(caller.name()))
-}
+/// 16-bit ids are where hosts have their accounts; `useradd` grants subordinate ids from 100000 up: `login.defs(5)`.
+const FIRST_FREE: u32 = 65536;
 
 /// Why a namespace is not the caller's to map. None: it is, or the kernel would not say.
 pub(crate) fn foreign_namespace(caller: &Caller, relation: Relation) -> Option<String> {

@@ -9,8 +9,8 @@ mod write;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::process::ExitCode;
 
+use common::os::account::Question;
 use common::os::audit::{self, Verdict};
 use common::os::privilege::{self, Capability};
 use common::os::target::{Target, read_own};
@@ -51,13 +51,13 @@ pub const NEWGIDMAP: Program = Program {
 };
 
 /// How a program finds the caller's account: see [`common::os::account`].
-pub trait Lookup: FnOnce(Id, &Etc, &Nsswitch) -> Result<Option<Account>, Error> {}
+pub trait Lookup: FnOnce(&Question<'_>) -> Result<Option<Account>, Error> {}
 
-impl<F: FnOnce(Id, &Etc, &Nsswitch) -> Result<Option<Account>, Error>> Lookup for F {}
+impl<F: FnOnce(&Question<'_>) -> Result<Option<Account>, Error>> Lookup for F {}
 
-/// The whole program.
-pub fn main(program: &'static Program, lookup: impl Lookup) -> ExitCode {
-    common::main(program.name, |args| match args {
+/// The whole program: given the arguments after its name, answers with the exit status.
+pub fn main(program: &'static Program, args: &[OsString], lookup: impl Lookup) -> i32 {
+    common::main(program.name, || match args {
         [only] if only == "--help" => Ok(Outcome::Say(program.help())),
         [only] if only == "--version" => Ok(Outcome::Say(program.version())),
         _ => run(program, args, lookup).map(|()| Outcome::Done),
@@ -98,7 +98,7 @@ fn tell(
     let (uid, gid) = (an_id(stage.uid().as_raw())?, an_id(stage.gid().as_raw())?);
     record.caller = Some(uid);
     let nsswitch = read_nsswitch(nsswitch)?;
-    let account = lookup(uid, &etc, &nsswitch)?;
+    let account = lookup(&Question { uid, etc: &etc, nsswitch: &nsswitch, args })?;
 
     let target = Target::open(&request.target)?;
     record.target = describe(&target);

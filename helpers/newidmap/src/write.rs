@@ -1,19 +1,16 @@
 //! The deed. Everything that can be known to fail is refused before anything is changed.
 
-use std::os::fd::OwnedFd;
-
 use common::Error;
 use common::os::privilege::Lowered;
 use common::os::target::Target;
 use common::policy::idmap::{Approved, Kind, Map};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 
 use crate::{Caller, Program, explain};
 
 /// Writes the map, and denies setgroups before it if it must.
 ///
-/// The order is: all checks, then both files opened, then `setgroups`, then the map. A failure up to the opening
+/// The order is: all checks, then the map opened, then `setgroups`, then the map written. A failure up to the opening
 /// leaves the namespace as it was. The kernel has no way to do the two writes in one, so a failure of the second
 /// leaves setgroups denied, and says so.
 pub(crate) fn write(
@@ -31,9 +28,6 @@ pub(crate) fn write(
     if let Some(why) = explain::foreign_namespace(caller, target.namespace()) {
         return Err(Error::ForeignNamespace { kind: program.kind, why });
     }
-    if target.read(file).is_some_and(|map| !map.is_empty()) {
-        return Err(refuse("write to", Errno::EPERM, explain::already_mapped(program.kind)));
-    }
     if !stage.may_raise(program.capability) && !map.needs_no_privilege(own) {
         return Err(refuse("write to", Errno::EPERM, explain::unprivileged(program)));
     }
@@ -43,38 +37,25 @@ pub(crate) fn write(
     let raised = stage.raise(maps_host_root)?;
     let because = || explain::kernel_refusal(program, target, &raised, maps_host_root);
 
-    let map_file = target.file(file, OFlag::O_WRONLY).map_err(|errno| refuse("open of", errno, because()))?;
-    let setgroups = match program.kind {
-        Kind::Gid if !approved.rests_on_policy() => setgroups_to_deny(target)?,
-        Kind::Gid | Kind::Uid => None,
-    };
-
-    let denied = setgroups.is_some();
-    if let Some(setgroups) = setgroups {
-        write_once(&setgroups, b"deny").map_err(Error::when("failed to setgroups deny policy"))?;
+    let map_file = target.open_to_write(file).map_err(|errno| refuse("open of", errno, because()))?;
+    if map_file.read().is_none_or(|now| !now.is_empty()) {
+        return Err(refuse("write to", Errno::EPERM, explain::already_mapped(program.kind)));
     }
-    write_once(&map_file, map.text().as_bytes()).map_err(|errno| {
-        let left = if denied { "; setgroups is now deny in the target's namespace" } else { "" };
-        refuse("write to", errno, because() + left)
-    })
+
+    let mut left_behind = "";
+    if program.kind == Kind::Gid && !approved.rests_on_policy() {
+        deny_setgroups(target)?;
+        left_behind = "; setgroups is now deny in the target's namespace";
+    }
+    map_file.write(map.text()).map_err(|errno| refuse("write to", errno, because() + left_behind))
 }
 
-/// The target's `setgroups` file, unless it says `deny` already.
-fn setgroups_to_deny(target: &Target) -> Result<Option<OwnedFd>, Error> {
-    let now = target.read("setgroups").ok_or_else(|| Error::when("failed to read setgroups")(Errno::EIO))?;
+fn deny_setgroups(target: &Target) -> Result<(), Error> {
+    let setgroups =
+        target.open_to_write("setgroups").map_err(Error::when("couldn't open process setgroups"))?;
+    let now = setgroups.read().ok_or_else(|| Error::when("failed to read setgroups")(Errno::EIO))?;
     if now.starts_with(b"deny") {
-        return Ok(None);
+        return Ok(());
     }
-    target
-        .file("setgroups", OFlag::O_WRONLY)
-        .map(Some)
-        .map_err(Error::when("couldn't open process setgroups"))
-}
-
-/// One write or none: the kernel takes these files whole, at offset 0, in one call. A rest could never be written.
-fn write_once(file: &OwnedFd, text: &[u8]) -> Result<(), Errno> {
-    match nix::unistd::write(file, text)? {
-        written if written == text.len() => Ok(()),
-        _ => Err(Errno::EIO),
-    }
+    setgroups.write("deny").map_err(Error::when("failed to setgroups deny policy"))
 }

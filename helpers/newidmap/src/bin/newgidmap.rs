@@ -1,10 +1,7 @@
 //! `newgidmap(1)`, static. The story is in `newidmap`.
+#![no_main]
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    newidmap::main(&newidmap::NEWGIDMAP, |uid, etc, nsswitch| {
-        common::os::account::in_files(uid, etc, nsswitch, c"/usr/libexec/nsgate/newgidmap-nss")
-    })
-}
+common::program!(|args| newidmap::main(&newidmap::NEWGIDMAP, args, |question| {
+    common::os::account::in_files(question, c"/usr/libexec/nsgate/newgidmap-nss")
+}));

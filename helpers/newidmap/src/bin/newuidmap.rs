@@ -1,10 +1,7 @@
 //! `newuidmap(1)`, static. The story is in `newidmap`.
+#![no_main]
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    newidmap::main(&newidmap::NEWUIDMAP, |uid, etc, nsswitch| {
-        common::os::account::in_files(uid, etc, nsswitch, c"/usr/libexec/nsgate/newuidmap-nss")
-    })
-}
+common::program!(|args| newidmap::main(&newidmap::NEWUIDMAP, args, |question| {
+    common::os::account::in_files(question, c"/usr/libexec/nsgate/newuidmap-nss")
+}));
