@@ -7,6 +7,7 @@
   env:NAME=VALUE     rawenv:TEXT (no "=" needed)     alarm:SECONDS      a timer is running
   argv0:TEXT         argc0  (no argument at all)     nice:N  idle       scheduling
   personality:HEX    cwd:PATH  rmcwd (working directory deleted)        securebits:N  groups:G,G
+  repeat:N           the last three arguments are given N times
 """
 import ctypes, os, resource, signal, socket, sys
 
@@ -75,6 +76,8 @@ for oddity in oddities:
         args[0] = os.fsencode(value)
     elif word == "argc0":
         args = []
+    elif word == "repeat":
+        args = args[:-3] + args[-3:] * int(value)
     elif word == "nice":
         os.nice(int(value))
     elif word == "idle":

@@ -5,10 +5,13 @@
 #include "bare.h"
 
 static const char wanted[] = "\n" OWNER ":";
-enum { LENGTH = sizeof wanted - 1, BLOCK = 64 * 1024 };
+enum { LENGTH = sizeof wanted - 1, BLOCK = 32 * 1024, PAGE = 4096 };
 
-/* A newline, so that the first line begins like the others; what is left of the last block; a block; a margin. */
-static char buffer[LENGTH + BLOCK + 16];
+/* Blocks are read to the start of a page. (To a place 1 to 15 bytes further, the kernel's copying takes three times as
+ * long on AMD: `rep movsb` then believes that source and destination overlap.) What is left of the last block goes
+ * below: at first a newline, so that the first line begins like the others. */
+static char buffer[PAGE + BLOCK + 16] __attribute__((aligned(PAGE)));
+static char *const block = buffer + PAGE;
 
 static int is_wanted(const char *at)
 {
@@ -37,16 +40,15 @@ static int count(const char *text, long size)
 
 _Noreturn void start(long *stack)
 {
-	long file = call3(SYS_OPEN, (long)POLICY, O_RDONLY, 0), kept = 1, got;
-	int found = 0;
-	buffer[0] = '\n';
-	while ((got = call3(SYS_READ, file, (long)(buffer + kept), BLOCK)) > 0) {
-		long size = kept + got;
-		found += count(buffer, size);
+	long file = call3(SYS_OPEN, (long)POLICY, O_RDONLY, 0), got;
+	int found = 0, kept = 1;
+	block[-1] = '\n';
+	while ((got = call3(SYS_READ, file, (long)block, BLOCK)) > 0) {
+		found += count(block - kept, kept + got);
 		/* So much of the end may be the beginning of a hit. */
-		kept = size < LENGTH - 1 ? size : LENGTH - 1;
-		for (long i = 0; i < kept; i++)
-			buffer[i] = buffer[size - kept + i];
+		kept = LENGTH - 1;
+		for (int i = kept; i > 0; i--)
+			block[-i] = block[got - i];
 	}
 	if (file < 0 || got < 0 || !found)
 		leave(1);

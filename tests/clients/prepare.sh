@@ -12,8 +12,10 @@ private_machine() {
     install_helper newgidmap "$2"
     cp -a /etc/. /run/machine/etc/      # a directory, so that files in it may be replaced by rename
     mount -n --bind /run/machine/etc /etc
+    sed -i 's/^passwd:.*/passwd: files systemd/' /etc/nsswitch.conf     # Debian's, whatever this host has
     private_tmpfs /home 755
     for place in /tmp /var/tmp /dev/shm; do private_tmpfs $place 1777; done
+    if [ -S /dev/log ]; then mount -n --bind /dev/null /dev/log; fi     # else it is gone with the host's /run
     add_user alice 52001
     add_user bob 52002
 

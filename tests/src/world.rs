@@ -189,7 +189,9 @@ impl World {
     /// Takes the twins away, as on a host where only the helpers were installed.
     pub fn remove_twins(&self) {
         for twin in ["newuidmap-nss", "newgidmap-nss"] {
-            run(Command::new("umount").args(["-n", &format!("/usr/libexec/nsgate/{twin}")]));
+            for mounted_on in ["/usr/libexec", "/run/world/libexec"] {
+                run(Command::new("umount").args(["-n", &format!("{mounted_on}/nsgate/{twin}")]));
+            }
             fs::remove_file(format!("/usr/libexec/nsgate/{twin}")).expect("remove");
         }
     }
@@ -255,13 +257,20 @@ impl World {
     /// # Panics
     /// It cannot be started, or does not end.
     pub fn run(&self, command: &mut Command) -> Answer {
+        self.run_within(Duration::from_secs(20), command)
+    }
+
+    /// The same with another limit, for what is slow by design.
+    ///
+    /// # Panics
+    /// It cannot be started, or does not end.
+    pub fn run_within(&self, limit: Duration, command: &mut Command) -> Answer {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
         let (done, ended) = std::sync::mpsc::channel::<()>();
         let watchdog = std::thread::spawn(move || {
-            if ended.recv_timeout(Duration::from_secs(20)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
-            {
+            if ended.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
                 return true;
             }
@@ -270,8 +279,52 @@ impl World {
         let output = child.wait_with_output().expect("wait");
         drop(done);
         let hung = watchdog.join().expect("watchdog");
-        assert!(!hung, "{command:?} did not end in 20 seconds");
+        assert!(!hung, "{command:?} did not end in {limit:?}");
         Answer::of(&output)
+    }
+
+    /// A command under `strace`, run as this user, who has an account. The tracer is root, so that set-id files give
+    /// their privilege all the same. `options` has to say where the trace goes (`-o FILE`).
+    #[must_use]
+    pub fn strace(&self, user: User, options: &[&str], program: &str) -> Command {
+        let mut command = self.command(ROOT, "/usr/bin/strace");
+        command.args(options).args(["-u", user.name, program]);
+        command
+    }
+
+    /// Runs a program under `strace`, whose `options` must stop it (`inject=write:signal=STOP`) when it has written
+    /// `file` of the target. There `look` sees its pid; then it goes on to its end.
+    ///
+    /// # Panics
+    /// It ends without having written, or does not get there in 10 seconds.
+    pub fn look_after_write(
+        &self,
+        command: (User, &[&str], &str, &[&str]),
+        (target, file): (&Target, &str),
+        look: impl FnOnce(&str),
+    ) -> Answer {
+        let (user, options, program, args) = command;
+        // -D: the program itself is our child, strace its tracer beside it.
+        let mut options = options.to_vec();
+        options.extend(["-D", "-o", "/dev/null"]);
+        let mut command = self.strace(user, &options, program);
+        command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("start strace");
+        let before = target.file(file);
+        target.wait_until(|target| {
+            // Read before the test of the child's end: it may write and end between the two.
+            let written = target.file(file) != before;
+            assert!(written || child.try_wait().expect("wait").is_none(), "{command:?} did not write {file}");
+            written
+        });
+        look(&child.id().to_string());
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+        target.wait_until(|_| {
+            // Until it has ended, its number is nobody else's.
+            let ended = child.try_wait().expect("wait").is_some();
+            ended || nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).is_err()
+        });
+        Answer::of(&child.wait_with_output().expect("wait"))
     }
 
     /// A process of this user in a fresh user namespace of his own, waiting to be mapped.
@@ -346,6 +399,11 @@ impl Target {
             .unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    /// Waits until one of its `/proc` files says this.
+    pub fn wait_for(&self, name: &str, text: &str) {
+        self.wait_until(|target| target.file(name) == text);
+    }
+
     fn map(&self, name: &str) -> String {
         let text = self.file(name);
         let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -356,7 +414,7 @@ impl Target {
         fs::read_link(format!("/proc/{}/{name}", self.pid())).ok()
     }
 
-    fn wait_until(&self, ready: impl Fn(&Self) -> bool) {
+    fn wait_until(&self, mut ready: impl FnMut(&Self) -> bool) {
         let start = Instant::now();
         while !ready(self) {
             assert!(start.elapsed() < Duration::from_secs(10), "the target process is not getting ready");

@@ -8,6 +8,7 @@ use common::os::target::{Target, read_own};
 use common::os::{installed, installed::Installed};
 use common::policy::idmap::{Kind, NotGranted};
 use common::policy::text::Quoted;
+use nix::errno::Errno;
 
 use crate::{Caller, Policy, Program};
 
@@ -103,7 +104,14 @@ pub(crate) fn kernel_refusal(
     target: &Target,
     raised: &Raised,
     maps_host_root: bool,
+    errno: Errno,
 ) -> String {
+    if errno == Errno::ESRCH {
+        return "the target process has ended".to_owned();
+    }
+    if errno == Errno::ENOENT {
+        return "the target is not a process, or this kernel has no user namespaces".to_owned();
+    }
     let file = program.kind.map_file();
     if target.is_undumpable(file) {
         return "the target is not dumpable (prctl PR_SET_DUMPABLE, or a program it cannot read), so its /proc files \

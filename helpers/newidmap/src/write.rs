@@ -35,9 +35,9 @@ pub(crate) fn write(
     // The kernel asks for CAP_SETFCAP where uid 0 is mapped, not for gid 0: user_namespace.c, verify_root_map().
     let maps_host_root = program.kind == Kind::Uid && map.maps_host_root();
     let raised = stage.raise(maps_host_root)?;
-    let because = || explain::kernel_refusal(program, target, &raised, maps_host_root);
+    let because = |errno| explain::kernel_refusal(program, target, &raised, maps_host_root, errno);
 
-    let map_file = target.open_to_write(file).map_err(|errno| refuse("open of", errno, because()))?;
+    let map_file = target.open_to_write(file).map_err(|errno| refuse("open of", errno, because(errno)))?;
     if map_file.read().is_none_or(|now| !now.is_empty()) {
         return Err(refuse("write to", Errno::EPERM, explain::already_mapped(program.kind)));
     }
@@ -47,7 +47,7 @@ pub(crate) fn write(
         deny_setgroups(target)?;
         left_behind = "; setgroups is now deny in the target's namespace";
     }
-    map_file.write(map.text()).map_err(|errno| refuse("write to", errno, because() + left_behind))
+    map_file.write(map.text()).map_err(|errno| refuse("write to", errno, because(errno) + left_behind))
 }
 
 fn deny_setgroups(target: &Target) -> Result<(), Error> {

@@ -1,0 +1,1437 @@
+//! Section A of the attack list: what a hostile caller can do to the process that a helper starts in (arguments,
+//! environment, descriptors, limits, signals) and to the process while it runs.
+//!
+//! A16 is about files that the helpers do not write, so only its signal matters here. The other lines of the section
+//! that are missing (A14 and so on) do not exist.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use world::{ALICE, Answer, BOB, CAROL, Install, ROOT, Target, User, World, theirs};
+
+#[derive(Clone, Copy, Debug)]
+struct Helper {
+    name: &'static str,
+    /// What it calls an id.
+    word: &'static str,
+}
+
+const HELPERS: [Helper; 2] =
+    [Helper { name: "newuidmap", word: "uid" }, Helper { name: "newgidmap", word: "gid" }];
+
+impl Helper {
+    fn path(self) -> String {
+        format!("/usr/bin/{}", self.name)
+    }
+
+    fn map(self, target: &Target) -> String {
+        if self.word == "uid" { target.uid_map() } else { target.gid_map() }
+    }
+
+    /// What it says to `STRANGE`.
+    fn refusal(self) -> String {
+        format!("{} range [0-10) -> [700000-700010) not allowed", self.word)
+    }
+}
+
+/// Alice's.
+const GRANTED: [&str; 3] = ["0", "600000", "10"];
+/// Bob's.
+const STRANGE: [&str; 3] = ["0", "700000", "10"];
+/// `GRANTED`, written.
+const MAP: &str = "0 600000 10";
+
+/// In these circumstances, made by Alice's `command`, both helpers do what they always do.
+#[track_caller]
+fn unaffected(world: &World, command: impl Fn(&str) -> Command) {
+    for helper in HELPERS {
+        let target = world.target(ALICE);
+        let mut strange = command(&helper.path());
+        println!("{strange:?}");
+        world.run(strange.arg(target.pid()).args(STRANGE)).refuses(&helper.refusal());
+        target.assert_untouched();
+        world.run(command(&helper.path()).arg(target.pid()).args(GRANTED)).succeeds();
+        assert_eq!((helper.map(&target), &*target.setgroups()), (MAP.to_owned(), "allow"));
+    }
+}
+
+/// Alice's shell does this before it becomes `program`.
+fn shell(world: &World, before: &str, program: &str) -> Command {
+    let mut command = world.command(ALICE, "/bin/sh");
+    command.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), program]);
+    command
+}
+
+/// A01. Differs: our messages begin with the program's own name; those of 4.13 with whatever it was called.
+#[test]
+fn no_argument_at_all_is_a_usage_error() {
+    World::enter(|world| {
+        let target = world.target(ALICE);
+        let pid = format!("rawenv:{}", target.pid());
+        for helper in HELPERS {
+            // What lies behind the arguments is the environment, and it is no argument.
+            let oddities = ["argc0", &pid, "rawenv:0", "rawenv:600000", "rawenv:10"];
+            let answer = world.run(&mut world.launch(ALICE, &oddities, &helper.path()));
+            let usage = format!("{0}: no target given; usage: {0} [", helper.name);
+            answer.refuses(if theirs() { "usage: " } else { &usage });
+        }
+        target.assert_untouched();
+    });
+}
+
+/// A01. Differs: the same, for names that are there and lie.
+#[test]
+fn the_program_name_is_a_constant() {
+    World::enter(|world| {
+        let long = "A".repeat(100_000);
+        for helper in HELPERS {
+            for name in ["", "%s%n", "\u{1b}[2J", "a\nb", "/etc/passwd", "sudo", &long] {
+                let target = world.target(ALICE);
+                let call = |triple| {
+                    let mut command = world.command(ALICE, &helper.path());
+                    world.run(command.arg0(name).arg(target.pid()).args(triple))
+                };
+                call(STRANGE).refuses(&if theirs() {
+                    helper.refusal()
+                } else {
+                    format!("{}: {}", helper.name, helper.refusal())
+                });
+                call(GRANTED).succeeds();
+                assert_eq!(helper.map(&target), MAP);
+            }
+        }
+    });
+}
+
+/// A03: bytes that are no text, in every place.
+#[test]
+fn arguments_that_are_no_text_are_refused_like_any_other() {
+    World::enter(|world| {
+        let target = world.target(ALICE);
+        for helper in HELPERS {
+            for bytes in [
+                &b"\xff"[..],
+                b"\xc0\x80",
+                b"\xed\xa0\x80",
+                b"\xf0\x9f\x92",
+                b"1\xff",
+                b"\x80\x81\x82\x83",
+                b"fd:\xff",
+            ] {
+                for place in 0..4 {
+                    let mut args = vec![OsString::from(target.pid())];
+                    args.extend(GRANTED.map(OsString::from));
+                    args[place] = OsStr::from_bytes(bytes).to_os_string();
+                    let mut command = world.command(ALICE, &helper.path());
+                    let answer = world.run(command.arg0(OsStr::from_bytes(bytes)).args(&args));
+                    let shown = bytes.escape_ascii();
+                    let reason = match place {
+                        0 => format!("target \"{shown}\" is neither a pid nor fd:N"),
+                        _ => format!("\"{shown}\" in \""),
+                    };
+                    answer.refuses(if theirs() { "usage: " } else { &reason });
+                }
+            }
+        }
+        target.assert_untouched();
+    });
+}
+
+/// A04. Differs: more triples than the kernel takes are refused before one is looked at; C stores them all and asks
+/// the kernel.
+#[test]
+fn a_command_line_of_megabytes_is_refused_in_little_memory() {
+    World::enter(|world| {
+        let target = world.target(ALICE);
+        for helper in HELPERS {
+            // 300 000 words, as many as fit; each may cost no more than its copy does (24 bytes and 32 of the heap).
+            let oddities: &[&str] = &["repeat:100000", "rlimit:STACK=inf", "rlimit:DATA=25000000"];
+            let mut command = world.launch(ALICE, oddities, &helper.path());
+            let answer = world.run(command.arg(target.pid()).args(["0", "600000", "1"]));
+            if theirs() {
+                answer.refuses(&format!("write to {}_map failed: Invalid argument", helper.word));
+            } else {
+                answer.refuses("100000 ranges; the kernel takes at most 340; usage: ");
+            }
+        }
+        target.assert_untouched();
+    });
+}
+
+/// A05: environments that no shell makes.
+#[test]
+fn an_odd_environment_changes_nothing() {
+    World::enter(|world| {
+        for oddities in [
+            &["noenv"][..],
+            &["rawenv:NOT_AN_ASSIGNMENT", "rawenv:=", "rawenv:=x", "rawenv:"],
+            &["rawenv:PATH=/home/alice", "rawenv:PATH=", "rawenv:PATH"],
+        ] {
+            unaffected(world, |path| world.launch(ALICE, oddities, path));
+        }
+        // The kernel's limit on one is 128 KiB.
+        let large = "x".repeat(130_000);
+        unaffected(world, |path| {
+            let mut command = world.command(ALICE, path);
+            command.envs((0..8).map(|number| (format!("LARGE{number}"), &large)));
+            command
+        });
+    });
+}
+
+/// Both helpers, and the twins that ours hand over to, which are set-id programs too.
+fn programs() -> Vec<(Helper, String)> {
+    let twin = |helper: Helper| (helper, format!("/usr/libexec/nsgate/{}-nss", helper.name));
+    let twins = if theirs() { None } else { Some(HELPERS.map(twin)) };
+    HELPERS.into_iter().map(|helper| (helper, helper.path())).chain(twins.into_iter().flatten()).collect()
+}
+
+/// Runs a command of Alice's under strace. Returns, with its answer, the system calls of these classes that it made
+/// after it had become `program`.
+fn traced(
+    world: &World,
+    classes: &str,
+    options: &[&str],
+    program: &str,
+    command: &[&str],
+) -> (Answer, Vec<String>) {
+    let classes = format!("trace=execve,{classes}");
+    let mut all = vec!["-f", "-qq", "-o", "/run/trace", "-e", "signal=none", "-e", &classes];
+    all.extend(options);
+    let (first, rest) = command.split_first().expect("a command");
+    let answer = world.run(world.strace(ALICE, &all, first).args(rest));
+    let trace = fs::read_to_string("/run/trace").expect("trace");
+    // Each line begins with a pid.
+    let calls: Vec<&str> =
+        trace.lines().map(|line| line.split_once(' ').expect("a line").1.trim_start()).collect();
+    let start = format!("execve(\"{program}\", ");
+    let started = calls.iter().rposition(|call| call.starts_with(&start) && call.contains(") = 0"));
+    let started = started.unwrap_or_else(|| panic!("{program} was not started: {trace}"));
+    (answer, calls[started + 1..].iter().map(|call| (*call).to_owned()).collect())
+}
+
+/// A06: no variable makes a helper open, load or look for anything.
+#[test]
+fn nothing_is_opened_because_of_the_environment() {
+    const EVIL: &str = "/home/alice/evil";
+    World::enter(|world| {
+        let target = world.target(ALICE);
+        let (pid, huge) = (target.pid(), "x".repeat(100_000));
+        let tunables = format!("glibc.malloc.mxfast=glibc.malloc.mxfast={huge}");
+        let mut environment: Vec<String> = [
+            "LD_PRELOAD",
+            "LD_AUDIT",
+            "LD_LIBRARY_PATH",
+            "LD_DEBUG_OUTPUT",
+            "LD_PROFILE_OUTPUT",
+            "LD_ORIGIN_PATH",
+            "GCONV_PATH",
+            "GETCONF_DIR",
+            "LOCPATH",
+            "NLSPATH",
+            "MALLOC_TRACE",
+            "RESOLV_HOST_CONF",
+            "HOSTALIASES",
+            "LOCALDOMAIN",
+            "TMPDIR",
+            "TZDIR",
+            "TZ",
+            "HOME",
+            "PYTHONPATH",
+            "LXC_CONFIG",
+            "LXC_USERNIC_PATH",
+            "NIS_PATH",
+            "LIBRARY_PATH",
+            "OPENSSL_CONF",
+            "SYSTEMD_NSS_BYPASS",
+            "XDG_CONFIG_HOME",
+            "ICONV_PATH",
+        ]
+        .map(|name| format!("{name}={EVIL}"))
+        .into();
+        environment.extend(
+            [
+                "LD_DEBUG=all",
+                "LD_BIND_NOW=1",
+                "LD_SHOW_AUXV=1",
+                "LD_USE_LOAD_BIAS=1",
+                "LD_WARN=1",
+                "MALLOC_CHECK_=3",
+                "MALLOC_PERTURB_=85",
+                "MALLOC_ARENA_MAX=-1",
+                "MALLOC_TOP_PAD_=18446744073709551615",
+                "RES_OPTIONS=debug",
+                "LANG=../../home/alice/evil",
+                "LC_ALL=tr_TR",
+                "POSIXLY_CORRECT=1",
+                "PATH=/home/alice",
+                "IFS=/",
+                "UID=0",
+                "USER=bob",
+                "LOGNAME=bob",
+            ]
+            .map(str::to_owned),
+        );
+        environment.push(format!("GLIBC_TUNABLES={tunables}"));
+        let options: Vec<&str> = environment.iter().flat_map(|variable| ["-E", variable]).collect();
+
+        for (helper, program) in programs() {
+            let request = [&*program, &pid, STRANGE[0], STRANGE[1], STRANGE[2]];
+            let (answer, calls) = traced(world, "%file,%network", &[], &program, &request);
+            let mut options = options.clone();
+            if !theirs() && program == helper.path() {
+                // The C library's own linker still obeys these two in a set-id program: it ends, or opens a file in
+                // /var/profile. A static program has none.
+                options.extend(["-E", "LD_TRACE_LOADED_OBJECTS=1", "-E", "LD_PROFILE=libc.so.6"]);
+            }
+            let (answer_then, calls_then) = traced(world, "%file,%network", &options, &program, &request);
+            answer.refuses(&helper.refusal());
+            assert_eq!(answer, answer_then);
+            // The calls and the names in them, without numbers that change from run to run.
+            let names = |calls: &[String]| -> Vec<String> {
+                let steady = calls.iter().filter(|call| !call.starts_with("sendto("));
+                steady
+                    .map(|call| call.rsplit_once('"').map_or(&**call, |(names, _)| names).to_owned())
+                    .collect()
+            };
+            assert!(names(&calls).iter().any(|call| call.contains("subuid") || call.contains("subgid")));
+            assert_eq!(names(&calls), names(&calls_then));
+        }
+        target.assert_untouched();
+
+        // So that this can fail: a program without privilege does look.
+        let (_, calls) = traced(world, "%file", &options, "/usr/bin/id", &["/usr/bin/id"]);
+        assert!(calls.iter().any(|call| call.contains(EVIL)), "{calls:?}");
+    });
+}
+
+/// A07: nothing of Rust's own variables, not even where there is an error to be shown.
+#[test]
+fn rust_variables_change_nothing_and_no_debug_information_is_read() {
+    World::enter(|world| {
+        let target = world.target(ALICE);
+        let pid = target.pid();
+        for (_, program) in programs() {
+            for args in [&["no-number"][..], &[&pid, "0", "700000", "10"], &["fd:99", "0", "600000", "1"]] {
+                let mut command = vec![&*program];
+                command.extend(args);
+                let (plain, _) = traced(world, "%file", &[], &program, &command);
+                for stack in ["RUST_MIN_STACK=1", "RUST_MIN_STACK=99999999999999", "RUST_MIN_STACK=x"] {
+                    let variables = ["RUST_BACKTRACE=full", "RUST_LIB_BACKTRACE=1", "RUST_LOG=trace", stack];
+                    let options = variables.map(|variable| ["-E", variable]).concat();
+                    let (answer, calls) = traced(world, "%file", &options, &program, &command);
+                    assert_eq!((answer.status, &answer), (Some(1), &plain));
+                    let forbidden = ["/maps\"", ".dwp\"", ".debug\"", "/usr/lib/debug", "debuginfo"];
+                    let read = calls.iter().find(|call| forbidden.iter().any(|name| call.contains(name)));
+                    assert_eq!(read, None);
+                }
+            }
+        }
+        target.assert_untouched();
+    });
+}
+
+/// A09: standard descriptors that were closed are not given to a file that matters, and no message goes elsewhere.
+#[test]
+fn closed_standard_descriptors_are_not_reused() {
+    World::enter(|world| {
+        for helper in HELPERS {
+            for closed in 0_u8..8 {
+                let is_closed = |number: u8| closed & (1 << number) != 0;
+                let redirections: String = (0..3)
+                    .filter(|number| is_closed(*number))
+                    .map(|number| format!(" {number}<&-"))
+                    .collect();
+                let before = format!("exec{redirections}; exec \"$0\" \"$@\"");
+                let target = world.target(ALICE);
+                for (triple, status) in [(STRANGE, 1), (GRANTED, 0)] {
+                    let (path, pid) = (helper.path(), target.pid());
+                    let command = ["/bin/sh", "-c", &before, &path, &pid, triple[0], triple[1], triple[2]];
+                    let classes = "open,openat,openat2,socket,dup,dup2,dup3,fcntl";
+                    let (answer, calls) = traced(world, classes, &[], &path, &command);
+                    assert_eq!((answer.status, &*answer.stdout), (Some(status), ""), "{answer:?}");
+                    if status == 1 && !is_closed(2) {
+                        answer.refuses(&helper.refusal());
+                    } else {
+                        assert_eq!(answer.stderr, "");
+                    }
+                    assert_eq!(helper.map(&target), if status == 0 { MAP } else { "" });
+                    for call in
+                        calls.iter().filter(|call| !call.contains("F_GETFD") && !call.contains("F_SETFD"))
+                    {
+                        let opened = call.rsplit_once(" = ").map_or("", |(_, result)| result);
+                        if ["0", "1", "2"].contains(&opened) {
+                            assert!(
+                                call.contains("\"/dev/null\"") || call.contains("\"/dev/full\""),
+                                "{call}"
+                            );
+                        }
+                    }
+                    assert!(calls.iter().any(|call| call.starts_with("openat(")), "{calls:?}");
+                }
+            }
+        }
+    });
+}
+
+/// A10: a message written where the caller has put the target's own files does nothing to them.
+#[test]
+fn a_message_into_the_targets_files_changes_nothing() {
+    World::enter(|world| {
+        for helper in HELPERS {
+            for file in ["uid_map", "gid_map", "setgroups"] {
+                let target = world.target(ALICE);
+                let onto = |streams: &str| {
+                    let file = format!("/proc/{}/{file}", target.pid());
+                    shell(world, &format!("exec {}", streams.replace("FILE", &file)), &helper.path())
+                };
+                for streams in ["2>FILE", "2>FILE 1>&2", "2<>FILE", "2>>FILE"] {
+                    let answer = world.run(onto(streams).arg(target.pid()).args(STRANGE));
+                    assert_eq!((answer.status, &*answer.stderr), (Some(1), ""), "{streams} {file}");
+                    target.assert_untouched();
+                }
+                // What goes to standard output, where anything does.
+                for option in ["--help", "--version"] {
+                    let answer = world.run(onto("1>FILE").arg(option));
+                    assert_eq!((answer.status, &*answer.stdout), (Some(1), ""), "{option} {answer:?}");
+                    target.assert_untouched();
+                }
+                let answer = world.run(onto("1>FILE 2>&1").arg(target.pid()).args(GRANTED));
+                answer.succeeds();
+                let other = if helper.word == "uid" { target.gid_map() } else { target.uid_map() };
+                assert_eq!(
+                    (helper.map(&target), other, target.setgroups()),
+                    (MAP.to_owned(), String::new(), "allow".to_owned())
+                );
+            }
+        }
+    });
+}
+
+/// A12: a full disk behind the standard descriptors is nobody's business but the message's.
+#[test]
+fn a_full_device_takes_the_message_and_nothing_else() {
+    World::enter(|world| {
+        for helper in HELPERS {
+            let target = world.target(ALICE);
+            let full = |streams: &str| shell(world, &format!("exec {streams}"), &helper.path());
+            let answer = world.run(full(">/dev/full").arg(target.pid()).args(STRANGE));
+            answer.refuses(&helper.refusal());
+            let answer = world.run(full(">/dev/full 2>&1").arg(target.pid()).args(STRANGE));
+            assert_eq!((answer.status, &*answer.stderr), (Some(1), ""));
+            for option in ["--help", "--version"] {
+                let answer = world.run(full(">/dev/full").arg(option));
+                assert_eq!((answer.status, &*answer.stdout), (Some(1), ""), "{answer:?}");
+            }
+            target.assert_untouched();
+            world.run(full(">/dev/full 2>&1").arg(target.pid()).args(GRANTED)).succeeds();
+            assert_eq!(helper.map(&target), MAP);
+        }
+    });
+}
+
+/// A13. Differs: a reader that has gone away costs the message and nothing else; C dies of SIGPIPE.
+#[test]
+fn a_reader_that_has_gone_away_costs_the_message_and_nothing_else() {
+    World::enter(|world| {
+        for helper in HELPERS {
+            for sigpipe in ["noenv", "ignore:SIGPIPE", "block:SIGPIPE"] {
+                let target = world.target(ALICE);
+                let gone = |args: &[&str]| {
+                    let mut command = world.launch(ALICE, &["pipe:1", "pipe:2", sigpipe], &helper.path());
+                    world.run(command.args(args))
+                };
+                let pid = target.pid();
+                for args in [&[&*pid, "0", "700000", "10"][..], &["--help"], &[]] {
+                    let answer = gone(args);
+                    let dies = theirs() && sigpipe == "noenv";
+                    let expected = if dies { (None, Some(13)) } else { (Some(1), None) };
+                    assert_eq!((answer.status, answer.signal), expected, "{sigpipe} {args:?}");
+                }
+                target.assert_untouched();
+                gone(&[&pid, "0", "600000", "10"]).succeeds();
+                assert_eq!(helper.map(&target), MAP);
+            }
+        }
+    });
+}
+
+/// A15: too few descriptors, at every step: all or nothing, and said so.
+#[test]
+fn too_few_descriptors_are_a_refusal_with_nothing_half_done() {
+    World::enter(|world| {
+        for helper in HELPERS {
+            for (user, triple, map) in [(ALICE, GRANTED, MAP), (CAROL, ["0", "52003", "1"], "0 52003 1")] {
+                let setgroups_after = if user == CAROL && helper.word == "gid" { "deny" } else { "allow" };
+                let mut worked = Vec::new();
+                for limit in 0..=12 {
+                    let target = world.target(user);
+                    let mut command = world.command(user, "/bin/sh");
+                    command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), &helper.path()]);
+                    let answer = world.run(command.arg(target.pid()).args(triple));
+                    if answer.status == Some(0) {
+                        answer.succeeds();
+                        assert_eq!((&*helper.map(&target), &*target.setgroups()), (map, setgroups_after));
+                        worked.push(limit);
+                        continue;
+                    }
+                    target.assert_untouched();
+                    if theirs() {
+                        continue; // the dynamic linker has its own words for it
+                    }
+                    answer.refuses(if limit < 3 { "Invalid argument" } else { "Too many open files" });
+                }
+                let least = worked.first().copied().expect("12 descriptors are enough");
+                assert_eq!(worked, (least..=12).collect::<Vec<_>>(), "more descriptors must not be worse");
+                assert!(least > 3, "the test cannot fail");
+            }
+        }
+    });
+}
+
+/// A16. Differs: a message that may not grow its file is lost and the answer stays a refusal; C dies of SIGXFSZ. A
+/// map is no file in that sense.
+#[test]
+fn a_file_size_limit_costs_at_most_the_message() {
+    World::enter(|world| {
+        for trap in ["", "trap '' XFSZ; "] {
+            unaffected(world, |path| shell(world, &format!("{trap}ulimit -f 0"), path));
+            for helper in HELPERS {
+                let target = world.target(ALICE);
+                let before = format!("{trap}exec 2>/home/alice/message; ulimit -f 0");
+                let answer = world.run(shell(world, &before, &helper.path()).arg(target.pid()).args(STRANGE));
+                let dies = theirs() && trap.is_empty();
+                let expected = if dies { (None, Some(25)) } else { (Some(1), None) };
+                assert_eq!((answer.status, answer.signal), expected, "{trap:?} {helper:?} {answer:?}");
+                assert_eq!(fs::metadata("/home/alice/message").expect("message").len(), 0);
+                target.assert_untouched();
+            }
+        }
+    });
+}
+
+/// A18: limits that hurt others.
+#[test]
+fn resource_limits_change_nothing() {
+    World::enter(|world| {
+        for limits in [
+            &["--nproc=0"][..],
+            &["--cpu=1"],
+            &["--sigpending=0"],
+            &["--memlock=0"],
+            &["--core=0", "--locks=0", "--msgqueue=0", "--nice=0", "--rtprio=0", "--rttime=0", "--rss=0"],
+            &["--nproc=0", "--cpu=1", "--sigpending=0", "--memlock=0", "--stack=200000:200000"],
+        ] {
+            unaffected(world, |path| {
+                let mut command = world.command(ALICE, "/usr/bin/prlimit");
+                command.args(limits).arg(path);
+                command
+            });
+        }
+    });
+}
+
+/// A18: the hand-over to the twin is an exec by somebody who is over his number of processes.
+#[test]
+fn a_process_limit_at_the_hand_over_is_a_clean_refusal() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        world.write("/etc/nsswitch.conf", "passwd: systemd files\n");
+        let target = world.target(ALICE);
+        for helper in HELPERS {
+            let mut command = world.command(ALICE, "/usr/bin/prlimit");
+            let answer = world.run(command.args(["--nproc=0", &helper.path(), &target.pid()]).args(GRANTED));
+            if answer.status == Some(0) {
+                answer.succeeds();
+                assert_eq!(helper.map(&target), MAP);
+            } else {
+                answer.refuses("cannot be run: Resource temporarily unavailable");
+                target.assert_untouched();
+            }
+        }
+    });
+}
+
+/// A place in a helper's run: the first, second... call of a system call.
+#[derive(Clone, Debug)]
+struct Place {
+    call: String,
+    number: usize,
+}
+
+impl Place {
+    /// The option of strace that sends the signal there.
+    fn inject(&self, signal: &str) -> String {
+        format!("inject={}:signal={signal}:when={}", self.call, self.number)
+    }
+}
+
+/// So many places of a helper's run for this request, evenly spread. The first is its first system call, the
+/// last is the one before its exit.
+fn places(world: &World, count: usize, user: User, path: &str, args: &[&str]) -> Vec<Place> {
+    let mut command = world.strace(user, &["-qq", "-o", "/run/trace", "-e", "signal=none"], path);
+    world.run(command.args(args));
+    let trace = fs::read_to_string("/run/trace").expect("trace");
+    let calls: Vec<&str> = trace.lines().filter_map(|line| Some(line.split_once('(')?.0)).collect();
+    assert_eq!((calls.first(), calls.last()), (Some(&"execve"), Some(&"exit_group")), "{trace}");
+    let nth = |index: usize| {
+        let number = calls[..=index].iter().filter(|call| **call == calls[index]).count();
+        Place { call: calls[index].to_owned(), number }
+    };
+    // The exec itself is strace's, which does not count it.
+    let last = calls.len() - 2;
+    (0..count).map(|number| nth(1 + number * (last - 1) / (count - 1))).collect()
+}
+
+/// A helper of Alice's that stands still in the middle of its work: stopped, and traced by nobody.
+struct Held(Child);
+
+impl Held {
+    fn at(world: &World, place: &Place, path: &str, args: &[&str]) -> Self {
+        // Root's, as its hard limit may have been lowered.
+        let mut command = world.command(ROOT, "/usr/bin/prlimit");
+        command.args(["--core=unlimited:unlimited", "/usr/bin/strace", "-D", "-o", "/run/held"]);
+        command.args(["-e", &place.inject("STOP"), "-u", ALICE.name, path]).args(args);
+        command.current_dir("/home/alice").stdout(Stdio::null()).stderr(Stdio::piped());
+        drop(fs::remove_file("/run/held"));
+        // -D: the helper is our child, and its tracer a stranger.
+        let mut held = Self(command.spawn().expect("start strace"));
+        held.wait_until(|_| {
+            fs::read_to_string("/run/held").is_ok_and(|trace| trace.contains("--- stopped by SIGSTOP ---"))
+        });
+        // A tracee that is stopped when its tracer dies stays stopped.
+        let tracer = held.status("TracerPid:").parse().expect("a pid");
+        let tracer = nix::unistd::Pid::from_raw(tracer);
+        nix::sys::signal::kill(tracer, nix::sys::signal::Signal::SIGKILL).expect("end the tracer");
+        held.wait_until(|held| held.status("TracerPid:") == "0" && held.status("State:").starts_with('T'));
+        let program = fs::read_link(format!("/proc/{}/exe", held.pid())).expect("exe");
+        assert_eq!(program.file_name(), std::path::Path::new(path).file_name());
+        held
+    }
+
+    fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    #[track_caller]
+    fn wait_until(&mut self, there: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !there(self) {
+            let ended = self.0.try_wait().expect("wait");
+            assert!(
+                ended.is_none() && start.elapsed() < Duration::from_secs(10),
+                "not getting there: {ended:?}"
+            );
+            std::thread::sleep(Duration::from_micros(300));
+        }
+    }
+
+    /// A line of its `/proc/PID/status`.
+    fn status(&self, key: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("status");
+        status.lines().find_map(|line| line.strip_prefix(key)).expect("a line of it").trim().to_owned()
+    }
+
+    /// The caller sends it these signals, which he may.
+    fn signal(&self, world: &World, signals: &[&str]) {
+        let kill = signals.iter().map(|signal| format!("kill -{signal} {}", self.pid()));
+        let mut command = world.command(ALICE, "/bin/sh");
+        world.run(command.args(["-c", &kill.collect::<Vec<_>>().join(" && ")])).succeeds();
+    }
+
+    fn end(self) -> (ExitStatus, String) {
+        let output = self.0.wait_with_output().expect("wait");
+        (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// What a process may try with another of the same user. Prints `NAME ok`, or `NAME` and why not.
+const PROBE: &str = r#"
+import ctypes, errno, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+pid = int(sys.argv[1])
+proc = f"/proc/{pid}/"
+
+def attempt(name, action):
+    ctypes.set_errno(0)
+    try:
+        print(name, "ok" if action() != -1 else errno.errorcode[ctypes.get_errno()])
+    except OSError as error:
+        print(name, errno.errorcode[error.errno])
+
+def reading(name):
+    def action():
+        fd = os.open(proc + name, os.O_RDONLY)
+        try:
+            os.read(fd, 1)
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EINVAL):  # a read that makes no sense: it is open all the same
+                raise
+        finally:
+            os.close(fd)
+    return action
+
+class iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+def peek(call, address):
+    buffer = ctypes.create_string_buffer(8)
+    here, there = iovec(ctypes.addressof(buffer), 8), iovec(address, 8)
+    return call(pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0)
+
+def stack():
+    for line in open(proc + "maps"):
+        if "[stack]" in line:
+            return int(line.split("-")[0], 16)
+
+def traced(request):
+    if libc.ptrace(request, pid, None, None) == -1:
+        return -1
+    if request == 16:
+        os.waitpid(pid, 0x40000000)
+    else:
+        libc.ptrace(0x4207, pid, None, None)
+        os.waitpid(pid, 0x40000000)
+    return libc.ptrace(17, pid, None, None)
+
+for name in ["mem", "environ", "maps", "smaps", "auxv", "syscall", "personality", "pagemap", "io", "numa_maps"]:
+    attempt(name, reading(name))
+for name in ["fd", "fdinfo", "map_files"]:
+    attempt(name, lambda: os.listdir(proc + name) and None)
+for name in ["cwd", "root", "exe", "ns/user"]:
+    attempt(name, lambda: os.readlink(proc + name) and None)
+for name in ["mem", "clear_refs", "coredump_filter", "oom_score_adj"]:
+    attempt("write " + name, lambda: os.close(os.open(proc + name, os.O_WRONLY)))
+try:
+    address = stack()
+except OSError:
+    address = 0x10000
+attempt("process_vm_readv", lambda: peek(libc.process_vm_readv, address))
+attempt("process_vm_writev", lambda: peek(libc.process_vm_writev, address))
+attempt("pidfd_getfd", lambda: libc.syscall(438, os.pidfd_open(pid), 0, 0))
+attempt("attach", lambda: traced(16))
+attempt("seize", lambda: traced(0x4206))
+"#;
+
+fn probe(world: &World, pid: &str) -> String {
+    let mut python = world.command(ALICE, "/usr/bin/python3");
+    let answer = world.run(python.args(["-I", "-c", PROBE, pid]));
+    assert_eq!((answer.status, &*answer.stderr), (Some(0), ""));
+    answer.stdout
+}
+
+/// A19, A20: from its first moment to its last the caller can neither look into a helper nor trace it.
+#[test]
+fn the_caller_cannot_look_into_a_helper_at_any_point() {
+    World::enter(|world| {
+        let own = world.plain_process(ALICE);
+        let result = probe(world, &own.pid());
+        assert!(result.lines().count() == 26 && result.lines().all(|line| line.ends_with(" ok")), "{result}");
+
+        for how in [Install::SetUid, Install::FileCapabilities] {
+            world.install(how);
+            for helper in HELPERS {
+                let target = world.target(ALICE);
+                let args = [&*target.pid(), STRANGE[0], STRANGE[1], STRANGE[2]];
+                for place in places(world, 6, ALICE, &helper.path(), &args) {
+                    let held = Held::at(world, &place, &helper.path(), &args);
+                    let result = probe(world, &held.pid());
+                    assert_eq!(result.lines().count(), 26, "{result}");
+                    for line in result.lines() {
+                        assert!(
+                            line.ends_with(" EPERM") || line.ends_with(" EACCES"),
+                            "{how:?} {place:?}: {line}"
+                        );
+                    }
+                    held.signal(world, &["KILL"]);
+                    assert_eq!(held.end().0.signal(), Some(9));
+                }
+                target.assert_untouched();
+            }
+        }
+    });
+}
+
+/// A19: a signal that means a crash leaves no core file, whatever the limit says, and nothing half done.
+#[test]
+fn a_crash_leaves_no_core_file() {
+    World::enter(|world| {
+        // So that this can fail: a program without privilege does leave one.
+        let mut crash = world.command(ROOT, "/usr/bin/prlimit");
+        crash.args(["--core=unlimited:unlimited", "/usr/bin/setpriv", "--reuid=52001", "--regid=52001"]);
+        crash.args(["--clear-groups", "/bin/sh", "-c", "kill -SEGV $$"]).current_dir("/home/alice");
+        let status = crash.status().expect("start");
+        assert!(status.core_dumped(), "core files do not work here: {status}");
+        let litter = || fs::read_dir("/home/alice").expect("home").count();
+        let before = litter();
+
+        for how in [Install::SetUid, Install::FileCapabilities] {
+            world.install(how);
+            for helper in HELPERS {
+                let mut target = world.target(ALICE);
+                let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
+                let signals = ["SEGV", "ABRT", "QUIT", "BUS", "ILL", "FPE", "SYS", "TRAP", "XCPU"];
+                let places = places(world, signals.len(), ALICE, &helper.path(), &args);
+                for (place, signal) in places.iter().zip(signals) {
+                    if !helper.map(&target).is_empty() {
+                        target = world.target(ALICE);
+                    }
+                    let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
+                    let held = Held::at(world, place, &helper.path(), &args);
+                    held.signal(world, &[signal, "CONT"]);
+                    let (status, said) = held.end();
+                    assert!(
+                        status.signal().is_some() && !status.core_dumped(),
+                        "{signal} at {place:?}: {status}"
+                    );
+                    assert_eq!(said, "");
+                    assert!(["", MAP].contains(&&*helper.map(&target)));
+                }
+            }
+        }
+        assert_eq!(litter(), before, "a core file");
+    });
+}
+
+/// What a newgidmap that was cut short may leave: nothing, setgroups denied, or that and the map.
+fn assert_whole_or_nothing(helper: Helper, target: &Target, map: &str) {
+    let state = (helper.map(target), target.setgroups());
+    let state = (&*state.0, &*state.1);
+    let whole = if helper.word == "gid" { "deny" } else { "allow" };
+    assert!([("", "allow"), ("", whole), (map, whole)].contains(&state), "{helper:?} left {state:?}");
+}
+
+/// A21: death at any point, or a request to stop, leaves a whole map or none, and the next run finishes the job.
+#[test]
+fn a_helper_that_is_killed_leaves_a_whole_map_or_none() {
+    World::enter(|world| {
+        for helper in HELPERS {
+            // Nothing but her own id: newgidmap has two things to write.
+            let (path, triple, map) = (helper.path(), ["0", "52003", "1"], "0 52003 1");
+            let args = [&*world.target(CAROL).pid(), "0", "52003", "1"];
+            let places = places(world, 50, CAROL, &path, &args);
+            let mut target = world.target(CAROL);
+            let signals = ["KILL", "TERM", "ALRM", "HUP", "INT", "KILL", "VTALRM", "PROF", "USR1", "IO"];
+            for (number, (place, signal)) in places.iter().zip(signals.iter().cycle()).enumerate() {
+                let inject = place.inject(signal);
+                let mut command = world.strace(CAROL, &["-qq", "-o", "/dev/null", "-e", &inject], &path);
+                let answer = world.run(command.arg(target.pid()).args(triple));
+                assert!(answer.signal.is_some(), "{signal} at {place:?}: {answer:?}");
+                assert_whole_or_nothing(helper, &target, map);
+                if helper.map(&target).is_empty() && number % 5 == 0 {
+                    world.run(world.command(CAROL, &path).arg(target.pid()).args(triple)).succeeds();
+                    assert_eq!(helper.map(&target), map);
+                    assert_whole_or_nothing(helper, &target, map);
+                }
+                if helper.map(&target).is_empty() {
+                    continue; // the next one tries again
+                }
+                target = world.target(CAROL);
+            }
+        }
+    });
+}
+
+/// A21: a timer of the caller's that is still running.
+#[test]
+fn an_inherited_timer_leaves_a_whole_map_or_none() {
+    World::enter(|world| {
+        for helper in HELPERS {
+            for delay in ["0.0003", "0.0006", "0.0009", "0.0012", "0.0015", "0.002", "0.003", "0.01"] {
+                let target = world.target(CAROL);
+                let oddity = format!("alarm:{delay}");
+                for ignored in [&[&*oddity][..], &[&oddity, "ignore:SIGALRM"], &[&oddity, "block:SIGALRM"]] {
+                    let mut command = world.launch(CAROL, ignored, &helper.path());
+                    let answer = world.run(command.args([&target.pid(), "0", "52003", "1"]));
+                    assert_whole_or_nothing(helper, &target, "0 52003 1");
+                    if !helper.map(&target).is_empty() {
+                        break;
+                    }
+                    assert_eq!((answer.signal, &*answer.stderr), (Some(14), ""));
+                }
+            }
+        }
+    });
+}
+
+/// A21: stopped and continued, at any point, nothing changes.
+#[test]
+fn a_helper_that_is_stopped_and_continued_finishes() {
+    World::enter(|world| {
+        for helper in HELPERS {
+            let target = world.target(ALICE);
+            let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
+            for place in places(world, 8, ALICE, &helper.path(), &args) {
+                let target = world.target(ALICE);
+                let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
+                let held = Held::at(world, &place, &helper.path(), &args);
+                assert!(["", MAP].contains(&&*helper.map(&target)));
+                held.signal(world, &["CONT"]);
+                let (status, said) = held.end();
+                assert_eq!((status.code(), &*said), (Some(0), ""), "stopped at {place:?}");
+                assert_eq!(helper.map(&target), MAP);
+            }
+        }
+    });
+}
+
+/// Runs a program as the user with this uid on a terminal of its own, types something, waits as long as is asked,
+/// hangs up, and prints the exit status.
+const TERMINAL: &str = r#"
+import os, pty, sys
+uid, spin, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+ready, go = os.pipe()
+pid, master = pty.fork()
+if pid == 0:
+    os.close(ready)
+    os.write(go, b".")
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+    os.execv(command[0], command)
+os.write(master, b"typed\n")
+os.read(ready, 1)
+if spin >= 0:
+    for _ in range(spin):
+        pass
+    os.close(master)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+fn on_a_terminal(world: &World, uid: u32, spin: i32, command: &[&str]) -> i32 {
+    let mut python = world.command(ROOT, "/usr/bin/python3");
+    python.args(["-I", "-c", TERMINAL, &uid.to_string(), &spin.to_string()]).args(command);
+    let answer = world.run(&mut python);
+    assert_eq!((answer.status, &*answer.stderr), (Some(0), ""));
+    answer.stdout.trim().parse().expect("an exit status")
+}
+
+/// A21: the caller hangs up.
+#[test]
+fn a_terminal_that_is_closed_leaves_a_whole_map_or_none() {
+    World::enter(|world| {
+        for helper in HELPERS {
+            let mut target = world.target(CAROL);
+            for spin in [0, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000] {
+                let status =
+                    on_a_terminal(world, CAROL.id, spin, &[&helper.path(), &target.pid(), "0", "52003", "1"]);
+                assert_whole_or_nothing(helper, &target, "0 52003 1");
+                if !helper.map(&target).is_empty() {
+                    target = world.target(CAROL);
+                } else {
+                    assert_eq!(status, -1, "of SIGHUP");
+                }
+            }
+        }
+    });
+}
+
+/// A23: whatever the umask, nothing is created that could have the wrong mode.
+#[test]
+fn umask_changes_nothing_and_nothing_is_created() {
+    World::enter(|world| {
+        for umask in ["0000", "0777"] {
+            unaffected(world, |path| shell(world, &format!("umask {umask}"), path));
+        }
+        let target = world.target(ALICE);
+        for (_, program) in programs() {
+            for triple in [STRANGE, GRANTED] {
+                let command = [&*program, &target.pid(), triple[0], triple[1], triple[2]];
+                let (_, calls) = traced(world, "%file,creat,mknod,mkdir,bind", &[], &program, &command);
+                let creates =
+                    ["O_CREAT", "O_TRUNC", "creat(", "mknod", "mkdir", "symlink", "link(", "rename", "bind("];
+                let created = |call: &&String| {
+                    creates.iter().any(|word| call.contains(word)) && !call.starts_with("readlink")
+                };
+                assert_eq!(calls.iter().find(created), None);
+                assert!(calls.iter().any(|call| call.contains("O_RDONLY")), "{calls:?}");
+            }
+        }
+    });
+}
+
+/// A24: a working directory that is gone, or that the caller may not enter.
+#[test]
+fn a_working_directory_of_any_kind_changes_nothing() {
+    World::enter(|world| {
+        unaffected(world, |path| shell(world, "mkdir /tmp/gone && cd /tmp/gone && rmdir /tmp/gone", path));
+        fs::create_dir("/run/locked").expect("create");
+        fs::set_permissions("/run/locked", fs::Permissions::from_mode(0o700)).expect("chmod");
+        unaffected(world, |path| {
+            let mut command = world.command(ROOT, "/usr/bin/setpriv");
+            command
+                .args(["--reuid=52001", "--regid=52001", "--clear-groups", path])
+                .current_dir("/run/locked");
+            command
+        });
+    });
+}
+
+/// A24: nor one that hangs: no system call looks at it.
+#[test]
+fn the_working_directory_is_never_looked_at() {
+    World::enter(|world| {
+        let target = world.target(ALICE);
+        for (_, program) in programs() {
+            for triple in [STRANGE, GRANTED] {
+                let command = [&*program, &target.pid(), triple[0], triple[1], triple[2]];
+                let (_, calls) = traced(world, "%file,getcwd,chdir,fchdir", &[], &program, &command);
+                for call in &calls {
+                    let (name, arguments) = call.split_once('(').expect("a call");
+                    assert!(!["getcwd", "chdir", "fchdir"].contains(&name), "{call}");
+                    let path = arguments.strip_prefix("AT_FDCWD, ").unwrap_or(arguments);
+                    // Relative to a descriptor of its own, or from the root.
+                    let away =
+                        path.starts_with("\"/") || path.starts_with(|first: char| first.is_ascii_digit());
+                    assert!(away, "{call}");
+                }
+                assert!(!calls.is_empty());
+            }
+        }
+    });
+}
+
+/// A25: a helper that gets hardly any time is slower and nothing else.
+#[test]
+fn scheduling_changes_nothing() {
+    World::enter(|world| {
+        for prefix in
+            [&["/usr/bin/nice", "-n", "19"][..], &["/usr/bin/chrt", "-i", "0"], &["/usr/bin/chrt", "-b", "0"]]
+        {
+            unaffected(world, |path| {
+                let mut command = world.command(ALICE, prefix[0]);
+                command.args(&prefix[1..]).arg(path);
+                command
+            });
+        }
+    });
+}
+
+/// A25: frozen anywhere on its way, while the target ends: it has written the map or refuses, and does not hang.
+#[test]
+fn a_target_that_ends_while_the_helper_stands_still_is_refused() {
+    World::enter(|world| {
+        for helper in HELPERS {
+            let target = world.target(ALICE);
+            let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
+            let mut refusals = 0;
+            for place in places(world, 12, ALICE, &helper.path(), &args) {
+                let mut target = world.target(ALICE);
+                let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
+                let held = Held::at(world, &place, &helper.path(), &args);
+                let written = !helper.map(&target).is_empty();
+                target.end();
+                held.signal(world, &["CONT"]);
+                let (status, said) = held.end();
+                println!("{place:?}: {status} {said}");
+                assert_eq!(status.code(), Some(if written { 0 } else { 1 }), "stopped at {place:?}: {said}");
+                if !written && !theirs() {
+                    assert!(said.starts_with(helper.name) && said.lines().count() == 1, "{said:?}");
+                }
+                refusals += usize::from(!written);
+            }
+            assert!(refusals > 5, "it was not stopped on its way");
+        }
+    });
+}
+
+/// A26. Differs: no_new_privs is named as the cause; C has only the kernel's EPERM. It is not taken for policy, nor
+/// policy for it.
+#[test]
+fn no_new_privs_is_named_as_the_cause() {
+    World::enter(|world| {
+        for how in [Install::SetUid, Install::FileCapabilities, Install::Both] {
+            world.install(how);
+            for helper in HELPERS {
+                let target = world.target(ALICE);
+                let call = |triple: [&str; 3]| {
+                    let mut command = world.command(ALICE, "/usr/bin/setpriv");
+                    command.args(["--no-new-privs", &helper.path(), &target.pid()]);
+                    world.run(command.args(triple))
+                };
+                let answer = call(GRANTED);
+                answer.refuses(&format!("write to {}_map failed: Operation not permitted", helper.word));
+                if !theirs() {
+                    answer.refuses("no_new_privs is set for the calling process");
+                }
+                target.assert_untouched();
+                call(STRANGE).refuses(&helper.refusal());
+                target.assert_untouched();
+                // Which nobody needs privilege for.
+                call(["0", "52001", "1"]).succeeds();
+                assert_eq!(helper.map(&target), "0 52001 1");
+            }
+        }
+    });
+}
+
+/// Copies a program. Not in this process: another thread's child would inherit the descriptor, and the kernel runs no
+/// program that somebody can still write.
+fn install_copy(world: &World, from: &str, to: &str) {
+    world.run(world.command(ROOT, "/usr/bin/install").args(["-m", "755", from, to])).succeeds();
+}
+
+/// A27. Differs: a helper without privilege says why, in the line that everybody searches for; C has only that line.
+#[test]
+fn a_helper_without_privilege_names_the_cause() {
+    World::enter(|world| {
+        fs::create_dir("/run/nosuid").expect("create");
+        let mut mount = world.command(ROOT, "/usr/bin/mount");
+        world.run(mount.args(["-t", "tmpfs", "-o", "nosuid,mode=755", "tmpfs", "/run/nosuid"])).succeeds();
+        for helper in HELPERS {
+            let (own, other) = if helper.word == "uid" { ("setuid", "setgid") } else { ("setgid", "setuid") };
+            let lacks = format!("is not installed set-user-ID root nor with cap_{own}=ep");
+            let nosuid = "is on a file system mounted nosuid".to_owned();
+            for (place, owner, mode, capability, reason) in [
+                ("/run/nosuid", ROOT, 0o4755, None, &nosuid),
+                ("/run/nosuid", ROOT, 0o755, Some(own), &nosuid),
+                ("/run", ROOT, 0o755, None, &lacks),
+                ("/run", ROOT, 0o2755, None, &lacks),
+                ("/run", ALICE, 0o4755, None, &lacks),
+                ("/run", ROOT, 0o755, Some(other), &lacks),
+            ] {
+                let path = format!("{place}/{}", helper.name);
+                install_copy(world, &helper.path(), &path);
+                chown(&path, Some(owner.id), Some(0)).expect("chown");
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+                if let Some(capability) = capability {
+                    let mut setcap = world.command(ROOT, "/usr/sbin/setcap");
+                    world.run(setcap.args([&format!("cap_{capability}=ep"), &path])).succeeds();
+                }
+                println!("{path} of {} {mode:o} {capability:?}", owner.name);
+                let target = world.target(ALICE);
+                let call = |triple| world.run(world.command(ALICE, &path).arg(target.pid()).args(triple));
+                let answer = call(GRANTED);
+                answer.refuses(&format!("write to {}_map failed: Operation not permitted", helper.word));
+                if !theirs() {
+                    answer.refuses(reason);
+                }
+                target.assert_untouched();
+                if theirs() && mode == 0o2755 {
+                    continue; // it stays in the wrong group
+                }
+                // Which nobody needs privilege for.
+                call(["0", "52001", "1"]).succeeds();
+                assert_eq!(helper.map(&target), "0 52001 1");
+            }
+        }
+    });
+}
+
+/// A27: so it does where it cannot read a policy file that only root can.
+#[test]
+fn a_helper_without_privilege_names_the_cause_where_policy_is_roots_alone() {
+    World::enter(|world| {
+        world.install(Install::Plain);
+        let target = world.target(ALICE);
+        for helper in HELPERS {
+            let file = format!("/etc/sub{}", helper.word);
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("chmod");
+            let answer = world.run(world.command(ALICE, &helper.path()).arg(target.pid()).args(GRANTED));
+            if theirs() {
+                assert_eq!(answer.status, Some(1));
+            } else {
+                answer.refuses("is not installed set-user-ID root nor with cap_");
+            }
+            target.assert_untouched();
+        }
+    });
+}
+
+/// A 32-bit program that becomes the program that its arguments name: the ELF header, one segment, and
+/// `execve(argv[1], argv + 1, environ)`.
+fn compat_program() -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    const HEADERS: u32 = 52 + 32;
+    let code: &[u8] = &[
+        0x58, // pop eax: argc
+        0x59, // pop ecx: argv[0]
+        0x8b, 0x1c, 0x24, // mov ebx, [esp]
+        0x89, 0xe1, // mov ecx, esp
+        0x8d, 0x14, 0x84, // lea edx, [esp + 4 * eax]: behind the null after the last argument
+        0xb8, 11, 0, 0, 0, // mov eax, execve
+        0xcd, 0x80, // int 0x80
+        0xbb, 126, 0, 0, 0, // mov ebx, 126
+        0xb8, 1, 0, 0, 0, // mov eax, exit
+        0xcd, 0x80,
+    ];
+    let size = HEADERS + u32::try_from(code.len()).expect("short");
+    // 32 bits, little endian, version 1; an executable for the 386.
+    let mut elf = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x03\0".to_vec();
+    // Version, entry, program headers, section headers, flags.
+    elf.extend([1, BASE + HEADERS, 52, 0, 0].map(u32::to_le_bytes).concat());
+    // Sizes and numbers of the headers.
+    elf.extend([52_u16, 32, 1, 0, 0, 0].map(u16::to_le_bytes).concat());
+    // Load all of it: offset, addresses, sizes, readable and executable, alignment.
+    elf.extend([1, 0, BASE, BASE, size, size, 5, 0x1000].map(u32::to_le_bytes).concat());
+    elf.extend(code);
+    elf
+}
+
+/// A29: a caller with an odd execution domain, or of 32 bits.
+#[test]
+fn a_caller_of_another_personality_changes_nothing() {
+    World::enter(|world| {
+        // READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE, MMAP_PAGE_ZERO, ADDR_COMPAT_LAYOUT, and all there are.
+        for flags in [
+            &["-X"][..],
+            &["-R"],
+            &["-Z"],
+            &["-L"],
+            &["-R", "-X", "-Z", "-L", "-3", "-B", "-I", "-S", "-T", "-F"],
+        ] {
+            unaffected(world, |path| {
+                let mut command = world.command(ALICE, "/usr/bin/setarch");
+                command.arg("x86_64").args(flags).arg(path);
+                command
+            });
+        }
+        unaffected(world, |path| {
+            let mut command = world.command(ALICE, "/usr/bin/setarch");
+            command.args(["linux32", "--uname-2.6", path]);
+            command
+        });
+        fs::write("/run/compat", compat_program()).expect("write");
+        install_copy(world, "/run/compat", "/home/alice/compat");
+        unaffected(world, |path| {
+            let mut command = world.command(ALICE, "/home/alice/compat");
+            command.arg(path);
+            command
+        });
+    });
+}
+
+/// A31: the caller's terminal is not read, nor asked anything, nor opened.
+#[test]
+fn the_terminal_is_left_alone() {
+    World::enter(|world| {
+        let target = world.target(ALICE);
+        for helper in HELPERS {
+            for (triple, status) in [(STRANGE, 1), (GRANTED, 0)] {
+                let (path, pid) = (helper.path(), target.pid());
+                let strace =
+                    ["/usr/bin/strace", "-qq", "-o", "/run/trace", "-e", "signal=none", "-u", ALICE.name];
+                let mut command = strace.to_vec();
+                command.extend([&*path, &pid, triple[0], triple[1], triple[2]]);
+                assert_eq!(on_a_terminal(world, 0, -1, &command), status);
+                let trace = fs::read_to_string("/run/trace").expect("trace");
+                assert!(trace.contains("exit_group"), "not a whole trace: {trace}");
+                for call in trace.lines() {
+                    let ioctl = call.starts_with("ioctl(")
+                        && ["TIOC", "TCGET", "TCSET"].iter().any(|t| call.contains(t));
+                    // The C library of C's asks who is logged in on it.
+                    assert!(!ioctl || (theirs() && call.contains("TCGETS")), "{call}");
+                    assert!(
+                        !["read(0,", "read(1,", "read(2,", "readv(0,"]
+                            .iter()
+                            .any(|read| call.starts_with(read)),
+                        "{call}"
+                    );
+                    let opens =
+                        call.starts_with("open") && (call.contains("/dev/tty") || call.contains("/dev/pts/"));
+                    assert!(!opens, "{call}");
+                }
+            }
+        }
+    });
+}
+
+/// Gives the machine a `/dev` of its own, with little in it: the real one is the host's.
+fn private_dev(world: &World) {
+    let root = |program: &str, args: &[&str]| {
+        world.run(world.command(ROOT, program).args(args)).succeeds();
+    };
+    fs::create_dir("/run/dev").expect("create");
+    for (name, minor) in [("null", "3"), ("zero", "5"), ("full", "7")] {
+        root("/usr/bin/mknod", &["-m", "666", &format!("/run/dev/{name}"), "c", "1", minor]);
+    }
+    root("/usr/bin/mount", &["--bind", "/run/dev", "/dev"]);
+}
+
+fn log_of(world: &World) -> UnixDatagram {
+    private_dev(world);
+    let log = UnixDatagram::bind("/dev/log").expect("bind");
+    fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).expect("chmod");
+    log.set_read_timeout(Some(Duration::from_secs(5))).expect("time-out");
+    log
+}
+
+fn record(log: &UnixDatagram) -> String {
+    let mut bytes = vec![0; 1 << 16];
+    let length = log.recv(&mut bytes).expect("a record");
+    String::from_utf8_lossy(&bytes[..length]).into_owned()
+}
+
+/// A32: whatever is or is not behind `/dev/log`, it holds nothing up.
+#[test]
+fn a_log_that_does_not_take_the_record_changes_nothing() {
+    World::enter(|world| {
+        private_dev(world);
+        let clear = || {
+            if fs::symlink_metadata("/dev/log").is_ok() {
+                let _ = fs::remove_file("/dev/log").or_else(|_| fs::remove_dir("/dev/log"));
+            }
+        };
+        let usual = || unaffected(world, |path| world.command(ALICE, path));
+
+        println!("absent");
+        usual();
+        println!("a file");
+        fs::write("/dev/log", "").expect("write");
+        usual();
+        assert_eq!(fs::read("/dev/log").expect("read"), b"");
+        clear();
+        println!("a directory, and a link to nowhere");
+        fs::create_dir("/dev/log").expect("create");
+        usual();
+        clear();
+        std::os::unix::fs::symlink("/dev/log", "/dev/log").expect("link");
+        usual();
+        clear();
+        println!("a pipe that nobody reads");
+        nix::unistd::mkfifo("/dev/log", nix::sys::stat::Mode::from_bits_truncate(0o666)).expect("mkfifo");
+        usual();
+        clear();
+        println!("a stream that nobody accepts");
+        let stream = UnixListener::bind("/dev/log").expect("bind");
+        fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).expect("chmod");
+        usual();
+        drop(stream);
+        println!("a stream that is gone");
+        usual();
+        clear();
+        println!("a queue that is full");
+        let full = UnixDatagram::bind("/dev/log").expect("bind");
+        fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).expect("chmod");
+        let filler = UnixDatagram::unbound().expect("socket");
+        filler.set_nonblocking(true).expect("not blocking");
+        let filled = (0..100_000).take_while(|_| filler.send_to(b"x", "/dev/log").is_ok()).count();
+        assert!((1..100_000).contains(&filled), "it does not get full");
+        usual();
+        println!("a queue that is gone");
+        drop(full);
+        usual();
+        clear();
+        println!("not for the caller to write to");
+        let closed = UnixDatagram::bind("/dev/log").expect("bind");
+        fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o600)).expect("chmod");
+        usual();
+        drop(closed);
+    });
+}
+
+/// A32. Differs: every request is recorded in one line (authpriv): who, whose, what, and why it came out so; C logs
+/// none.
+#[test]
+fn a_request_is_recorded_with_its_verdict() {
+    if theirs() {
+        return; // which log nothing
+    }
+    World::enter(|world| {
+        let log = log_of(world);
+        for helper in HELPERS {
+            let target = world.target(ALICE);
+            let call =
+                |triple| world.run(world.command(ALICE, &helper.path()).arg(target.pid()).args(triple));
+            let stat = target.file("stat");
+            let started =
+                stat.rsplit_once(") ").expect("stat").1.split(' ').nth(19).expect("a start time").to_owned();
+            let of_whom = format!("uid 52001 target pid {} started {started} asked", target.pid());
+
+            // LOG_AUTHPRIV is 10; notice is 5 and info 6.
+            call(STRANGE).refuses("not allowed");
+            let refused = record(&log);
+            assert!(refused.starts_with(&format!("<85>{}[", helper.name)), "{refused}");
+            assert!(refused.contains("]: refused: "), "{refused}");
+            assert!(refused.contains(&format!("{of_whom} 0 700000 10: {}", helper.refusal())), "{refused}");
+
+            call(GRANTED).succeeds();
+            let granted = record(&log);
+            assert!(granted.starts_with(&format!("<86>{}[", helper.name)), "{granted}");
+            assert!(granted.contains("]: granted: "), "{granted}");
+            let grounds = format!("{of_whom} 0 600000 10: by /etc/sub{}:1", helper.word);
+            assert!(granted.ends_with(&grounds), "{granted}");
+        }
+    });
+}
+
+/// A32: also of a request that does not get as far as policy, the caller is named.
+#[test]
+fn every_refusal_names_its_caller_in_the_record() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        let log = log_of(world);
+        let bobs = world.target(BOB);
+        for helper in HELPERS {
+            for args in [
+                &[][..],
+                &["x"],
+                &["x", "0", "600000", "1"],
+                &["fd:99", "0", "600000", "1"],
+                &[&*bobs.pid(), "0", "600000", "1"],
+            ] {
+                world.run(world.command(ALICE, &helper.path()).args(args)).refuses("");
+                let refused = record(&log);
+                assert!(refused.starts_with(&format!("<85>{}[", helper.name)), "{refused}");
+                assert!(refused.contains("]: refused: uid 52001 "), "{args:?}: {refused}");
+            }
+        }
+    });
+}
+
+/// A32: what the caller says cannot make a second record, nor move the reader's cursor; and it can be told from
+/// what it is not.
+#[test]
+fn what_the_caller_says_is_escaped_in_the_record() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        let log = log_of(world);
+        let target = world.target(ALICE);
+        for helper in HELPERS {
+            let evil = b"7\n<2>kernel: \x1b[2Jpanic\r\xff\x9b\t";
+            for place in 0..4 {
+                let mut args =
+                    [target.pid(), "0".to_owned(), "600000".to_owned(), "10".to_owned()].map(OsString::from);
+                args[place] = OsStr::from_bytes(evil).to_os_string();
+                world.run(world.command(ALICE, &helper.path()).args(&args)).refuses("");
+                let refused = record(&log);
+                assert!(refused.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{refused:?}");
+                assert!(refused.contains(r"7\n<2>kernel: \x1b[2Jpanic\r\xff\x9b\t"), "{refused:?}");
+            }
+            log.set_nonblocking(true).expect("not blocking");
+            assert!(log.recv(&mut [0]).is_err(), "one record a request");
+            log.set_nonblocking(false).expect("blocking");
+        }
+    });
+}
+
+/// A32: a long request makes one record of bounded length, which still has its verdict.
+#[test]
+fn a_long_request_makes_one_bounded_record() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        let log = log_of(world);
+        for helper in HELPERS {
+            let target = world.target(ALICE);
+            let triples = (0..150).flat_map(|id: u32| [id, 600_000 + id, 1]).map(|number| number.to_string());
+            world.run(world.command(ALICE, &helper.path()).arg(target.pid()).args(triples)).succeeds();
+            let granted = record(&log);
+            assert!(granted.len() <= 2048, "{} bytes", granted.len());
+            assert!(granted.contains("]: granted: uid 52001 target pid "), "{granted}");
+        }
+    });
+}
