@@ -44,10 +44,12 @@ pub enum Error {
         /// The caller.
         uid: u32,
     },
-    /// The caller may have an account, but not in `/etc/passwd`, and the program that asks elsewhere cannot be run.
+    /// Who the caller is has to be asked elsewhere than in `/etc/passwd`, and the program that asks cannot be run.
     NoTwin {
         /// The caller.
         uid: u32,
+        /// Is he in `/etc/passwd` all the same?
+        in_files: bool,
         /// The program.
         twin: &'static CStr,
         /// What the kernel said.
@@ -123,10 +125,14 @@ impl fmt::Display for Error {
                 f,
                 "Cannot determine your user name: uid {uid} has no account on this host; add one to /etc/passwd"
             ),
-            Self::NoTwin { uid, twin, errno } => write!(
+            Self::NoTwin { uid, in_files, twin, errno } => write!(
                 f,
-                "Cannot determine your user name: uid {uid} is not in /etc/passwd, and {}, which asks the other \
-                 sources of /etc/nsswitch.conf, cannot be run: {}",
+                "Cannot determine your user name: {}, and {}, which asks the other sources, cannot be run: {}",
+                if *in_files {
+                    "/etc/nsswitch.conf (passwd:) does not begin with files".to_owned()
+                } else {
+                    format!("uid {uid} is not in /etc/passwd")
+                },
                 Quoted(twin.to_bytes()),
                 errno.desc()
             ),

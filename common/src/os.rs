@@ -6,7 +6,7 @@ pub mod installed;
 pub mod namespace;
 pub mod privilege;
 pub mod startup;
-mod sys;
+pub(crate) mod sys;
 pub mod target;
 pub mod trusted;
 

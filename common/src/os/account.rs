@@ -28,9 +28,6 @@ pub struct Question<'a> {
     pub args: &'a [OsString],
 }
 
-/// How long the host's name services may take, in seconds.
-const PATIENCE: u32 = 25;
-
 /// The caller's account from `/etc/passwd`. If he is not there, or `/etc/passwd` is not what `nsswitch.conf` says
 /// to ask first, the process becomes `twin` and this does not return.
 ///
@@ -49,7 +46,7 @@ pub fn in_files(question: &Question<'_>, twin: &'static CStr) -> Result<Option<A
         std::iter::once(Ok(twin.to_owned())).chain(words).collect::<Result<_, _>>().unwrap_or_default();
     let no_environment: [&CStr; 0] = [];
     let Err(errno) = nix::unistd::execve(twin, &command, &no_environment);
-    Err(Error::NoTwin { uid: uid.raw(), twin, errno })
+    Err(Error::NoTwin { uid: uid.raw(), in_files: found.is_some(), twin, errno })
 }
 
 /// The caller's account from whatever `nsswitch.conf` names, and his further names in `/etc/passwd`.
@@ -60,7 +57,7 @@ pub fn in_files(question: &Question<'_>, twin: &'static CStr) -> Result<Option<A
 /// The name services could not answer, or not in time.
 pub fn from_name_services(question: &Question<'_>) -> Result<Option<Account>, Error> {
     let &Question { uid, etc, .. } = question;
-    sys::end_after(PATIENCE, LATE).map_err(Error::when("limit the time of the account lookup"))?;
+    sys::end_in_time().map_err(Error::when("limit the time of the account lookup"))?;
     let answer = sys::account_by_uid(uid.raw()).map_err(Error::when("look up the caller's account"))?;
     nix::unistd::alarm::cancel();
     let Some(named) = answer else { return Ok(None) };
@@ -72,9 +69,6 @@ pub fn from_name_services(question: &Question<'_>) -> Result<Option<Account>, Er
     }
     Ok(Some(account))
 }
-
-const LATE: &[u8] =
-    b"nsgate: the name services of /etc/nsswitch.conf (passwd:) did not answer in 25 seconds\n";
 
 fn named_in_files(uid: Id, etc: &Etc) -> Result<Option<Account>, Error> {
     let mut account = Account::default();

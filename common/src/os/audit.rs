@@ -27,9 +27,10 @@ pub fn record(program: &'static str, verdict: Verdict, what: &str) {
         Verdict::Refused => (AUTHPRIV | 5, "refused"),
     };
     let pid = std::process::id();
-    let escaped = what.bytes().flat_map(std::ascii::escape_default).filter(|byte| *byte != b'\\');
+    // What others chose comes quoted already; this is for what nobody thought of.
+    let plain = what.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' });
     let head = format!("<{priority}>{program}[{pid}]: {word}: ");
-    let line: Vec<u8> = head.bytes().chain(escaped).take(LONGEST).collect();
+    let line: Vec<u8> = head.bytes().chain(plain.collect::<String>().into_bytes()).take(LONGEST).collect();
     if let Ok(log) = UnixDatagram::unbound() {
         let sent = log.set_nonblocking(true).and_then(|()| log.send_to(&line, "/dev/log"));
         // Nobody listens, or too many talk: not our caller's trouble.

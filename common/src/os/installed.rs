@@ -11,7 +11,7 @@ pub enum Installed {
     NoNewPrivileges,
     /// The file is on a file system mounted nosuid.
     Nosuid,
-    /// Set-user-ID root.
+    /// Set-user-ID. Whose it is cannot be told where root does not exist: it then shows as nobody's.
     SetUid,
     /// None of these.
     Plain,
@@ -30,7 +30,7 @@ pub fn look() -> Installed {
         return Installed::Nosuid;
     }
     match stat(OWN_FILE) {
-        Ok(status) if status.st_uid == 0 && status.st_mode & Mode::S_ISUID.bits() != 0 => Installed::SetUid,
+        Ok(status) if status.st_mode & Mode::S_ISUID.bits() != 0 => Installed::SetUid,
         Ok(_) | Err(_) => Installed::Plain,
     }
 }

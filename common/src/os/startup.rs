@@ -28,7 +28,7 @@ pub fn begin() -> Result<(), Error> {
     sys::clear_environment().map_err(Error::when("clear the environment"))?;
     occupy_standard_descriptors()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(Error::when("forbid core files"))?;
-    sys::ignore_broken_pipes().map_err(Error::when("ignore broken pipes"))?;
+    sys::ignore_failing_writes().map_err(Error::when("ignore signals of failing writes"))?;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(Error::when("unblock signals"))
 }
 

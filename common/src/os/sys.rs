@@ -3,9 +3,11 @@
 //! Every function here is safe to call with any argument. Each `unsafe` block does one thing and says why it may.
 #![allow(unsafe_code, reason = "this file is where it lives; everything else denies it")]
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -57,14 +59,69 @@ pub unsafe fn arguments(
     story(&args)
 }
 
-/// A write to a closed pipe fails, instead of ending the process.
+/// A write to a closed pipe, or past RLIMIT_FSIZE, fails, instead of ending the process.
 ///
 /// # Errors
 /// The kernel refused.
-pub(super) fn ignore_broken_pipes() -> nix::Result<()> {
+pub(super) fn ignore_failing_writes() -> nix::Result<()> {
     use nix::sys::signal::{SigHandler, Signal, signal};
-    // SAFETY: ignoring a signal runs no code of ours.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }.map(drop)
+    for failing_write in [Signal::SIGPIPE, Signal::SIGXFSZ] {
+        // SAFETY: ignoring a signal runs no code of ours.
+        unsafe { signal(failing_write, SigHandler::SigIgn) }?;
+    }
+    Ok(())
+}
+
+static PROGRAM: OnceLock<&'static str> = OnceLock::new();
+
+/// Who speaks when there is no memory left to make a sentence.
+pub(crate) fn speak_as(program: &'static str) {
+    PROGRAM.get_or_init(|| program);
+}
+
+/// Ends the process with exit status 1 and a line that needs no memory and no lock.
+fn end_with(last_words: &'static str) -> ! {
+    for part in [PROGRAM.get().copied().unwrap_or("nsgate"), last_words] {
+        // SAFETY: write(2) is async-signal-safe and gets a live text with its own length.
+        unsafe { libc::write(2, part.as_ptr().cast(), part.len()) };
+    }
+    // SAFETY: _exit(2) is async-signal-safe and does not return.
+    unsafe { libc::_exit(1) }
+}
+
+/// std aborts where memory runs out, and the caller sets the limit. Here it is a refusal like any other.
+struct Memory;
+
+#[global_allocator]
+static MEMORY: Memory = Memory;
+
+const NO_MEMORY: &str =
+    ": out of memory: a resource limit of the caller's (RLIMIT_AS, RLIMIT_DATA) is too low\n";
+
+// SAFETY: the system's allocator does all of it; null is never handed on.
+unsafe impl GlobalAlloc for Memory {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as promised to us.
+        let memory = unsafe { System.alloc(layout) };
+        if memory.is_null() { end_with(NO_MEMORY) } else { memory }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as promised to us.
+        let memory = unsafe { System.alloc_zeroed(layout) };
+        if memory.is_null() { end_with(NO_MEMORY) } else { memory }
+    }
+
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as promised to us.
+        let memory = unsafe { System.realloc(old, layout, size) };
+        if memory.is_null() { end_with(NO_MEMORY) } else { memory }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as promised to us.
+        unsafe { System.dealloc(memory, layout) }
+    }
 }
 
 /// Empties the environment, which is the caller's.
@@ -221,30 +278,27 @@ pub(super) fn account_by_uid(uid: uid_t) -> nix::Result<Option<NamedAccount>> {
     }
 }
 
-/// From now on the process ends, with exit status 1 and the line `last_words`, when `seconds` have passed: a limit on
-/// code that is not ours and may wait for ever.
+/// From now on the process ends, with exit status 1 and a line of [`PATIENCE`] in it, when that many seconds have
+/// passed: a limit on code that is not ours and may wait for ever.
 ///
 /// # Errors
 /// The signal could not be set up.
-pub(super) fn end_after(seconds: u32, last_words: &'static [u8]) -> nix::Result<()> {
+pub(super) fn end_in_time() -> nix::Result<()> {
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-    static LAST_WORDS: std::sync::OnceLock<&'static [u8]> = std::sync::OnceLock::new();
 
     extern "C" fn end(_: c_int) {
-        let words = LAST_WORDS.get().copied().unwrap_or_default();
-        // SAFETY: write(2) is async-signal-safe and gets a live slice with its own length.
-        unsafe { libc::write(2, words.as_ptr().cast(), words.len()) };
-        // SAFETY: _exit(2) is async-signal-safe and does not return.
-        unsafe { libc::_exit(1) }
+        end_with(": the name services of /etc/nsswitch.conf (passwd:) did not answer in 25 seconds\n")
     }
 
-    LAST_WORDS.get_or_init(|| last_words);
     let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler calls only async-signal-safe functions.
     unsafe { sigaction(Signal::SIGALRM, &action) }?;
-    nix::unistd::alarm::set(seconds);
+    nix::unistd::alarm::set(PATIENCE);
     Ok(())
 }
+
+/// How long the host's name services may take, in seconds.
+const PATIENCE: u32 = 25;
 
 /// Takes charge of a descriptor that the kernel has just handed out.
 fn owned(fresh: c_int) -> nix::Result<OwnedFd> {

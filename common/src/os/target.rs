@@ -14,6 +14,7 @@ use nix::unistd::{Whence, lseek, write};
 
 use super::namespace::{self, Relation};
 use super::sys;
+use super::trusted::errno;
 use crate::Error;
 
 /// How the caller names the target, its descriptor already in our own hands.
@@ -46,7 +47,6 @@ const ANON_INODE_FS_MAGIC: FsType = FsType(0x0904_1934);
 pub struct Target {
     directory: OwnedFd,
     device: u64,
-    pid: Option<i32>,
     uid: u32,
     gid: u32,
 }
@@ -58,13 +58,13 @@ impl Target {
     /// No such process, or the descriptor is not of a process of this `/proc`.
     pub fn open(named: &Named) -> Result<Self, Error> {
         match named {
-            Named::Pid(pid) => Self::hold(open_process(*pid)?, Some(*pid)),
+            Named::Pid(pid) => Self::hold(open_process(*pid)?),
             Named::Descriptor(number, descriptor) => {
                 let wrong = |what: &'static str| Error::NotAProcess { number: *number, what };
                 let file_system = fstatfs(descriptor).map_err(Error::when(format!("use fd:{number}")))?;
                 match file_system.filesystem_type() {
                     PROC_SUPER_MAGIC => {
-                        let target = Self::hold(descriptor.try_clone().map_err(|_| wrong("lost"))?, None)?;
+                        let target = Self::hold(descriptor.try_clone().map_err(|_| wrong("lost"))?)?;
                         let our_proc = stat("/proc/self/").map_err(Error::when("look at /proc/self"))?;
                         if target.device != our_proc.st_dev {
                             return Err(wrong("of another /proc than the one mounted here"));
@@ -74,7 +74,7 @@ impl Target {
                     ANON_INODE_FS_MAGIC | PID_FS_MAGIC => {
                         let pid = pid_behind(descriptor)
                             .ok_or(wrong("neither a pidfd of a process here nor /proc/PID"))?;
-                        let target = Self::hold(open_process(pid)?, Some(pid))?;
+                        let target = Self::hold(open_process(pid)?)?;
                         // It was alive after we had opened the directory, so the directory is its.
                         if has_ended(descriptor) {
                             return Err(wrong("of a process that has ended"));
@@ -87,16 +87,17 @@ impl Target {
         }
     }
 
-    fn hold(directory: OwnedFd, pid: Option<i32>) -> Result<Self, Error> {
-        let status = fstat(&directory).map_err(Error::when("could not stat directory for target process"))?;
-        let on_proc = fstatfs(&directory).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC);
-        let is_directory = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
-        if !on_proc || !is_directory {
-            return Err(Error::when("could not open proc directory for target: /proc is not procfs")(
-                Errno::ENOTDIR,
-            ));
+    fn hold(directory: OwnedFd) -> Result<Self, Error> {
+        let not_a_process = |errno| Error::when("could not open proc directory for target")(errno);
+        let status = fstat(&directory).map_err(not_a_process)?;
+        if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFDIR {
+            return Err(not_a_process(Errno::ENOTDIR));
         }
-        Ok(Self { directory, device: status.st_dev, pid, uid: status.st_uid, gid: status.st_gid })
+        let file_system = fstatfs(&directory).map_err(not_a_process)?;
+        if file_system.filesystem_type() != PROC_SUPER_MAGIC {
+            return Err(Error::Untrusted { path: "/proc".to_owned(), why: "is not procfs here".to_owned() });
+        }
+        Ok(Self { directory, device: status.st_dev, uid: status.st_uid, gid: status.st_gid })
     }
 
     /// The process's effective uid.
@@ -111,26 +112,23 @@ impl Target {
         self.gid
     }
 
-    /// The pid, if the caller's way of naming the process told it.
-    #[must_use]
-    pub const fn pid(&self) -> Option<i32> {
-        self.pid
-    }
-
     /// How its user namespace stands to ours.
     #[must_use]
     pub fn namespace(&self) -> Relation {
         namespace::relation(self.directory.as_fd())
     }
 
-    /// When the process started, in clock ticks since boot: with the pid, this names a process for good.
+    /// Its pid, and when it started in clock ticks since boot: together these name a process for good. For the log.
     #[must_use]
-    pub fn start_time(&self) -> Option<u64> {
+    pub fn identity(&self) -> Option<(i32, u64)> {
         let line = self.read("stat")?;
+        let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse::<u64>().ok();
+        let fields = |text| <[u8]>::split(text, u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let pid = fields(&line).next().and_then(number)?;
         // proc_pid_stat(5): the second field is a name in parentheses that may hold anything; the 22nd is wanted.
         let after_name = line.rsplit(|byte| *byte == b')').next()?;
-        let field = after_name.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(19)?;
-        std::str::from_utf8(field).ok()?.parse().ok()
+        let start = fields(after_name).nth(19).and_then(number)?;
+        Some((i32::try_from(pid).ok()?, start))
     }
 
     /// What one of its files says. None: it cannot be read.
@@ -142,7 +140,7 @@ impl Target {
             OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
             Mode::empty(),
         );
-        contents(File::from(file.ok()?))
+        contents(File::from(file.ok()?)).ok()
     }
 
     /// Does one of its files belong to root although the process does not? So it does when it is not dumpable.
@@ -174,9 +172,11 @@ impl Target {
 pub struct WriteOnce(File);
 
 impl WriteOnce {
-    /// What it says now. None: it cannot be read.
-    #[must_use]
-    pub fn read(&self) -> Option<Vec<u8>> {
+    /// What it says now.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn read(&self) -> nix::Result<Vec<u8>> {
         contents(&self.0)
     }
 
@@ -205,7 +205,7 @@ fn open_process(pid: i32) -> Result<OwnedFd, Error> {
 fn pid_behind(pidfd: &OwnedFd) -> Option<i32> {
     let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
     let info = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-    let text = contents(File::from(info))?;
+    let text = contents(File::from(info)).ok()?;
     let pid = crate::policy::text::lines(&text).find_map(|line| line.strip_prefix(b"Pid:"))?.trim_ascii();
     let pid = i32::try_from(crate::policy::id::decimal(pid).ok()?).ok()?;
     (pid > 0).then_some(pid)
@@ -222,17 +222,17 @@ const LONGEST: usize = 16 * 1024;
 
 /// All of a `/proc` file, or its first [`LONGEST`] bytes. The kernel hands out what fits in a page, in whole lines; none
 /// of these files has a line as long as half a page, so less than that is the end.
-fn contents(mut file: impl Read) -> Option<Vec<u8>> {
+fn contents(mut file: impl Read) -> nix::Result<Vec<u8>> {
     let mut text = Vec::new();
     while text.len() < LONGEST {
         let mut page = [0_u8; 4096];
-        let read = file.read(&mut page).ok()?;
-        text.extend_from_slice(page.get(..read)?);
+        let read = file.read(&mut page).map_err(|error| errno(&error))?;
+        text.extend_from_slice(page.get(..read).unwrap_or_default());
         if read < page.len().div_ceil(2) {
             break;
         }
     }
-    Some(text)
+    Ok(text)
 }
 
 /// What `/proc/self/NAME` says; None if it cannot be read.
@@ -240,5 +240,5 @@ fn contents(mut file: impl Read) -> Option<Vec<u8>> {
 pub fn read_own(name: &str) -> Option<Vec<u8>> {
     let path = format!("/proc/self/{name}");
     let file = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-    contents(File::from(file))
+    contents(File::from(file)).ok()
 }

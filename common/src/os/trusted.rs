@@ -31,10 +31,12 @@ const READ: OFlag = OFlag::O_RDONLY
 /// As many as the kernel follows: `path_resolution(7)`.
 const MOST_LINKS: u32 = 40;
 
-/// The directory `/etc`, proven root's.
+/// The directory `/etc`.
 #[derive(Debug)]
 pub struct Etc {
     etc: OwnedFd,
+    /// Why it, or `/`, is not root's alone. Then there is no policy in it.
+    distrust: Option<(&'static str, String)>,
 }
 
 /// A file in `/etc`, open for reading.
@@ -56,14 +58,15 @@ impl Etc {
     /// Opens `/etc`.
     ///
     /// # Errors
-    /// It, or `/`, is not root's alone.
+    /// There is none.
     pub fn open() -> Result<Self, Error> {
         let root = fstatat(AT_FDCWD, "/", AtFlags::empty()).map_err(Error::when("look at /"))?;
-        roots_alone("/", &root)?;
         let etc =
             open("/etc", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(Error::when("open /etc"))?;
-        roots_alone("/etc", &fstat(&etc).map_err(Error::when("look at /etc"))?)?;
-        Ok(Self { etc })
+        let status = fstat(&etc).map_err(Error::when("look at /etc"))?;
+        let distrust =
+            distrust(&root).map(|why| ("/", why)).or_else(|| distrust(&status).map(|why| ("/etc", why)));
+        Ok(Self { etc, distrust })
     }
 
     /// Opens a policy file. None: there is no such file.
@@ -71,7 +74,10 @@ impl Etc {
     /// # Errors
     /// It cannot be read, is not a regular file, or somebody other than root could have written it.
     pub fn policy(&self, name: &'static str) -> Result<Option<EtcFile>, Error> {
-        self.find(name, Writer::RootAlone)
+        match &self.distrust {
+            Some((path, why)) => Err(Error::Untrusted { path: (*path).to_owned(), why: why.clone() }),
+            None => self.find(name, Writer::RootAlone),
+        }
     }
 
     /// Opens a file that is not nsgate's to judge, such as the account database: whoever may write that is already
@@ -144,8 +150,12 @@ fn kind(status: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT
 }
 
-/// Is it root's, and can nobody else write it, or replace what root has in it?
 fn roots_alone(path: &str, status: &FileStat) -> Result<(), Error> {
+    distrust(status).map_or(Ok(()), |why| Err(Error::Untrusted { path: path.to_owned(), why }))
+}
+
+/// Why a thing is not root's alone: it is another's, or others can write it or replace what root has in it.
+fn distrust(status: &FileStat) -> Option<String> {
     let kind = kind(status);
     let sticky_directory = kind == SFlag::S_IFDIR && status.st_mode & Mode::S_ISVTX.bits() != 0;
     let others_write = status.st_mode & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0;
@@ -154,14 +164,13 @@ fn roots_alone(path: &str, status: &FileStat) -> Result<(), Error> {
         SFlag::S_IFLNK => "it or a symbolic link on the way to it",
         _ => "it",
     };
-    let why = if status.st_uid != 0 {
-        format!("is not trusted: {place} belongs to uid {}; chown root", status.st_uid)
+    if status.st_uid != 0 {
+        Some(format!("is not trusted: {place} belongs to uid {}; chown root", status.st_uid))
     } else if others_write && kind != SFlag::S_IFLNK && !sticky_directory {
-        format!("is not trusted: {place} can be written by others than root; chmod go-w")
+        Some(format!("is not trusted: {place} can be written by others than root; chmod go-w"))
     } else {
-        return Ok(());
-    };
-    Err(Error::Untrusted { path: path.to_owned(), why })
+        None
+    }
 }
 
 /// How much is read at once. A line that does not fit is nobody's line.
@@ -259,7 +268,8 @@ fn blocks_of(mut file: impl Read, size: usize, mut see: impl FnMut(u32, &[u8])) 
     outcome
 }
 
-fn errno(error: &std::io::Error) -> Errno {
+/// What the kernel said, in std's wrapping.
+pub(super) fn errno(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 

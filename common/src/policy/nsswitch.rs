@@ -9,6 +9,13 @@ pub struct Nsswitch {
     subid: Vec<Vec<u8>>,
 }
 
+/// What an absent file says.
+impl Default for Nsswitch {
+    fn default() -> Self {
+        Self::parse(b"")
+    }
+}
+
 impl Nsswitch {
     /// Reads the file's bytes; an absent file is an empty one. The first line of a database counts; a database
     /// without a line, or with an empty one, is `files`.

@@ -2,6 +2,7 @@
 //!
 //! Everything here runs after the verdict and cannot change it.
 
+use common::Error;
 use common::os::namespace::Relation;
 use common::os::privilege::Raised;
 use common::os::target::{Target, read_own};
@@ -74,8 +75,14 @@ pub(crate) fn already_mapped(kind: Kind) -> String {
     format!("the target's user namespace already has a {}, which can be written once only", kind.map_file())
 }
 
+/// A request that only privilege could have fulfilled.
+pub(crate) fn without_privilege(program: &Program) -> Error {
+    let doing = format!("write to {}", program.kind.map_file());
+    Error::Map { doing, errno: Errno::EPERM, cause: unprivileged(program) }
+}
+
 /// Why the helper has not the capability it is for.
-pub(crate) fn unprivileged(program: &Program) -> String {
+fn unprivileged(program: &Program) -> String {
     let (name, capability) = (program.name, program.capability.name());
     let lower = capability.to_ascii_lowercase();
     match installed::look() {
@@ -123,7 +130,7 @@ pub(crate) fn kernel_refusal(
     }
     if maps_host_root && !raised.may_map_host_root {
         return "host uid 0 can be mapped only with CAP_SETFCAP (Linux 5.12), which a helper installed with \
-                cap_setuid=ep does not have; install it set-user-ID root"
+                cap_setuid=ep, or called with a bounding set that lacks it, does not have"
             .to_owned();
     }
     if !raised.privileged {
@@ -135,6 +142,10 @@ pub(crate) fn kernel_refusal(
                 "a security module may forbid it: this process is confined as \"{}\"; see the audit log",
                 Quoted(&label)
             )
+        }
+        None if target.namespace() == Relation::Unknown => {
+            "the kernel will not say whose user namespace the target is in: probably another user made it"
+                .to_owned()
         }
         None => "the kernel gives no reason; its log (dmesg) or a security module's may".to_owned(),
     }

@@ -12,11 +12,11 @@ use std::fmt;
 
 use common::os::account::Question;
 use common::os::audit::{self, Verdict};
-use common::os::privilege::{self, Capability};
+use common::os::privilege::{self, Capability, Lowered};
 use common::os::target::{Target, read_own};
 use common::os::trusted::{Etc, EtcFile};
 use common::policy::id::{Id, Range};
-use common::policy::idmap::{Kind, decide, ids_of_namespace};
+use common::policy::idmap::{Approved, Kind, Triple, decide, ids_of_namespace};
 use common::policy::login_defs;
 use common::policy::nsswitch::Nsswitch;
 use common::policy::passwd::Account;
@@ -66,7 +66,9 @@ pub fn main(program: &'static Program, args: &[OsString], lookup: impl Lookup) -
 
 /// Tells the story, and logs how it ended.
 fn run(program: &'static Program, args: &[OsString], lookup: impl Lookup) -> Result<(), Error> {
-    let mut record = Record::default();
+    // For the log: known before anything can go wrong.
+    let mut record =
+        Record { caller: nix::unistd::getuid().as_raw(), target: None, asked: request::asked(args) };
     let told = tell(program, args, lookup, &mut record);
     let (verdict, outcome) = match &told {
         Ok(grounds) => (Verdict::Granted, grounds.clone()),
@@ -86,36 +88,53 @@ fn tell(
 ) -> Result<String, Error> {
     let stage = privilege::cut_to(program.capability)?;
     let request = Request::parse(program, args)?;
-    record.asked = request.asked();
 
     // Root's files, opened while we still have root's name; read later.
     let etc = Etc::open()?;
     let policy_file = etc.policy(program.kind.policy_file());
-    let nsswitch = etc.policy("nsswitch.conf")?;
+    let nsswitch = etc.policy("nsswitch.conf");
 
     // From here on with nothing but the caller's rights.
     let stage = stage.lower()?;
     let (uid, gid) = (an_id(stage.uid().as_raw())?, an_id(stage.gid().as_raw())?);
-    record.caller = Some(uid);
-    let nsswitch = read_nsswitch(nsswitch)?;
-    let account = lookup(&Question { uid, etc: &etc, nsswitch: &nsswitch, args })?;
+    let nsswitch = nsswitch.and_then(read_nsswitch);
+    let accounts_from = nsswitch.as_ref().cloned().unwrap_or_default();
+    let account = lookup(&Question { uid, etc: &etc, nsswitch: &accounts_from, args })?;
 
     let target = Target::open(&request.target)?;
-    record.target = describe(&target);
+    record.target = target.identity();
     let caller = Caller::new(uid, gid, account)?;
     caller.owns(&target, &etc)?;
 
-    let policy = Policy::of(&caller, program.kind, policy_file, &nsswitch)?;
-    let approved =
-        decide(caller.own(program.kind), request.triples()?, &policy.grants).map_err(|refused| {
-            let why = explain::not_granted(program, &caller, &policy, &refused);
-            Error::NotGranted { kind: program.kind, refused, why }
-        })?;
+    let policy = nsswitch.and_then(|nsswitch| Policy::of(&caller, program.kind, policy_file, &nsswitch));
+    let approved = approve(program, &caller, request.triples()?, policy, &stage)?;
     let map = approved
         .for_parent(&ids_here(program.kind))
         .map_err(|why| Error::Unfit { kind: program.kind, why })?;
     write::write(program, &caller, &target, &approved, &map, stage)?;
     Ok(explain::grounds(program, approved.policy_lines()))
+}
+
+/// The decision, and the reason if it is no. Policy that cannot be read, or that others than root may have written,
+/// grants nothing; the caller's own id needs no grant.
+fn approve(
+    program: &Program,
+    caller: &Caller,
+    triples: Vec<Triple>,
+    policy: Result<Policy, Error>,
+    stage: &Lowered,
+) -> Result<Approved, Error> {
+    let nothing = Grants::default();
+    let grants = policy.as_ref().map_or(&nothing, |policy| &policy.grants);
+    decide(caller.own(program.kind), triples, grants).map_err(|refused| match &policy {
+        Ok(policy) => {
+            let why = explain::not_granted(program, caller, policy, &refused);
+            Error::NotGranted { kind: program.kind, refused, why }
+        }
+        // Without privilege there is no reading a file of root's alone, and no use for what it says.
+        Err(_) if !stage.may_raise(program.capability) => explain::without_privilege(program),
+        Err(_) => policy.err().unwrap_or(Error::NotReduced),
+    })
 }
 
 /// Who asks: by his real ids, which `exec` does not change.
@@ -229,27 +248,20 @@ fn an_id(raw: u32) -> Result<Id, Error> {
     Id::new(raw).ok_or(Error::NoAccount { uid: raw })
 }
 
-fn describe(target: &Target) -> String {
-    let pid = target.pid().map_or("by descriptor".to_owned(), |pid| format!("pid {pid}"));
-    let start = target.start_time().map_or("unknown".to_owned(), |ticks| ticks.to_string());
-    format!("{pid} started {start}")
-}
-
 /// What is known of a request when its fate is logged.
-#[derive(Default)]
 struct Record {
-    caller: Option<Id>,
-    target: String,
+    caller: u32,
+    target: Option<(i32, u64)>,
     asked: String,
 }
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.caller {
-            Some(uid) => write!(f, "uid {uid}")?,
-            None => f.write_str("uid unknown")?,
+        write!(f, "uid {} asked {}", self.caller, self.asked)?;
+        match self.target {
+            Some((pid, start)) => write!(f, " of pid {pid} started {start}"),
+            None => Ok(()),
         }
-        write!(f, " target {} asked {}", self.target, self.asked)
     }
 }
 

@@ -72,13 +72,24 @@ impl<'a> Request<'a> {
             Error::Usage { why, usage: self.program.usage }
         })
     }
-
-    /// The triples as they were asked for, for the log.
-    pub(crate) fn asked(&self) -> String {
-        let words = self.words.iter().map(|word| Quoted(word.as_bytes()).to_string());
-        words.collect::<Vec<_>>().join(" ")
-    }
 }
+
+/// The command line as it came, for the log.
+pub(crate) fn asked(args: &[OsString]) -> String {
+    let mut line = String::from("\"");
+    for (word, blank) in args.iter().zip(std::iter::once("").chain(std::iter::repeat(" "))) {
+        if line.len() > LONGEST_FOR_THE_LOG {
+            line.push_str(" ...");
+            break;
+        }
+        line.push_str(blank);
+        line.push_str(&Quoted(word.as_bytes()).to_string());
+    }
+    line.push('"');
+    line
+}
+
+const LONGEST_FOR_THE_LOG: usize = 1000;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Target {

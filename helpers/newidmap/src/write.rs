@@ -29,7 +29,7 @@ pub(crate) fn write(
         return Err(Error::ForeignNamespace { kind: program.kind, why });
     }
     if !stage.may_raise(program.capability) && !map.needs_no_privilege(own) {
-        return Err(refuse("write to", Errno::EPERM, explain::unprivileged(program)));
+        return Err(explain::without_privilege(program));
     }
 
     // The kernel asks for CAP_SETFCAP where uid 0 is mapped, not for gid 0: user_namespace.c, verify_root_map().
@@ -38,7 +38,8 @@ pub(crate) fn write(
     let because = |errno| explain::kernel_refusal(program, target, &raised, maps_host_root, errno);
 
     let map_file = target.open_to_write(file).map_err(|errno| refuse("open of", errno, because(errno)))?;
-    if map_file.read().is_none_or(|now| !now.is_empty()) {
+    let now = map_file.read().map_err(|errno| refuse("read of", errno, because(errno)))?;
+    if !now.is_empty() {
         return Err(refuse("write to", Errno::EPERM, explain::already_mapped(program.kind)));
     }
 
@@ -53,7 +54,7 @@ pub(crate) fn write(
 fn deny_setgroups(target: &Target) -> Result<(), Error> {
     let setgroups =
         target.open_to_write("setgroups").map_err(Error::when("couldn't open process setgroups"))?;
-    let now = setgroups.read().ok_or_else(|| Error::when("failed to read setgroups")(Errno::EIO))?;
+    let now = setgroups.read().map_err(Error::when("failed to read setgroups"))?;
     if now.starts_with(b"deny") {
         return Ok(());
     }
