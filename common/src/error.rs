@@ -36,6 +36,8 @@ pub enum Error {
     Untrusted {
         /// Which.
         path: String,
+        /// Whose it is, or the directory or link on the way to it that is not trusted.
+        owner: u32,
         /// In what way, and what would mend it.
         why: String,
     },
@@ -120,16 +122,16 @@ impl fmt::Display for Error {
             Self::NotReduced => {
                 f.write_str("the kernel did not reduce this process's privileges as asked; not going on")
             }
-            Self::Untrusted { path, why } => write!(f, "{path} {why}"),
+            Self::Untrusted { path, why, .. } => write!(f, "{path} {why}"),
             Self::NoAccount { uid } => write!(
                 f,
                 "Cannot determine your user name: uid {uid} has no account on this host; add one to /etc/passwd"
             ),
             Self::NoTwin { uid, in_files, twin, errno } => write!(
                 f,
-                "Cannot determine your user name: {}, and {}, which asks the other sources, cannot be run: {}",
+                "Cannot determine your user name: {}, and {}, which asks the other sources of /etc/nsswitch.conf, cannot be run: {}",
                 if *in_files {
-                    "/etc/nsswitch.conf (passwd:) does not begin with files".to_owned()
+                    "/etc/nsswitch.conf does not begin with files for passwd:".to_owned()
                 } else {
                     format!("uid {uid} is not in /etc/passwd")
                 },

@@ -5,7 +5,7 @@
 //! same program, which is installed set-id itself and uses [`from_name_services`]. So the hand-over gives nothing
 //! that the caller could not have by running the twin himself.
 
-use std::ffi::{CStr, CString, OsString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 
 use super::sys;
@@ -25,7 +25,7 @@ pub struct Question<'a> {
     /// Where it says accounts are.
     pub nsswitch: &'a Nsswitch,
     /// The command line after the program's name, should it have to be handed over.
-    pub args: &'a [OsString],
+    pub args: &'a [&'a OsStr],
 }
 
 /// The caller's account from `/etc/passwd`. If he is not there, or `/etc/passwd` is not what `nsswitch.conf` says

@@ -11,11 +11,14 @@ pub enum Installed {
     NoNewPrivileges,
     /// The file is on a file system mounted nosuid.
     Nosuid,
-    /// Set-user-ID. Whose it is cannot be told where root does not exist: it then shows as nobody's.
+    /// Set-user-ID root, as far as can be told where root does not exist.
     SetUid,
     /// None of these.
     Plain,
 }
+
+/// As whose a file shows whose owner does not exist in this user namespace.
+const OVERFLOW: u32 = 65534;
 
 /// The kernel's link to the running program: not a path that the caller could have given.
 const OWN_FILE: &str = "/proc/self/exe";
@@ -30,7 +33,11 @@ pub fn look() -> Installed {
         return Installed::Nosuid;
     }
     match stat(OWN_FILE) {
-        Ok(status) if status.st_mode & Mode::S_ISUID.bits() != 0 => Installed::SetUid,
+        Ok(status)
+            if [0, OVERFLOW].contains(&status.st_uid) && status.st_mode & Mode::S_ISUID.bits() != 0 =>
+        {
+            Installed::SetUid
+        }
         Ok(_) | Err(_) => Installed::Plain,
     }
 }

@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "this file is where it lives; everything else denies it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
@@ -41,7 +41,7 @@ macro_rules! program {
 pub unsafe fn arguments(
     count: c_int,
     words: *const *const c_char,
-    story: impl FnOnce(&[OsString]) -> c_int,
+    story: impl FnOnce(&[&'static OsStr]) -> c_int,
 ) -> c_int {
     let count = usize::try_from(count).unwrap_or(0);
     let words: &[*const c_char] = if words.is_null() || count == 0 {
@@ -50,12 +50,12 @@ pub unsafe fn arguments(
         // SAFETY: main's arguments, unchanged: an array of that many pointers, never written again.
         unsafe { std::slice::from_raw_parts(words, count) }
     };
-    let owned = |word: &*const c_char| {
-        // SAFETY: each of main's arguments is a C string, never written again.
+    let word = |word: &*const c_char| {
+        // SAFETY: each of main's arguments is a C string that stays as long as the process, never written again.
         let word = unsafe { CStr::from_ptr(*word) };
-        OsStr::from_bytes(word.to_bytes()).to_os_string()
+        OsStr::from_bytes(word.to_bytes())
     };
-    let args: Vec<OsString> = words.iter().skip(1).map(owned).collect();
+    let args: Vec<&'static OsStr> = words.iter().skip(1).map(word).collect();
     story(&args)
 }
 

@@ -95,7 +95,11 @@ impl Target {
         }
         let file_system = fstatfs(&directory).map_err(not_a_process)?;
         if file_system.filesystem_type() != PROC_SUPER_MAGIC {
-            return Err(Error::Untrusted { path: "/proc".to_owned(), why: "is not procfs here".to_owned() });
+            return Err(Error::Untrusted {
+                path: "/proc".to_owned(),
+                owner: status.st_uid,
+                why: "is not procfs here".to_owned(),
+            });
         }
         Ok(Self { directory, device: status.st_dev, uid: status.st_uid, gid: status.st_gid })
     }

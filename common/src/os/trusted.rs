@@ -36,7 +36,7 @@ const MOST_LINKS: u32 = 40;
 pub struct Etc {
     etc: OwnedFd,
     /// Why it, or `/`, is not root's alone. Then there is no policy in it.
-    distrust: Option<(&'static str, String)>,
+    distrust: Option<(&'static str, u32, String)>,
 }
 
 /// A file in `/etc`, open for reading.
@@ -64,8 +64,9 @@ impl Etc {
         let etc =
             open("/etc", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(Error::when("open /etc"))?;
         let status = fstat(&etc).map_err(Error::when("look at /etc"))?;
+        let directories = [("/", &root), ("/etc", &status)];
         let distrust =
-            distrust(&root).map(|why| ("/", why)).or_else(|| distrust(&status).map(|why| ("/etc", why)));
+            directories.into_iter().find_map(|(path, status)| Some((path, status.st_uid, distrust(status)?)));
         Ok(Self { etc, distrust })
     }
 
@@ -75,7 +76,9 @@ impl Etc {
     /// It cannot be read, is not a regular file, or somebody other than root could have written it.
     pub fn policy(&self, name: &'static str) -> Result<Option<EtcFile>, Error> {
         match &self.distrust {
-            Some((path, why)) => Err(Error::Untrusted { path: (*path).to_owned(), why: why.clone() }),
+            Some((path, owner, why)) => {
+                Err(Error::Untrusted { path: (*path).to_owned(), owner: *owner, why: why.clone() })
+            }
             None => self.find(name, Writer::RootAlone),
         }
     }
@@ -151,7 +154,8 @@ fn kind(status: &FileStat) -> SFlag {
 }
 
 fn roots_alone(path: &str, status: &FileStat) -> Result<(), Error> {
-    distrust(status).map_or(Ok(()), |why| Err(Error::Untrusted { path: path.to_owned(), why }))
+    distrust(status)
+        .map_or(Ok(()), |why| Err(Error::Untrusted { path: path.to_owned(), owner: status.st_uid, why }))
 }
 
 /// Why a thing is not root's alone: it is another's, or others can write it or replace what root has in it.
@@ -183,7 +187,8 @@ impl EtcFile {
     fn check(file: OwnedFd, path: &str, writer: Writer) -> Result<Self, Error> {
         let status = fstat(&file).map_err(Error::when(format!("cannot look at {path}")))?;
         if kind(&status) != SFlag::S_IFREG {
-            return Err(Error::Untrusted { path: path.to_owned(), why: "is not a regular file".to_owned() });
+            let why = "is not a regular file".to_owned();
+            return Err(Error::Untrusted { path: path.to_owned(), owner: status.st_uid, why });
         }
         if writer == Writer::RootAlone {
             roots_alone(path, &status)?;

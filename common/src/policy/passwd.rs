@@ -43,13 +43,14 @@ impl Account {
     }
 }
 
-/// `name:password:uid:gid:comment:home:shell`, if it is of this uid. As in the C library, NIS markers (`+`, `-`) are
-/// not accounts.
+/// `name:password:uid:gid:comment:home:shell`, if it is of this uid. As in the C library, comments (`#`) and NIS markers
+/// (`+`, `-`) are not accounts. Nor are lines with a blank in front or a NUL, of which the C library sees a part.
 fn account_of(uid: Id, line: &[u8]) -> Option<(&[u8], u32)> {
     let mut fields = line.split(|byte| *byte == b':');
     let (name, _password) = (fields.next()?, fields.next()?);
     let (uid_field, gid_field) = (fields.next()?, fields.next()?);
-    let is_account = !name.is_empty() && !name.starts_with(b"+") && !name.starts_with(b"-");
+    let is_account =
+        !name.first().is_none_or(|first| b"#+- \t\x0b\x0c\r".contains(first)) && !line.contains(&0);
     (is_account && id::decimal(uid_field) == Ok(uid.raw())).then_some(())?;
     Some((name, id::decimal(gid_field).ok()?))
 }
@@ -76,6 +77,12 @@ mod tests {
     fn a_uid_counts_in_its_own_field_only() {
         assert_eq!(account(1000, "a:1000:5:1000:x:1000:y\nb:x:1000"), Account::default());
         assert_eq!(account(1000, "a:1000:1000:7:x").gids, [7]);
-        assert_eq!(account(1000, "c:x:01000:1:\n+d:x:1000:1:\n:x:1000:1:\n"), Account::default());
+        assert_eq!(
+            account(
+                1000,
+                "c:x:01000:1:\n+d:x:1000:1:\n:x:1000:1:\n#e:x:1000:1:\n f:x:1000:1:\ng\0:x:1000:1:"
+            ),
+            Account::default()
+        );
     }
 }

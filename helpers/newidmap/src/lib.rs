@@ -7,7 +7,7 @@ mod explain;
 mod request;
 mod write;
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fmt;
 
 use common::os::account::Question;
@@ -56,19 +56,18 @@ pub trait Lookup: FnOnce(&Question<'_>) -> Result<Option<Account>, Error> {}
 impl<F: FnOnce(&Question<'_>) -> Result<Option<Account>, Error>> Lookup for F {}
 
 /// The whole program: given the arguments after its name, answers with the exit status.
-pub fn main(program: &'static Program, args: &[OsString], lookup: impl Lookup) -> i32 {
+pub fn main(program: &'static Program, args: &[&OsStr], lookup: impl Lookup) -> i32 {
     common::main(program.name, || match args {
-        [only] if only == "--help" => Ok(Outcome::Say(program.help())),
-        [only] if only == "--version" => Ok(Outcome::Say(program.version())),
+        [only] if *only == "--help" => Ok(Outcome::Say(program.help())),
+        [only] if *only == "--version" => Ok(Outcome::Say(program.version())),
         _ => run(program, args, lookup).map(|()| Outcome::Done),
     })
 }
 
 /// Tells the story, and logs how it ended.
-fn run(program: &'static Program, args: &[OsString], lookup: impl Lookup) -> Result<(), Error> {
+fn run(program: &'static Program, args: &[&OsStr], lookup: impl Lookup) -> Result<(), Error> {
     // For the log: known before anything can go wrong.
-    let mut record =
-        Record { caller: nix::unistd::getuid().as_raw(), target: None, asked: request::asked(args) };
+    let mut record = Record { caller: nix::unistd::getuid().as_raw(), target: None, words: args };
     let told = tell(program, args, lookup, &mut record);
     let (verdict, outcome) = match &told {
         Ok(grounds) => (Verdict::Granted, grounds.clone()),
@@ -82,9 +81,9 @@ fn run(program: &'static Program, args: &[OsString], lookup: impl Lookup) -> Res
 /// was granted on.
 fn tell(
     program: &'static Program,
-    args: &[OsString],
+    args: &[&OsStr],
     lookup: impl Lookup,
-    record: &mut Record,
+    record: &mut Record<'_>,
 ) -> Result<String, Error> {
     let stage = privilege::cut_to(program.capability)?;
     let request = Request::parse(program, args)?;
@@ -107,7 +106,7 @@ fn tell(
     caller.owns(&target, &etc)?;
 
     let policy = nsswitch.and_then(|nsswitch| Policy::of(&caller, program.kind, policy_file, &nsswitch));
-    let approved = approve(program, &caller, request.triples()?, policy, &stage)?;
+    let approved = approve(program, &caller, &stage, request.triples()?, policy)?;
     let map = approved
         .for_parent(&ids_here(program.kind))
         .map_err(|why| Error::Unfit { kind: program.kind, why })?;
@@ -115,26 +114,39 @@ fn tell(
     Ok(explain::grounds(program, approved.policy_lines()))
 }
 
-/// The decision, and the reason if it is no. Policy that cannot be read, or that others than root may have written,
-/// grants nothing; the caller's own id needs no grant.
+/// The decision, and the reason if it is no.
 fn approve(
     program: &Program,
     caller: &Caller,
+    stage: &Lowered,
     triples: Vec<Triple>,
     policy: Result<Policy, Error>,
-    stage: &Lowered,
 ) -> Result<Approved, Error> {
-    let nothing = Grants::default();
-    let grants = policy.as_ref().map_or(&nothing, |policy| &policy.grants);
-    decide(caller.own(program.kind), triples, grants).map_err(|refused| match &policy {
+    let own = caller.own(program.kind);
+    let out_of_reach = match policy {
         Ok(policy) => {
-            let why = explain::not_granted(program, caller, policy, &refused);
-            Error::NotGranted { kind: program.kind, refused, why }
+            return decide(own, triples, &policy.grants).map_err(|refused| {
+                let why = explain::not_granted(program, caller, &policy, &refused);
+                Error::NotGranted { kind: program.kind, refused, why }
+            });
         }
-        // Without privilege there is no reading a file of root's alone, and no use for what it says.
-        Err(_) if !stage.may_raise(program.capability) => explain::without_privilege(program),
-        Err(_) => policy.err().unwrap_or(Error::NotReduced),
-    })
+        Err(error) => error,
+    };
+    // Policy that cannot be read or trusted is a refusal. Not so for those whom no policy could help: a helper without
+    // privilege, and a user namespace in which the policy's owner does not exist. They keep their own id.
+    let privileged = stage.may_raise(program.capability);
+    if privileged && !is_of_an_owner_unknown_here(&out_of_reach) {
+        return Err(out_of_reach);
+    }
+    decide(own, triples, &Grants::default())
+        .map_err(|_| if privileged { out_of_reach } else { explain::without_privilege(program) })
+}
+
+/// A file of a user whom our user namespace does not have shows as uid 65534's: `user_namespaces(7)`, overflowuid.
+fn is_of_an_owner_unknown_here(error: &Error) -> bool {
+    const OVERFLOW: u32 = 65534;
+    let exists = Id::new(OVERFLOW).is_some_and(|id| ids_here(Kind::Uid).iter().any(|ids| ids.contains(id)));
+    matches!(error, Error::Untrusted { owner: OVERFLOW, .. }) && !exists
 }
 
 /// Who asks: by his real ids, which `exec` does not change.
@@ -249,19 +261,22 @@ fn an_id(raw: u32) -> Result<Id, Error> {
 }
 
 /// What is known of a request when its fate is logged.
-struct Record {
+struct Record<'a> {
     caller: u32,
     target: Option<(i32, u64)>,
-    asked: String,
+    words: &'a [&'a OsStr],
 }
 
-impl fmt::Display for Record {
+impl fmt::Display for Record<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "uid {} asked {}", self.caller, self.asked)?;
+        let (target, asked) = self.words.split_at(self.words.len().min(1));
+        write!(f, "uid {} target ", self.caller)?;
         match self.target {
-            Some((pid, start)) => write!(f, " of pid {pid} started {start}"),
-            None => Ok(()),
+            Some((pid, start)) => write!(f, "pid {pid} started {start}")?,
+            None => request::write_words(f, target)?,
         }
+        f.write_str(" asked ")?;
+        request::write_words(f, asked)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: `TARGET [ID LOWERID COUNT]...`.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
 use common::Error;
@@ -15,12 +16,12 @@ use crate::Program;
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) target: Named,
-    words: &'a [OsString],
+    words: &'a [&'a OsStr],
     program: &'static Program,
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn parse(program: &'static Program, args: &'a [OsString]) -> Result<Self, Error> {
+    pub(crate) fn parse(program: &'static Program, args: &'a [&'a OsStr]) -> Result<Self, Error> {
         let usage = |why: String| Error::Usage { why, usage: program.usage };
         let Some((target, words)) = args.split_first() else {
             return Err(usage("no target given".to_owned()));
@@ -55,13 +56,13 @@ impl<'a> Request<'a> {
         triples.map(|words| self.triple(words)).collect()
     }
 
-    fn triple(&self, words: &[OsString; 3]) -> Result<Triple, Error> {
+    fn triple(&self, words: &[&OsStr; 3]) -> Result<Triple, Error> {
         Triple::parse(words.each_ref().map(|word| word.as_bytes())).map_err(|wrong| {
             let kind = self.program.kind.word();
             let quoted = words.each_ref().map(|word| Quoted(word.as_bytes()).to_string()).join(" ");
             let why = match wrong {
                 NotATriple::Malformed(place) => {
-                    let word = words.get(place).map_or(OsStr::new(""), OsString::as_os_str);
+                    let word = words.get(place).copied().unwrap_or_default();
                     format!("\"{}\" in \"{quoted}\" is not a plain decimal number", Quoted(word.as_bytes()))
                 }
                 NotATriple::Overflow => {
@@ -74,22 +75,17 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The command line as it came, for the log.
-pub(crate) fn asked(args: &[OsString]) -> String {
-    let mut line = String::from("\"");
-    for (word, blank) in args.iter().zip(std::iter::once("").chain(std::iter::repeat(" "))) {
-        if line.len() > LONGEST_FOR_THE_LOG {
-            line.push_str(" ...");
-            break;
-        }
-        line.push_str(blank);
-        line.push_str(&Quoted(word.as_bytes()).to_string());
+/// Words as they came, for the log: the first [`MOST_WORDS`] of them.
+pub(crate) fn write_words(f: &mut fmt::Formatter<'_>, words: &[&OsStr]) -> fmt::Result {
+    for (place, word) in words.iter().take(MOST_WORDS).enumerate() {
+        let blank = if place == 0 { "" } else { " " };
+        write!(f, "{blank}{}", Quoted(word.as_bytes()))?;
     }
-    line.push('"');
-    line
+    if words.len() > MOST_WORDS { f.write_str(" ...") } else { Ok(()) }
 }
 
-const LONGEST_FOR_THE_LOG: usize = 1000;
+/// Room for ten-digit numbers beside a reason in one record of the log.
+const MOST_WORDS: usize = 90;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Target {
