@@ -178,7 +178,7 @@ fn distrust(status: &FileStat) -> Option<String> {
 }
 
 /// How much is read at once. A line that does not fit is nobody's line.
-const BLOCK: usize = 64 * 1024;
+const BLOCK: usize = 16 * 1024;
 
 /// What a small file (`login.defs`, `nsswitch.conf`) may have at most.
 const SMALL: usize = 1 << 20;
