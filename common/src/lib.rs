@@ -33,7 +33,6 @@ pub enum Outcome {
 ///
 /// `program` is a constant: what the caller put in `argv[0]` is never used.
 pub fn main(program: &'static str, story: impl FnOnce() -> Result<Outcome, Error>) -> i32 {
-    os::sys::speak_as(program);
     let said = match os::startup::begin().and_then(|()| story()) {
         Ok(Outcome::Done) => true,
         Ok(Outcome::Say(text)) => std::io::stdout().write_all(text.as_bytes()).is_ok(),

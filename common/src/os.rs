@@ -6,7 +6,7 @@ pub mod installed;
 pub mod namespace;
 pub mod privilege;
 pub mod startup;
-pub(crate) mod sys;
+mod sys;
 pub mod target;
 pub mod trusted;
 

@@ -287,8 +287,9 @@ impl World {
     /// their privilege all the same. `options` has to say where the trace goes (`-o FILE`).
     #[must_use]
     pub fn strace(&self, user: User, options: &[&str], program: &str) -> Command {
-        let mut command = self.command(ROOT, "/usr/bin/strace");
-        command.args(options).args(["-u", user.name, program]);
+        // Whoever started the tests may ignore signals (nohup does); the program is to have them as they are by default.
+        let mut command = self.command(ROOT, "/usr/bin/env");
+        command.args(["--default-signal", "/usr/bin/strace"]).args(options).args(["-u", user.name, program]);
         command
     }
 

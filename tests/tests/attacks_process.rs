@@ -485,6 +485,12 @@ fn too_few_descriptors_are_a_refusal_with_nothing_half_done() {
                     if theirs() {
                         continue; // the dynamic linker has its own words for it
                     }
+                    if limit < 3 && answer.signal.is_some() {
+                        // Not ours to refuse: musl ends a set-id program that it cannot assure of descriptors 0 to 2
+                        // before main.
+                        assert_eq!((answer.signal, &*answer.stderr), (Some(11), ""), "{answer:?}");
+                        continue;
+                    }
                     answer.refuses(if limit < 3 { "Invalid argument" } else { "Too many open files" });
                 }
                 let least = worked.first().copied().expect("12 descriptors are enough");
@@ -598,7 +604,15 @@ impl Held {
     fn at(world: &World, place: &Place, path: &str, args: &[&str]) -> Self {
         // Root's, as its hard limit may have been lowered.
         let mut command = world.command(ROOT, "/usr/bin/prlimit");
-        command.args(["--core=unlimited:unlimited", "/usr/bin/strace", "-D", "-o", "/run/held"]);
+        command.args([
+            "--core=unlimited:unlimited",
+            "/usr/bin/env",
+            "--default-signal",
+            "/usr/bin/strace",
+            "-D",
+            "-o",
+            "/run/held",
+        ]);
         command.args(["-e", &place.inject("STOP"), "-u", ALICE.name, path]).args(args);
         command.current_dir("/home/alice").stdout(Stdio::null()).stderr(Stdio::piped());
         drop(fs::remove_file("/run/held"));

@@ -56,3 +56,23 @@ fn a_user_without_grants_can_map_himself_and_loses_setgroups() {
         assert_eq!(target.gid_map(), "0 52003 1");
     });
 }
+
+/// What the caller names is opened after every uid and gid has become his; and what he cannot read, we open before.
+#[test]
+fn what_the_caller_names_is_opened_with_his_rights_alone() {
+    if theirs() {
+        return; // which open it as root
+    }
+    World::enter(|world| {
+        let target = world.target(ALICE);
+        let options = ["-o", "/run/world/trace", "-e", "trace=setresuid,openat,open"];
+        let mut command = world.strace(ALICE, &options, "/usr/bin/newuidmap");
+        world.run(command.args([&target.pid(), "0", "600000", "10"])).succeeds();
+        let trace = std::fs::read_to_string("/run/world/trace").expect("a trace");
+        let place = |what: &str| trace.find(what).unwrap_or_else(|| panic!("no {what} in {trace}"));
+        let lowered = place("setresuid(52001, 52001, 52001)");
+        assert!(place("\"subuid\"") < lowered, "{trace}");
+        assert!(lowered < place(&format!("\"/proc/{}\"", target.pid())), "{trace}");
+        assert!(lowered < place("\"uid_map\""), "{trace}");
+    });
+}

@@ -13,14 +13,14 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{self, c_char, c_int, gid_t, uid_t};
 
-/// Gives a program its `main`, in place of the one that std makes: `common::program!(|args| ...)`, once, in a crate with
+/// Gives a program its `main`, in place of the one that std makes: `common::program!("name", |args| ...)`, once, in a crate with
 /// `#![no_main]`. The story gets the arguments after the program's name, and answers with the exit status.
 ///
 /// std's own start-up would read `/proc/self/maps`, install signal handlers, and abort where it cannot open
 /// `/dev/null`, all before the process has been made safe and with every privilege there is.
 #[macro_export]
 macro_rules! program {
-    ($story:expr) => {
+    ($name:literal, $story:expr) => {
         /// Where the C library starts the program.
         ///
         /// # Safety
@@ -28,7 +28,7 @@ macro_rules! program {
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn main(count: i32, words: *const *const std::ffi::c_char) -> i32 {
             // SAFETY: these are main's arguments, unchanged.
-            unsafe { $crate::os::arguments(count, words, $story) }
+            unsafe { $crate::os::arguments($name, count, words, $story) }
         }
     };
 }
@@ -39,10 +39,12 @@ macro_rules! program {
 /// # Safety
 /// They must be main's arguments, unchanged.
 pub unsafe fn arguments(
+    program: &'static str,
     count: c_int,
     words: *const *const c_char,
     story: impl FnOnce(&[&'static OsStr]) -> c_int,
 ) -> c_int {
+    PROGRAM.get_or_init(|| program);
     let count = usize::try_from(count).unwrap_or(0);
     let words: &[*const c_char] = if words.is_null() || count == 0 {
         &[]
@@ -72,12 +74,8 @@ pub(super) fn ignore_failing_writes() -> nix::Result<()> {
     Ok(())
 }
 
-static PROGRAM: OnceLock<&'static str> = OnceLock::new();
-
 /// Who speaks when there is no memory left to make a sentence.
-pub(crate) fn speak_as(program: &'static str) {
-    PROGRAM.get_or_init(|| program);
-}
+static PROGRAM: OnceLock<&'static str> = OnceLock::new();
 
 /// Ends the process with exit status 1 and a line that needs no memory and no lock.
 fn end_with(last_words: &'static str) -> ! {

@@ -2,4 +2,8 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-common::program!(|args| newidmap::main(&newidmap::NEWGIDMAP, args, common::os::account::from_name_services));
+common::program!("newgidmap", |args| newidmap::main(
+    &newidmap::NEWGIDMAP,
+    args,
+    common::os::account::from_name_services
+));

@@ -2,6 +2,6 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-common::program!(|args| newidmap::main(&newidmap::NEWGIDMAP, args, |question| {
+common::program!("newgidmap", |args| newidmap::main(&newidmap::NEWGIDMAP, args, |question| {
     common::os::account::in_files(question, c"/usr/libexec/nsgate/newgidmap-nss")
 }));

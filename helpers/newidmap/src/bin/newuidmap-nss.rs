@@ -2,4 +2,8 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-common::program!(|args| newidmap::main(&newidmap::NEWUIDMAP, args, common::os::account::from_name_services));
+common::program!("newuidmap", |args| newidmap::main(
+    &newidmap::NEWUIDMAP,
+    args,
+    common::os::account::from_name_services
+));

@@ -2,6 +2,6 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-common::program!(|args| newidmap::main(&newidmap::NEWUIDMAP, args, |question| {
+common::program!("newuidmap", |args| newidmap::main(&newidmap::NEWUIDMAP, args, |question| {
     common::os::account::in_files(question, c"/usr/libexec/nsgate/newuidmap-nss")
 }));
