@@ -56,13 +56,16 @@ pub fn in_files(question: &Question<'_>, twin: &'static CStr) -> Result<Option<A
 /// # Errors
 /// The name services could not answer, or not in time.
 pub fn from_name_services(question: &Question<'_>) -> Result<Option<Account>, Error> {
-    let &Question { uid, etc, .. } = question;
+    let &Question { uid, etc, nsswitch, .. } = question;
     sys::end_in_time().map_err(Error::when("limit the time of the account lookup"))?;
     let answer = sys::account_by_uid(uid.raw()).map_err(Error::when("look up the caller's account"))?;
-    nix::unistd::alarm::cancel();
+    sys::ended_in_time().map_err(Error::when("end the limit of the account lookup"))?;
     let Some(named) = answer else { return Ok(None) };
     let mut account = Account::default();
     account.add(&named.name, named.gid);
+    if !nsswitch.accounts_are_in_files_too() {
+        return Ok(Some(account));
+    }
     let mut in_files = named_in_files(uid, etc)?.unwrap_or_default();
     for (name, gid) in in_files.names.drain(..).zip(in_files.gids) {
         account.add(&name, gid);

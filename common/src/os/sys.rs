@@ -295,6 +295,17 @@ pub(super) fn end_in_time() -> nix::Result<()> {
     Ok(())
 }
 
+/// Takes back [`end_in_time`]; a SIGALRM that the caller sends later does nothing.
+///
+/// # Errors
+/// The kernel refused.
+pub(super) fn ended_in_time() -> nix::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    nix::unistd::alarm::cancel();
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { signal(Signal::SIGALRM, SigHandler::SigIgn) }.map(drop)
+}
+
 /// How long the host's name services may take, in seconds.
 const PATIENCE: u32 = 25;
 

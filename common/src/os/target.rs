@@ -32,8 +32,13 @@ impl Named {
     /// # Errors
     /// It is not open.
     pub fn descriptor(number: i32) -> Result<Self, Error> {
-        let copy = sys::duplicate(number)
-            .map_err(|_| Error::NotAProcess { number, what: "not an open descriptor" })?;
+        let copy = sys::duplicate(number).map_err(|errno| {
+            if errno == Errno::EBADF {
+                Error::NotAProcess { number, what: "not an open descriptor" }
+            } else {
+                Error::when(format!("copy fd:{number}"))(errno)
+            }
+        })?;
         Ok(Self::Descriptor(number, copy))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each file is reached from `/` one name at a time, by descriptor, so that what was checked is what is read. Every
 //! directory, symbolic link and file on the way must be root's; directories and the file must not be writable by
-//! anybody else. (A sticky directory may be, as NixOS' store is: root's entries in it stay root's.) A policy file may
+//! anybody else. (A sticky directory may be, as NixOS' store is, if it only leads on to a directory of root's.) A policy file may
 //! so be a symbolic link, as on NixOS and ostree.
 
 use std::collections::VecDeque;
@@ -15,6 +15,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use zeroize::Zeroize;
 
 use crate::Error;
@@ -67,6 +68,15 @@ impl Etc {
         let directories = [("/", &root), ("/etc", &status)];
         let distrust =
             directories.into_iter().find_map(|(path, status)| Some((path, status.st_uid, distrust(status)?)));
+        // No use for a sticky one here: what is not there yet could be put there.
+        let sticky = directories.into_iter().find(|(_, status)| others_can_write(status));
+        let distrust = distrust.or(sticky.map(|(path, status)| {
+            (
+                path,
+                status.st_uid,
+                "is not trusted: it can be written by others than root; chmod go-w".to_owned(),
+            )
+        }));
         Ok(Self { etc, distrust })
     }
 
@@ -115,12 +125,26 @@ impl Etc {
         let clone = |directory: &OwnedFd| directory.try_clone().map_err(|error| when()(errno(&error)));
         let mut names = VecDeque::from([name.as_bytes().to_vec()]);
         let mut directory = clone(&self.etc)?;
-        let mut links = 0_u32;
+        let untrusted = |why: &str| Error::Untrusted {
+            path: path.to_owned(),
+            owner: 0,
+            why: format!("is not trusted: it {why}"),
+        };
+        let (mut links, mut shared) = (0_u32, false);
         while let Some(name) = names.pop_front() {
             let entry = openat(&directory, name.as_slice(), PATH_ONLY, Mode::empty()).map_err(when())?;
             let status = fstat(&entry).map_err(when())?;
             if writer == Writer::RootAlone {
                 roots_alone(path, &status)?;
+                if shared && kind(&status) != SFlag::S_IFDIR {
+                    return Err(untrusted("is reached through a directory that others can write"));
+                }
+                // Links in /proc lead where the caller has a file open, or is.
+                let file_system = fstatfs(&entry).map_err(when())?;
+                if file_system.filesystem_type() == PROC_SUPER_MAGIC {
+                    return Err(untrusted("is reached through /proc"));
+                }
+                shared = others_can_write(&status);
             }
             match kind(&status) {
                 SFlag::S_IFDIR => directory = entry,
@@ -162,7 +186,6 @@ fn roots_alone(path: &str, status: &FileStat) -> Result<(), Error> {
 fn distrust(status: &FileStat) -> Option<String> {
     let kind = kind(status);
     let sticky_directory = kind == SFlag::S_IFDIR && status.st_mode & Mode::S_ISVTX.bits() != 0;
-    let others_write = status.st_mode & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0;
     let place = match kind {
         SFlag::S_IFDIR => "it or a directory on the way to it",
         SFlag::S_IFLNK => "it or a symbolic link on the way to it",
@@ -170,11 +193,15 @@ fn distrust(status: &FileStat) -> Option<String> {
     };
     if status.st_uid != 0 {
         Some(format!("is not trusted: {place} belongs to uid {}; chown root", status.st_uid))
-    } else if others_write && kind != SFlag::S_IFLNK && !sticky_directory {
+    } else if others_can_write(status) && !sticky_directory {
         Some(format!("is not trusted: {place} can be written by others than root; chmod go-w"))
     } else {
         None
     }
+}
+
+fn others_can_write(status: &FileStat) -> bool {
+    kind(status) != SFlag::S_IFLNK && status.st_mode & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0
 }
 
 /// How much is read at once. A line that does not fit is nobody's line.

@@ -96,6 +96,20 @@ impl Range {
     }
 }
 
+/// The same ids in as few ranges as can be, lowest first.
+#[must_use]
+pub fn merged(mut ranges: Vec<Range>) -> Vec<Range> {
+    ranges.sort_unstable();
+    let mut merged: Vec<Range> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(before) if range.first.0 <= before.end() => before.last = before.last.max(range.last),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
 /// `100000-165535`, or `1000` for a single id.
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -194,6 +194,12 @@ impl Approved {
         !self.policy_lines.is_empty()
     }
 
+    /// The host ids it has, in order; those that adjoin or overlap are one range.
+    #[must_use]
+    pub fn host_ranges(&self) -> Vec<Range> {
+        super::id::merged(self.triples.iter().map(Triple::host).collect())
+    }
+
     /// The lines of the policy file that grant it, in order.
     #[must_use]
     pub fn policy_lines(&self) -> &[u32] {

@@ -17,11 +17,26 @@ impl Default for Nsswitch {
 }
 
 impl Nsswitch {
-    /// Reads the file's bytes; an absent file is an empty one. The first line of a database counts; a database
-    /// without a line, or with an empty one, is `files`.
+    /// Reads the file's bytes; an absent file is an empty one. A database without a line is `files`.
+    ///
+    /// Accounts are read as the C library reads them: blanks do not matter, the last line counts. Subordinate ids as
+    /// shadow does: `subid:` at the very start, the first line that says anything counts.
     #[must_use]
     pub fn parse(file: &[u8]) -> Self {
-        Self { passwd: sources(file, b"passwd:"), subid: sources(file, b"subid:") }
+        let accounts = lines(file).filter_map(|line| {
+            let mut parts = line.splitn(2, |byte| *byte == b':');
+            let is_passwd = parts.next()?.trim_ascii() == b"passwd";
+            is_passwd.then_some(words(parts.next()?))
+        });
+        let subids = lines(file).filter_map(|line| {
+            let (name, rest) = line.split_at_checked(b"subid:".len())?;
+            name.eq_ignore_ascii_case(b"subid:").then(|| words(rest))
+        });
+        let files = || vec![b"files".to_vec()];
+        Self {
+            passwd: accounts.last().unwrap_or_else(files),
+            subid: subids.into_iter().find(|sources| !sources.is_empty()).unwrap_or_else(files),
+        }
     }
 
     /// Does `/etc/passwd` come first, so that a caller found there needs no other source?
@@ -36,10 +51,11 @@ impl Nsswitch {
         self.passwd.iter().any(|source| source != b"files")
     }
 
-    /// Are `/etc/subuid` and `/etc/subgid` among the sources of subordinate ids?
+    /// Is `/etc/passwd` among the sources of accounts?
     #[must_use]
-    pub fn subids_are_in_files(&self) -> bool {
-        self.subid.iter().any(|source| source == b"files")
+    pub fn accounts_are_in_files_too(&self) -> bool {
+        let reads_passwd: [&[u8]; 3] = [b"files", b"compat", b"db"];
+        self.passwd.iter().any(|source| reads_passwd.contains(&source.as_slice()))
     }
 
     /// The first source of subordinate ids that is not a file, if there is one.
@@ -47,14 +63,6 @@ impl Nsswitch {
     pub fn foreign_subid_source(&self) -> Option<&[u8]> {
         self.subid.iter().find(|source| *source != b"files").map(Vec::as_slice)
     }
-}
-
-fn sources(file: &[u8], database: &[u8]) -> Vec<Vec<u8>> {
-    let found = lines(file).filter_map(|line| {
-        let (name, rest) = line.split_at_checked(database.len())?;
-        name.eq_ignore_ascii_case(database).then(|| words(rest))
-    });
-    found.into_iter().find(|sources| !sources.is_empty()).unwrap_or_else(|| vec![b"files".to_vec()])
 }
 
 /// The words up to a comment.
@@ -77,7 +85,7 @@ mod tests {
     #[test]
     fn no_line_means_files() {
         let nsswitch = Nsswitch::parse(b"hosts: dns\n# subid: sss\n subid: sss\nsubids: x\nsubid : y\n");
-        assert!(nsswitch.subids_are_in_files() && nsswitch.foreign_subid_source().is_none());
+        assert!(nsswitch.foreign_subid_source().is_none());
         assert!(nsswitch.accounts_are_in_files() && !nsswitch.accounts_are_elsewhere_too());
     }
 
@@ -97,6 +105,15 @@ mod tests {
     fn accounts_elsewhere_are_seen() {
         let nsswitch = Nsswitch::parse(b"passwd: files systemd\n");
         assert!(nsswitch.accounts_are_in_files() && nsswitch.accounts_are_elsewhere_too());
-        assert!(!Nsswitch::parse(b"passwd: sss files\n").accounts_are_in_files());
+        for elsewhere_first in
+            ["passwd: sss files", " passwd: sss", "passwd : sss", "passwd: files\npasswd: sss", "passwd:"]
+        {
+            assert!(
+                !Nsswitch::parse(elsewhere_first.as_bytes()).accounts_are_in_files(),
+                "{elsewhere_first:?}"
+            );
+        }
+        assert!(Nsswitch::parse(b"passwd: sss files").accounts_are_in_files_too());
+        assert!(!Nsswitch::parse(b"passwd: sss").accounts_are_in_files_too());
     }
 }

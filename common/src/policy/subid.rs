@@ -117,16 +117,7 @@ impl Grants {
     #[must_use]
     pub fn new(mut found: Vec<Grant>) -> Self {
         found.sort_unstable();
-        let mut merged: Vec<Range> = Vec::new();
-        for grant in &found {
-            match merged.last_mut() {
-                Some(last) if grant.range.first().raw() <= last.end() => {
-                    let end = last.last().max(grant.range.last());
-                    *last = Range::between(last.first(), end).unwrap_or(*last);
-                }
-                _ => merged.push(grant.range),
-            }
-        }
+        let merged = id::merged(found.iter().map(|grant| grant.range).collect());
         Self { by_first: found, merged }
     }
 

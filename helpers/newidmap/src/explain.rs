@@ -7,7 +7,8 @@ use common::os::namespace::Relation;
 use common::os::privilege::Raised;
 use common::os::target::{Target, read_own};
 use common::os::{installed, installed::Installed};
-use common::policy::idmap::{Kind, NotGranted};
+use common::policy::id::Range;
+use common::policy::idmap::{Approved, Kind, NotGranted};
 use common::policy::text::Quoted;
 use nix::errno::Errno;
 
@@ -158,12 +159,21 @@ fn confinement() -> Option<Vec<u8>> {
     (!label.is_empty() && !label.starts_with(b"unconfined")).then_some(label)
 }
 
-/// What granted it, for the log.
-pub(crate) fn grounds(program: &Program, lines: &[u32]) -> String {
-    let shown: Vec<String> = lines.iter().take(16).map(u32::to_string).collect();
-    let more = if lines.len() > shown.len() { ",..." } else { "" };
-    match shown.as_slice() {
-        [] => format!("own {} only", program.kind.word()),
-        shown => format!("by /etc/{}:{}{more}", program.kind.policy_file(), shown.join(",")),
+/// What is granted, and what grants it, for the log. Host ids that adjoin are one range here, however they were asked for.
+pub(crate) fn grounds(program: &Program, approved: &Approved) -> String {
+    let list = |items: Vec<String>| {
+        let more = if items.len() > MOST_IN_THE_LOG { ",..." } else { "" };
+        items.into_iter().take(MOST_IN_THE_LOG).collect::<Vec<_>>().join(",") + more
+    };
+    let word = program.kind.word();
+    let ids = list(approved.host_ranges().iter().map(Range::to_string).collect());
+    if approved.rests_on_policy() {
+        let lines = list(approved.policy_lines().iter().map(u32::to_string).collect());
+        format!("host {word}s {ids} by /etc/{}:{lines}", program.kind.policy_file())
+    } else {
+        format!("host {word} {ids}, his own")
     }
 }
+
+/// Room for this many ranges, and as many line numbers, in one record.
+const MOST_IN_THE_LOG: usize = 30;

@@ -64,27 +64,23 @@ pub fn main(program: &'static Program, args: &[&OsStr], lookup: impl Lookup) -> 
     })
 }
 
-/// Tells the story, and logs how it ended.
+/// Tells the story, and logs how it ended if that is badly. A grant is logged in it, before the deed: the caller may kill
+/// us at any moment, and nothing is to happen that the log does not know of.
 fn run(program: &'static Program, args: &[&OsStr], lookup: impl Lookup) -> Result<(), Error> {
     // For the log: known before anything can go wrong.
     let mut record = Record { caller: nix::unistd::getuid().as_raw(), target: None, words: args };
-    let told = tell(program, args, lookup, &mut record);
-    let (verdict, outcome) = match &told {
-        Ok(grounds) => (Verdict::Granted, grounds.clone()),
-        Err(error) => (Verdict::Refused, error.to_string()),
-    };
-    audit::record(program.name, verdict, &format!("{record}: {outcome}"));
-    told.map(drop)
+    tell(program, args, lookup, &mut record).inspect_err(|error| {
+        audit::record(program.name, Verdict::Refused, &format!("{record}: {error}"));
+    })
 }
 
-/// What is asked, who asks, whether they may, then the deed: each step needs what the last one made. Returns what it
-/// was granted on.
+/// What is asked, who asks, whether they may, then the deed: each step needs what the last one made.
 fn tell(
     program: &'static Program,
     args: &[&OsStr],
     lookup: impl Lookup,
     record: &mut Record<'_>,
-) -> Result<String, Error> {
+) -> Result<(), Error> {
     let stage = privilege::cut_to(program.capability)?;
     let request = Request::parse(program, args)?;
 
@@ -110,8 +106,10 @@ fn tell(
     let map = approved
         .for_parent(&ids_here(program.kind))
         .map_err(|why| Error::Unfit { kind: program.kind, why })?;
-    write::write(program, &caller, &target, &approved, &map, stage)?;
-    Ok(explain::grounds(program, approved.policy_lines()))
+    write::write(program, &caller, &target, &approved, &map, stage, || {
+        let grounds = explain::grounds(program, &approved);
+        audit::record(program.name, Verdict::Granted, &format!("{record}: {grounds}"));
+    })
 }
 
 /// The decision, and the reason if it is no.
@@ -219,7 +217,9 @@ impl Policy {
         nsswitch: &Nsswitch,
     ) -> Result<Self, Error> {
         let foreign_source = nsswitch.foreign_subid_source().map(<[u8]>::to_vec);
-        let file = if nsswitch.subids_are_in_files() { file? } else { None };
+        // Until other sources can be asked, none of their hosts' policy is known: the files alone could grant what
+        // was taken back elsewhere.
+        let file = if foreign_source.is_none() { file? } else { None };
         let Some(mut file) = file else {
             return Ok(Self {
                 grants: Grants::default(),

@@ -75,17 +75,24 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Words as they came, for the log: the first [`MOST_WORDS`] of them.
+/// Words as they came, for the log; what is no number in quotes, so that it cannot be taken for our own words. At most
+/// [`LONGEST_FOR_THE_LOG`] bytes, so that the reason that follows has room in the record.
 pub(crate) fn write_words(f: &mut fmt::Formatter<'_>, words: &[&OsStr]) -> fmt::Result {
-    for (place, word) in words.iter().take(MOST_WORDS).enumerate() {
-        let blank = if place == 0 { "" } else { " " };
-        write!(f, "{blank}{}", Quoted(word.as_bytes()))?;
+    let mut line = String::new();
+    for word in words.iter().map(|word| word.as_bytes()) {
+        let blank = if line.is_empty() { "" } else { " " };
+        let quotes = if decimal(word).is_ok() { "" } else { "\"" };
+        let next = format!("{blank}{quotes}{}{quotes}", Quoted(word));
+        if line.len().saturating_add(next.len()) > LONGEST_FOR_THE_LOG {
+            line.push_str(" ...");
+            break;
+        }
+        line.push_str(&next);
     }
-    if words.len() > MOST_WORDS { f.write_str(" ...") } else { Ok(()) }
+    f.write_str(&line)
 }
 
-/// Room for ten-digit numbers beside a reason in one record of the log.
-const MOST_WORDS: usize = 90;
+const LONGEST_FOR_THE_LOG: usize = 700;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Target {

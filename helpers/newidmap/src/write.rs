@@ -20,6 +20,7 @@ pub(crate) fn write(
     approved: &Approved,
     map: &Map,
     stage: Lowered,
+    before_the_deed: impl FnOnce(),
 ) -> Result<(), Error> {
     let file = program.kind.map_file();
     let own = caller.own(program.kind);
@@ -43,6 +44,7 @@ pub(crate) fn write(
         return Err(refuse("write to", Errno::EPERM, explain::already_mapped(program.kind)));
     }
 
+    before_the_deed();
     let mut left_behind = "";
     if program.kind == Kind::Gid && !approved.rests_on_policy() {
         deny_setgroups(target)?;

@@ -382,30 +382,48 @@ pub fn namespace(data: &[u8]) {
     assert_eq!(ids_of_namespace(data).into_iter().map(range_of).collect::<Vec<_>>(), expected);
 }
 
-/// `/etc/nsswitch.conf`: subids are in files, or elsewhere, or both; never nowhere.
+/// `/etc/nsswitch.conf`: accounts as the C library reads it, subids as shadow does.
 pub fn nsswitch(data: &[u8]) {
     let answers = |file: &[u8]| {
         let read = Nsswitch::parse(file);
         let foreign = read.foreign_subid_source().map(<[u8]>::to_vec);
-        (read.accounts_are_in_files(), read.accounts_are_elsewhere_too(), read.subids_are_in_files(), foreign)
+        (
+            read.accounts_are_in_files(),
+            read.accounts_are_elsewhere_too(),
+            read.accounts_are_in_files_too(),
+            foreign,
+        )
     };
     let read = answers(data);
-    let (accounts, subids) = (sources(data, "passwd:"), sources(data, "subid:"));
+    let (accounts, subids) = (accounts(data), sources(data, "subid:"));
     let other = |source: &&String| *source != "files";
     assert_eq!(read.0, accounts.first().is_some_and(|source| source == "files"));
     assert_eq!(read.1, accounts.iter().any(|source| other(&source)));
-    assert_eq!(read.2, subids.iter().any(|source| source == "files"));
+    assert_eq!(read.2, accounts.iter().any(|source| ["files", "compat", "db"].contains(&&**source)));
     assert_eq!(read.3.as_deref().map(latin).as_ref(), subids.iter().find(other));
-    assert!(read.2 || read.3.is_some());
 
-    // Other databases, comments and later lines change nothing.
-    assert_eq!(answers(&[b"hosts: dns\n#subid: x\npasswds: x\n", data].concat()), read);
-    assert_eq!(
-        answers(&[b"subid: a\npasswd: b\n", data].concat()),
-        (false, true, false, Some(b"a".to_vec()))
-    );
-    let twice = [data, b"\n", data, b"\nsubid:\npasswd: #\n"].concat();
+    // Other databases and comments change nothing.
+    assert_eq!(answers(&[b"hosts: dns\n#subid: x\n#passwd: y\npasswds: x\n", data].concat()), read);
+    // The first line of one, the last line of the other.
+    assert_eq!(answers(&[b"subid: a\n", data].concat()).3, Some(b"a".to_vec()));
+    let last = answers(&[data, b"\npasswd: b files\n"].concat());
+    assert_eq!((last.0, last.1, last.2), (false, true, true));
+    let twice = [data, b"\n", data].concat();
     assert_eq!(answers(&twice), read);
+}
+
+/// The words of the last `passwd` line, wherever its blanks are.
+fn accounts(file: &[u8]) -> Vec<String> {
+    let text = latin(file);
+    let of_passwd = |line: &str| {
+        let (name, words) = line.split_once(':')?;
+        let blank = [' ', '\t', '\r', '\x0c'];
+        (name.trim_matches(blank) == "passwd").then(|| {
+            let words = words.split(blank).filter(|word| !word.is_empty());
+            words.take_while(|word| !word.starts_with('#')).map(str::to_owned).collect()
+        })
+    };
+    text.split('\n').filter_map(of_passwd).last().unwrap_or_else(|| vec!["files".to_owned()])
 }
 
 /// The words of the first line of this database that has any.
