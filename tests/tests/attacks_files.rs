@@ -197,16 +197,19 @@ fn a_symbolic_link_is_followed_where_every_step_is_roots() {
             fs::create_dir(directory).expect("mkdir");
             fs::set_permissions(directory, fs::Permissions::from_mode(mode)).expect("chmod");
         }
-        for policy in ["/run/deep/er/policy", "/run/sticky/policy"] {
+        // As in NixOS' store: in a sticky directory, a directory of root's.
+        fs::create_dir("/run/sticky/store").expect("mkdir");
+        for policy in ["/run/deep/er/policy", "/run/sticky/policy", "/run/sticky/store/policy"] {
             world.write(policy, "alice:800000:10\n");
         }
+        symlink("store/policy", "/run/sticky/link").expect("symlink");
         symlink("er/../er/./policy", "/run/deep/relative").expect("symlink");
         symlink("/run/deep", "/run/by").expect("symlink");
         for to in [
             "/run/deep/er/policy",
             "../run/deep/er/policy",
             "../../../..//run/by/relative",
-            "/run/sticky/policy", // root's entries in a sticky directory stay root's
+            "/run/sticky/store/policy",
         ] {
             eprintln!("{to}");
             replace_both(|file| symlink(to, file).expect("symlink"));
@@ -223,6 +226,26 @@ fn a_symbolic_link_is_followed_where_every_step_is_roots() {
                 );
             }
         }
+        if theirs() {
+            return;
+        }
+        // A file or link of root's could have been moved into a sticky directory by anybody in whose own directory it
+        // was; and a link in /proc leads where the caller has something open.
+        let shared = "/etc/subXID is not trusted: it is reached through a directory that others can write";
+        let proc = "/etc/subXID is not trusted: it is reached through /proc";
+        for (to, reason) in [
+            ("/run/sticky/policy", shared),
+            ("/run/sticky/link", shared),
+            ("/proc/self/fd/0", proc),
+            ("/proc/self/root/run/deep/er/policy", proc),
+        ] {
+            replace_both(|file| symlink(to, file).expect("symlink"));
+            unusable(world, ALICE, 800_000, 10, reason);
+        }
+        // Nor may /etc itself be sticky and open to all.
+        replace_both(|file| fs::write(file, "alice:800000:10\n").expect("write"));
+        fs::set_permissions("/etc", fs::Permissions::from_mode(0o1777)).expect("chmod");
+        unusable(world, ALICE, 800_000, 10, "/etc is not trusted: it can be written by others than root");
     });
 }
 
@@ -974,20 +997,21 @@ fn subid_sources(world: &World, line: &str) {
 
 /// D23: Differs: the C helpers use the files where the named source cannot be loaded.
 #[test]
-fn a_source_that_cannot_be_asked_refuses_what_files_did_not_grant() {
+fn a_source_that_cannot_be_asked_refuses_whatever_the_files_grant() {
     World::enter(|world| {
         let reason = "/etc/nsswitch.conf (subid:) names the source \"sss\"";
-        for (line, files_count) in [
-            ("subid: sss\n", false),
-            ("SUBID:\tsss\n", false),
-            ("subid:sss", false),
-            ("subid: sss files\n", true),
-            ("subid: files sss\n", true),
-            ("# subid: files\nsubid:\nsubid: sss\nsubid: files\n", false),
+        for line in [
+            "subid: sss\n",
+            "SUBID:\tsss\n",
+            "subid:sss",
+            "subid: sss files\n",
+            "subid: files sss\n",
+            "subid: sss [NOTFOUND=return] files\n",
+            "# subid: files\nsubid:\nsubid: sss\nsubid: files\n",
         ] {
             eprintln!("{line:?}");
             subid_sources(world, line);
-            if files_count || theirs() {
+            if theirs() {
                 granted(world, ALICE, 600_000, 10);
             } else {
                 refused(world, ALICE, 600_000, 10, reason);

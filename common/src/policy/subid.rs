@@ -24,12 +24,13 @@ impl Owner {
     /// The owner with this uid and these names.
     ///
     /// A name of digits alone is left out: such a line means the uid of that number, and nobody else. Names that
-    /// begin like a NIS marker are left out too.
+    /// begin like a comment or a NIS marker are left out too.
     #[must_use]
     pub fn new<'a>(uid: Id, names: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let usable = |name: &&[u8]| {
             !name.is_empty()
                 && !name.iter().all(u8::is_ascii_digit)
+                && !name.starts_with(b"#")
                 && !name.starts_with(b"+")
                 && !name.starts_with(b"-")
                 && !name.contains(&b':')

@@ -423,7 +423,7 @@ fn accounts(file: &[u8]) -> Vec<String> {
             words.take_while(|word| !word.starts_with('#')).map(str::to_owned).collect()
         })
     };
-    text.split('\n').filter_map(of_passwd).last().unwrap_or_else(|| vec!["files".to_owned()])
+    text.split('\n').filter_map(of_passwd).next_back().unwrap_or_else(|| vec!["files".to_owned()])
 }
 
 /// The words of the first line of this database that has any.
