@@ -39,7 +39,9 @@ pub(crate) fn not_granted(
     };
     let exempt = if caller.own(Kind::Uid).raw() == 0 { "; root is not exempt" } else { "" };
     let own = caller.own(program.kind);
-    let help = if host.contains(own) && host.count() > 1 {
+    let help = if policy.foreign_source.is_some() {
+        "; with \"subid: files\" the file decides".to_owned()
+    } else if host.contains(own) && host.count() > 1 {
         format!("; the caller's own {word} {own} is allowed by itself only, with count 1")
     } else if refused.missing.raw() < FIRST_FREE {
         format!("; host {word}s below {FIRST_FREE} are for accounts of this host, not for containers")
