@@ -407,7 +407,7 @@ fn a_policy_file_that_an_acl_lets_others_write_is_refused() {
             acl = b''.join(struct.pack('<HHi', *entry) for entry in acl)\n\
             os.setxattr(sys.argv[1], 'system.posix_acl_access', struct.pack('<I', 2) + acl)\n";
         for file in FILES {
-            run("python3", &["-I", "-c", give_alice, file]);
+            run("/usr/bin/python3", &["-I", "-c", give_alice, file]);
         }
         let proof =
             world.run(world.command(ALICE, "/bin/sh").args(["-c", "echo alice:800000:10 >> /etc/subuid"]));

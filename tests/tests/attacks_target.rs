@@ -195,7 +195,15 @@ fn pass_the_pid_on(
     World::enter(|world| {
         fs::write("/run/pass.py", PASS_THE_PID_ON).expect("write");
         let mut driver = world.command(ROOT, "/usr/bin/unshare");
-        driver.args(["--pid", "--fork", "--kill-child", "--mount-proc", "python3", "-I", "/run/pass.py"]);
+        driver.args([
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "/usr/bin/python3",
+            "-I",
+            "/run/pass.py",
+        ]);
         driver.args([form, &to.id.to_string(), helper]).args(triple);
         let answer = world.run_within(Duration::from_secs(60), &mut driver);
         assert_eq!((answer.status, &*answer.stderr), (Some(0), ""), "{answer:?}");
