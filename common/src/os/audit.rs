@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 /// How it went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// Allowed and done: priority info.
+    /// Allowed, and about to be done: priority info. If the kernel then refuses, a second record says so.
     Granted,
     /// Refused or failed: priority notice.
     Refused,
@@ -20,7 +20,7 @@ const AUTHPRIV: u32 = 10 << 3;
 /// More than this is cut: a datagram socket may have little room.
 const LONGEST: usize = 2000;
 
-/// Sends the line. `what` may hold anything: control bytes are escaped here.
+/// Sends the line. `what` may hold anything: what is not printable ASCII is shown as `?`.
 pub fn record(program: &'static str, verdict: Verdict, what: &str) {
     let (priority, word) = match verdict {
         Verdict::Granted => (AUTHPRIV | 6, "granted"),

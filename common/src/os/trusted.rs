@@ -56,10 +56,10 @@ enum Writer {
 }
 
 impl Etc {
-    /// Opens `/etc`.
+    /// Opens `/etc`, whoever owns it: without root's trust it has no policy, but still an account database.
     ///
     /// # Errors
-    /// There is none.
+    /// It cannot be opened.
     pub fn open() -> Result<Self, Error> {
         let root = fstatat(AT_FDCWD, "/", AtFlags::empty()).map_err(Error::when("look at /"))?;
         let etc =
