@@ -136,8 +136,8 @@ fn line_by_line(file: &[u8], uid: u32, names: &[&[u8]]) -> Vec<Grant> {
         let [owner, first, count] = line.split(|byte| *byte == b':').collect::<Vec<_>>()[..] else {
             continue;
         };
-        let is_name =
-            !matches!(owner, [] | [b'+' | b'-', ..]) && owner.iter().any(|byte| !byte.is_ascii_digit());
+        let is_name = !matches!(owner, [] | [b'+' | b'-' | b'#', ..])
+            && owner.iter().any(|byte| !byte.is_ascii_digit());
         let is_mine = owner == uid.to_string().as_bytes() || (is_name && names.contains(&owner));
         let (Ok(first), Ok(count)) = (self::number(first), self::number(count)) else { continue };
         if is_mine && line.len() < 1024 && count > 0 && first + count <= NO_ID {
