@@ -96,6 +96,88 @@ pub enum Error {
         /// Why.
         why: Unfit,
     },
+    /// A name on the command line cannot be one.
+    BadName {
+        /// Of what.
+        what: &'static str,
+        /// The name.
+        name: Vec<u8>,
+        /// In what way.
+        why: &'static str,
+    },
+    /// The caller's path does not lead to a network namespace that he can open.
+    NotANetns,
+    /// The network namespace is not in the caller's power.
+    ForeignNetns {
+        /// The caller.
+        uid: u32,
+        /// In what way.
+        why: &'static str,
+    },
+    /// The program was not started with what it needs.
+    NoPrivilege {
+        /// For what.
+        doing: &'static str,
+        /// The cause, and what would help.
+        cause: String,
+    },
+    /// Policy has no line for this.
+    NotAllotted {
+        /// The caller's name.
+        user: Vec<u8>,
+        /// The bridge, or `none`.
+        bridge: String,
+        /// The rule behind it, and what would help.
+        why: String,
+    },
+    /// All that policy allows is in use.
+    QuotaReached {
+        /// The caller's name.
+        user: Vec<u8>,
+        /// The bridge, or `none`.
+        bridge: String,
+        /// Each quota and how it is used.
+        used: String,
+    },
+    /// What the interface should be attached to is not there, or no bridge.
+    NoBridge {
+        /// Its name.
+        bridge: String,
+        /// What it is instead, and what would help.
+        why: &'static str,
+    },
+    /// A file in which interfaces are counted is not as we wrote it.
+    Ledger {
+        /// Which.
+        path: String,
+        /// In what way, and what would help.
+        why: &'static str,
+    },
+    /// The kernel has not made of an interface what was asked.
+    NotAsAsked {
+        /// The host end.
+        interface: String,
+        /// What differs.
+        what: &'static str,
+    },
+    /// Open vSwitch did not do what was asked.
+    OpenVswitch {
+        /// What was being done.
+        doing: String,
+        /// How it failed.
+        why: String,
+    },
+    /// Nobody could be told what was made.
+    Unreported(Errno),
+    /// Nothing that this user made has that name.
+    NoRecord {
+        /// The caller.
+        uid: u32,
+        /// The interface.
+        interface: String,
+        /// The bridge, or `none`.
+        bridge: String,
+    },
     /// The kernel did not take the map, or would not.
     Map {
         /// What was being done, in the words that every FAQ quotes.
@@ -163,6 +245,44 @@ impl fmt::Display for Error {
                 write!(f, "{} range {} not allowed: {why}", kind.word(), refused.triple)
             }
             Self::Unfit { kind, why } => write_unfit(f, *kind, why),
+            Self::BadName { what, name, why } => write!(f, "{what} \"{}\" {why}", Quoted(name)),
+            Self::NotANetns => f.write_str(
+                "Failed while opening netns file: not a path to a network namespace that the caller can open",
+            ),
+            Self::ForeignNetns { uid, why } => {
+                write!(f, "uid {uid} may not modify that network namespace: {why}")
+            }
+            Self::NoPrivilege { doing, cause } => write!(f, "cannot {doing}: {cause}"),
+            Self::NotAllotted { user, bridge, why } => {
+                write!(f, "{} is not allowed a veth on {}: {why}", Quoted(user), Quoted(bridge.as_bytes()))
+            }
+            Self::QuotaReached { user, bridge, used } => {
+                write!(
+                    f,
+                    "Quota reached: {} has no veth on {} left: {used}",
+                    Quoted(user),
+                    Quoted(bridge.as_bytes())
+                )
+            }
+            Self::NoBridge { bridge, why } => write!(f, "{} {why}", Quoted(bridge.as_bytes())),
+            Self::Ledger { path, why } => write!(f, "{} {why}", Quoted(path.as_bytes())),
+            Self::NotAsAsked { interface, what } => {
+                write!(f, "the kernel did not give {interface} {what}; it was removed again")
+            }
+            Self::OpenVswitch { doing, why } => write!(f, "{doing}: {why}"),
+            Self::Unreported(errno) => {
+                write!(
+                    f,
+                    "cannot say what was made, so it was removed again: standard output: {}",
+                    errno.desc()
+                )
+            }
+            Self::NoRecord { uid, interface, bridge } => write!(
+                f,
+                "Caller is not allowed to delete network device {}: uid {uid} has made none of that name on {}",
+                Quoted(interface.as_bytes()),
+                Quoted(bridge.as_bytes())
+            ),
             Self::Map { doing, errno, cause } => write!(f, "{doing} failed: {}: {cause}", errno.desc()),
         }
     }

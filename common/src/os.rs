@@ -4,6 +4,7 @@ pub mod account;
 pub mod audit;
 pub mod installed;
 pub mod namespace;
+pub mod netns;
 pub mod privilege;
 pub mod startup;
 mod sys;

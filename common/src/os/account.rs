@@ -1,16 +1,19 @@
-//! Who the caller is to this host: the account names of his uid.
+//! Who the caller is to this host: the account names of his uid, and the gids of groups that policy names.
 //!
-//! There are two ways to ask, and a program links one. [`in_files`] reads `/etc/passwd` and loads nothing: it is for
-//! the static programs. What it cannot answer it hands over, with every privilege given up, to a dynamic twin of the
-//! same program, which is installed set-id itself and uses [`from_name_services`]. So the hand-over gives nothing
-//! that the caller could not have by running the twin himself.
+//! There are two ways to ask, and a program links one. [`Files`] reads `/etc/passwd` and `/etc/group` and loads
+//! nothing: it is for the static programs. What it cannot answer it hands over, with every privilege given up, to a
+//! dynamic twin of the same program, which is installed set-id itself and uses [`Services`]. So the hand-over gives
+//! nothing that the caller could not have by running the twin himself.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 
+use nix::errno::Errno;
+
 use super::sys;
 use super::trusted::Etc;
 use crate::Error;
+use crate::policy::group::Groups;
 use crate::policy::id::Id;
 use crate::policy::nsswitch::Nsswitch;
 use crate::policy::passwd::Account;
@@ -28,49 +31,129 @@ pub struct Question<'a> {
     pub args: &'a [&'a OsStr],
 }
 
-/// The caller's account from `/etc/passwd`. If he is not there, or `/etc/passwd` is not what `nsswitch.conf` says
-/// to ask first, the process becomes `twin` and this does not return.
-///
-/// Ok(None): this host has no such account.
-///
-/// # Errors
-/// `/etc/passwd` cannot be read, or the twin is needed and cannot be run.
-pub fn in_files(question: &Question<'_>, twin: &'static CStr) -> Result<Option<Account>, Error> {
-    let &Question { uid, etc, nsswitch, args } = question;
-    let found = named_in_files(uid, etc)?;
-    if nsswitch.accounts_are_in_files() && (found.is_some() || !nsswitch.accounts_are_elsewhere_too()) {
-        return Ok(found);
-    }
-    let words = args.iter().map(|word| CString::new(word.as_bytes()));
-    let command: Vec<CString> =
-        std::iter::once(Ok(twin.to_owned())).chain(words).collect::<Result<_, _>>().unwrap_or_default();
-    let no_environment: [&CStr; 0] = [];
-    let Err(errno) = nix::unistd::execve(twin, &command, &no_environment);
-    Err(Error::NoTwin { uid: uid.raw(), in_files: found.is_some(), twin, errno })
+/// Where a program asks.
+pub trait Names {
+    /// The caller's account. Ok(None): this host has no such account.
+    ///
+    /// # Errors
+    /// It cannot be asked for.
+    fn account(&self, question: &Question<'_>) -> Result<Option<Account>, Error>;
+
+    /// The gids of these groups. What this host has no group for stays missing.
+    ///
+    /// # Errors
+    /// They cannot be asked for.
+    fn groups<'a>(
+        &self,
+        question: &Question<'_>,
+        names: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Groups<'a>, Error>;
 }
 
-/// The caller's account from whatever `nsswitch.conf` names, and his further names in `/etc/passwd`.
-///
-/// Ok(None): this host has no such account.
-///
-/// # Errors
-/// The name services could not answer, or not in time.
-pub fn from_name_services(question: &Question<'_>) -> Result<Option<Account>, Error> {
-    let &Question { uid, etc, nsswitch, .. } = question;
+/// The files alone, and this program for whatever is not in them.
+#[derive(Clone, Copy, Debug)]
+pub struct Files {
+    /// By absolute path.
+    pub twin: &'static CStr,
+}
+
+/// Whatever `nsswitch.conf` names.
+#[derive(Clone, Copy, Debug)]
+pub struct Services;
+
+impl Names for Files {
+    /// If he is not in `/etc/passwd`, or that is not what `nsswitch.conf` says to ask first, the process becomes the
+    /// twin and this does not return.
+    fn account(&self, question: &Question<'_>) -> Result<Option<Account>, Error> {
+        let &Question { uid, etc, nsswitch, .. } = question;
+        let found = named_in_files(uid, etc)?;
+        if nsswitch.accounts_are_in_files() && (found.is_some() || !nsswitch.accounts_are_elsewhere_too()) {
+            return Ok(found);
+        }
+        let errno = self.become_twin(question);
+        Err(Error::NoTwin { uid: uid.raw(), in_files: found.is_some(), twin: self.twin, errno })
+    }
+
+    /// If one is not in `/etc/group` and may be elsewhere, the process becomes the twin. Without a twin it stays
+    /// missing: a group that nobody knows gives nothing to anybody.
+    fn groups<'a>(
+        &self,
+        question: &Question<'_>,
+        names: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Groups<'a>, Error> {
+        let groups = groups_in_files(question.etc, names)?;
+        if groups.some_missing() && question.nsswitch.groups_are_elsewhere_too() {
+            self.become_twin(question);
+        }
+        Ok(groups)
+    }
+}
+
+impl Files {
+    /// Does not return, or says why it does.
+    fn become_twin(&self, question: &Question<'_>) -> Errno {
+        let words = question.args.iter().map(|word| CString::new(word.as_bytes()));
+        let command: Vec<CString> = std::iter::once(Ok(self.twin.to_owned()))
+            .chain(words)
+            .collect::<Result<_, _>>()
+            .unwrap_or_default();
+        let no_environment: [&CStr; 0] = [];
+        let Err(errno) = nix::unistd::execve(self.twin, &command, &no_environment);
+        errno
+    }
+}
+
+impl Names for Services {
+    /// With his further names in `/etc/passwd`. Not for longer than the services are given.
+    fn account(&self, question: &Question<'_>) -> Result<Option<Account>, Error> {
+        let &Question { uid, etc, nsswitch, .. } = question;
+        let answer =
+            in_time(|| sys::account_by_uid(uid.raw()).map_err(Error::when("look up the caller's account")))?;
+        let Some(named) = answer else { return Ok(None) };
+        let mut account = Account::default();
+        account.add(&named.name, named.gid);
+        if !nsswitch.accounts_are_in_files_too() {
+            return Ok(Some(account));
+        }
+        let mut in_files = named_in_files(uid, etc)?.unwrap_or_default();
+        for (name, gid) in in_files.names.drain(..).zip(in_files.gids) {
+            account.add(&name, gid);
+        }
+        Ok(Some(account))
+    }
+
+    /// Not for longer than the services are given.
+    fn groups<'a>(
+        &self,
+        question: &Question<'_>,
+        names: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Groups<'a>, Error> {
+        let mut groups = groups_in_files(question.etc, names)?;
+        in_time(|| {
+            groups.complete(|name| match CString::new(name) {
+                Ok(name) => sys::group_by_name(&name)
+                    .map(|gid| gid.and_then(Id::new))
+                    .map_err(Error::when("look up a group of the policy's")),
+                Err(_) => Ok(None),
+            })
+        })?;
+        Ok(groups)
+    }
+}
+
+fn in_time<T>(ask: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     sys::end_in_time().map_err(Error::when("limit the time of the account lookup"))?;
-    let answer = sys::account_by_uid(uid.raw()).map_err(Error::when("look up the caller's account"))?;
+    let answer = ask()?;
     sys::ended_in_time().map_err(Error::when("end the limit of the account lookup"))?;
-    let Some(named) = answer else { return Ok(None) };
-    let mut account = Account::default();
-    account.add(&named.name, named.gid);
-    if !nsswitch.accounts_are_in_files_too() {
-        return Ok(Some(account));
+    Ok(answer)
+}
+
+fn groups_in_files<'a>(etc: &Etc, names: impl Iterator<Item = &'a [u8]>) -> Result<Groups<'a>, Error> {
+    let mut groups = Groups::named(names);
+    if let Some(mut file) = etc.database("group")? {
+        file.blocks("/etc/group", |_, block| groups.collect(block))?;
     }
-    let mut in_files = named_in_files(uid, etc)?.unwrap_or_default();
-    for (name, gid) in in_files.names.drain(..).zip(in_files.gids) {
-        account.add(&name, gid);
-    }
-    Ok(Some(account))
+    Ok(groups)
 }
 
 fn named_in_files(uid: Id, etc: &Etc) -> Result<Option<Account>, Error> {

@@ -1,11 +1,12 @@
 //! Who a user namespace belongs to: asked of the kernel (`ioctl_ns(2)`), never inferred from a pid.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, fstat, stat};
+use nix::sys::stat::{Mode, stat};
 
+use super::netns::is;
 use super::sys;
 
 /// How a process's user namespace stands to ours.
@@ -42,9 +43,4 @@ pub fn relation(process: BorrowedFd<'_>) -> Relation {
         Err(Errno::EPERM) => Relation::Elsewhere,
         Err(_) => Relation::Unknown,
     }
-}
-
-/// One namespace has one inode: `namespaces(7)`.
-fn is(namespace: &OwnedFd, other: &FileStat) -> bool {
-    fstat(namespace).is_ok_and(|status| (status.st_dev, status.st_ino) == (other.st_dev, other.st_ino))
 }

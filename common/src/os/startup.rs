@@ -32,6 +32,27 @@ pub fn begin() -> Result<(), Error> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(Error::when("unblock signals"))
 }
 
+/// Takes back the limits that could stop a program which becomes root half-way through a change of several steps, as
+/// far as it may: for that it needs the privileges that it is started with.
+///
+/// # Errors
+/// A limit on the size of files is left.
+pub fn lift_limits() -> Result<(), Error> {
+    use nix::sys::resource::RLIM_INFINITY as NONE;
+    // Where we may not, as in a container, they were set by whoever is root there.
+    let lift = |limit| setrlimit(limit, NONE, NONE);
+    for limit in [Resource::RLIMIT_AS, Resource::RLIMIT_DATA, Resource::RLIMIT_CPU, Resource::RLIMIT_RTTIME] {
+        lift(limit).unwrap_or_default();
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, ENOUGH_FILES, ENOUGH_FILES).unwrap_or_default();
+    sys::heed_children().map_err(Error::when("heed the end of children"))?;
+    // A record that is written in part would be no record.
+    lift(Resource::RLIMIT_FSIZE).map_err(Error::when("lift the limit on the size of files (RLIMIT_FSIZE)"))
+}
+
+/// How many descriptors are plenty.
+const ENOUGH_FILES: u64 = 256;
+
 /// A descriptor that the caller left closed would be the next file we open; an error message would then be written
 /// into it.
 fn occupy_standard_descriptors() -> Result<(), Error> {
@@ -42,7 +63,9 @@ fn occupy_standard_descriptors() -> Result<(), Error> {
     poll(&mut standard, PollTimeout::ZERO).map_err(Error::when("look at the standard descriptors"))?;
     for (number, descriptor) in (0..).zip(&standard) {
         if descriptor.revents().is_some_and(|events| events.contains(PollFlags::POLLNVAL)) {
-            let null = open("/dev/null", OFlag::O_RDWR, Mode::empty())
+            // For reading alone, so that a write fails as it would to the closed one: an answer that nobody can read was
+            // not given.
+            let null = open("/dev/null", OFlag::O_RDONLY, Mode::empty())
                 .map_err(Error::when("open /dev/null in place of a closed standard descriptor"))?;
             // The lowest free number is the closed one, as those below it are open by now.
             if null.into_raw_fd() != number {

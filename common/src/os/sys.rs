@@ -74,6 +74,16 @@ pub(super) fn ignore_failing_writes() -> nix::Result<()> {
     Ok(())
 }
 
+/// The end of a child can be waited for, whatever the caller did with SIGCHLD.
+///
+/// # Errors
+/// The kernel refused.
+pub(super) fn heed_children() -> nix::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: the default runs no code of ours.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop)
+}
+
 /// Who speaks when there is no memory left to make a sentence.
 static PROGRAM: OnceLock<&'static str> = OnceLock::new();
 
@@ -212,8 +222,18 @@ pub(super) fn set_capabilities(sets: CapabilitySets) -> nix::Result<()> {
 }
 
 // ioctl_ns(2)
+nix::ioctl_none!(ns_get_userns, 0xb7, 0x1);
 nix::ioctl_none!(ns_get_parent, 0xb7, 0x2);
 nix::ioctl_read_bad!(ns_get_owner_uid, nix::request_code_none!(0xb7, 0x4), uid_t);
+
+/// The user namespace that this namespace belongs to: `NS_GET_USERNS`.
+///
+/// # Errors
+/// `EPERM`: it is outside the caller's own. `ENOTTY`: not a namespace.
+pub(super) fn namespace_user(namespace: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    // SAFETY: the descriptor is open while borrowed; this ioctl takes no argument.
+    owned(unsafe { ns_get_userns(namespace.as_raw_fd()) }?)
+}
 
 /// The user namespace that this user namespace was made in: `NS_GET_PARENT`.
 ///
@@ -234,6 +254,52 @@ pub(super) fn namespace_owner(namespace: BorrowedFd<'_>) -> nix::Result<uid_t> {
     unsafe { ns_get_owner_uid(namespace.as_raw_fd(), &raw mut owner) }?;
     Ok(owner)
 }
+
+// netdevice(7)
+nix::ioctl_readwrite_bad!(siocgifname, libc::SIOCGIFNAME, libc::ifreq);
+
+/// The name of the interface with this index, in the network namespace of this socket (of any kind): `SIOCGIFNAME`.
+///
+/// # Errors
+/// `ENODEV`: there is none.
+pub(super) fn interface_name(socket: BorrowedFd<'_>, index: c_int) -> nix::Result<Vec<u8>> {
+    let mut request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_ifindex: index },
+    };
+    // SAFETY: the descriptor is open while borrowed; the kernel reads and writes one ifreq, which is what this is.
+    unsafe { siocgifname(socket.as_raw_fd(), &raw mut request) }?;
+    let name = request.ifr_name.iter().take_while(|letter| **letter != 0);
+    Ok(name.map(|letter| letter.to_ne_bytes()).map(|[byte]| byte).collect())
+}
+
+/// The gid of a group as the C library's name services tell it: `getgrnam_r(3)`. As [`account_by_uid`], for the
+/// dynamic twins.
+///
+/// # Errors
+/// The services could not answer, which is not the same as `Ok(None)`: there is no such group.
+pub(super) fn group_by_name(name: &CStr) -> nix::Result<Option<gid_t>> {
+    let mut strings: Vec<c_char> = vec![0; 4096];
+    loop {
+        let mut entry = std::mem::MaybeUninit::<libc::group>::uninit();
+        let mut found: *mut libc::group = std::ptr::null_mut();
+        let (entry_out, text, size) = (entry.as_mut_ptr(), strings.as_mut_ptr(), strings.len());
+        // SAFETY: each pointer is to live memory of the size that the function is told.
+        let status = unsafe { libc::getgrnam_r(name.as_ptr(), entry_out, text, size, &raw mut found) };
+        match status {
+            0 if found.is_null() => return Ok(None),
+            // SAFETY: status 0 and a result that is not null: the entry has been filled in.
+            0 => return Ok(Some(unsafe { entry.assume_init() }.gr_gid)),
+            libc::ERANGE if size < LARGEST_GROUP => strings.resize(size.saturating_mul(4), 0),
+            libc::EINTR => {}
+            libc::ENOENT | libc::ESRCH => return Ok(None),
+            error => return Err(Errno::from_raw(error)),
+        }
+    }
+}
+
+/// How much one group's strings may take: the names of all its members are among them.
+const LARGEST_GROUP: usize = 1 << 24;
 
 /// An account as the C library's name services tell it.
 #[derive(Debug)]
@@ -285,7 +351,7 @@ pub(super) fn end_in_time() -> nix::Result<()> {
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
     extern "C" fn end(_: c_int) {
-        end_with(": the name services of /etc/nsswitch.conf (passwd:) did not answer in 25 seconds\n")
+        end_with(": the name services of /etc/nsswitch.conf (passwd:, group:) did not answer in 25 seconds\n")
     }
 
     let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());

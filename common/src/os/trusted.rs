@@ -105,7 +105,9 @@ impl Etc {
     fn find(&self, name: &'static str, writer: Writer) -> Result<Option<EtcFile>, Error> {
         let path = format!("/etc/{name}");
         // Nearly always a plain file. If not, the way to it is walked.
-        let opened = match openat(&self.etc, name, READ, Mode::empty()) {
+        let plain =
+            if name.contains('/') { Err(Errno::ELOOP) } else { openat(&self.etc, name, READ, Mode::empty()) };
+        let opened = match plain {
             Err(Errno::ELOOP) => match self.walk(name, &path, writer) {
                 Err(Error::System { errno, .. }) => Err(errno),
                 walked => Ok(walked?),
@@ -123,7 +125,7 @@ impl Etc {
     fn walk(&self, name: &str, path: &str, writer: Writer) -> Result<OwnedFd, Error> {
         let when = || Error::when(format!("cannot open {path}"));
         let clone = |directory: &OwnedFd| directory.try_clone().map_err(|error| when()(errno(&error)));
-        let mut names = VecDeque::from([name.as_bytes().to_vec()]);
+        let mut names: VecDeque<Vec<u8>> = name.split('/').map(|part| part.as_bytes().to_vec()).collect();
         let mut directory = clone(&self.etc)?;
         let untrusted = |why: &str| Error::Untrusted {
             path: path.to_owned(),

@@ -2,10 +2,11 @@
 
 use super::text::lines;
 
-/// What the file says of two databases.
+/// What the file says of three databases.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Nsswitch {
     passwd: Vec<Vec<u8>>,
+    group: Vec<Vec<u8>>,
     subid: Vec<Vec<u8>>,
 }
 
@@ -23,18 +24,22 @@ impl Nsswitch {
     /// shadow does: `subid:` at the very start, the first line that says anything counts.
     #[must_use]
     pub fn parse(file: &[u8]) -> Self {
-        let accounts = lines(file).filter_map(|line| {
-            let mut parts = line.splitn(2, |byte| *byte == b':');
-            let is_passwd = parts.next()?.trim_ascii() == b"passwd";
-            is_passwd.then_some(words(parts.next()?))
-        });
+        let last = |database: &[u8]| {
+            let sources = lines(file).filter_map(|line| {
+                let mut parts = line.splitn(2, |byte| *byte == b':');
+                let is_it = parts.next()?.trim_ascii() == database;
+                is_it.then_some(words(parts.next()?))
+            });
+            sources.last()
+        };
         let subids = lines(file).filter_map(|line| {
             let (name, rest) = line.split_at_checked(b"subid:".len())?;
             name.eq_ignore_ascii_case(b"subid:").then(|| words(rest))
         });
         let files = || vec![b"files".to_vec()];
         Self {
-            passwd: accounts.last().unwrap_or_else(files),
+            passwd: last(b"passwd").unwrap_or_else(files),
+            group: last(b"group").unwrap_or_else(files),
             subid: subids.into_iter().find(|sources| !sources.is_empty()).unwrap_or_else(files),
         }
     }
@@ -56,6 +61,12 @@ impl Nsswitch {
     pub fn accounts_are_in_files_too(&self) -> bool {
         let reads_passwd: [&[u8]; 3] = [b"files", b"compat", b"db"];
         self.passwd.iter().any(|source| reads_passwd.contains(&source.as_slice()))
+    }
+
+    /// Is there a source of groups besides `/etc/group`?
+    #[must_use]
+    pub fn groups_are_elsewhere_too(&self) -> bool {
+        self.group.iter().any(|source| source != b"files")
     }
 
     /// The first source of subordinate ids that is not a file, if there is one.

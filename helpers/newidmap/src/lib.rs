@@ -10,7 +10,7 @@ mod write;
 use std::ffi::OsStr;
 use std::fmt;
 
-use common::os::account::Question;
+use common::os::account::{Names, Question};
 use common::os::audit::{self, Verdict};
 use common::os::privilege::{self, Capability, Lowered};
 use common::os::target::{Target, read_own};
@@ -50,26 +50,21 @@ pub const NEWGIDMAP: Program = Program {
     usage: "newgidmap [<pid>|fd:<pidfd>] <gid> <lowergid> <count> [ <gid> <lowergid> <count> ] ...",
 };
 
-/// How a program finds the caller's account: see [`common::os::account`].
-pub trait Lookup: FnOnce(&Question<'_>) -> Result<Option<Account>, Error> {}
-
-impl<F: FnOnce(&Question<'_>) -> Result<Option<Account>, Error>> Lookup for F {}
-
 /// The whole program: given the arguments after its name, answers with the exit status.
-pub fn main(program: &'static Program, args: &[&OsStr], lookup: impl Lookup) -> i32 {
+pub fn main(program: &'static Program, args: &[&OsStr], names: &impl Names) -> i32 {
     common::main(program.name, || match args {
         [only] if *only == "--help" => Ok(Outcome::Say(program.help())),
         [only] if *only == "--version" => Ok(Outcome::Say(program.version())),
-        _ => run(program, args, lookup).map(|()| Outcome::Done),
+        _ => run(program, args, names).map(|()| Outcome::Done),
     })
 }
 
 /// Tells the story, and logs how it ended if that is badly. A grant is logged in it, before the deed: the caller may kill
 /// us at any moment, and nothing is to happen that the log does not know of.
-fn run(program: &'static Program, args: &[&OsStr], lookup: impl Lookup) -> Result<(), Error> {
+fn run(program: &'static Program, args: &[&OsStr], names: &impl Names) -> Result<(), Error> {
     // For the log: known before anything can go wrong.
     let mut record = Record { caller: nix::unistd::getuid().as_raw(), target: None, words: args };
-    tell(program, args, lookup, &mut record).inspect_err(|error| {
+    tell(program, args, names, &mut record).inspect_err(|error| {
         audit::record(program.name, Verdict::Refused, &format!("{record}: {error}"));
     })
 }
@@ -78,10 +73,10 @@ fn run(program: &'static Program, args: &[&OsStr], lookup: impl Lookup) -> Resul
 fn tell(
     program: &'static Program,
     args: &[&OsStr],
-    lookup: impl Lookup,
+    names: &impl Names,
     record: &mut Record<'_>,
 ) -> Result<(), Error> {
-    let stage = privilege::cut_to(program.capability)?;
+    let stage = privilege::cut_to(program.capability, &[Capability::SetFcap])?;
     let request = Request::parse(program, args)?;
 
     // Root's files, opened while we still have root's name; read later.
@@ -94,7 +89,7 @@ fn tell(
     let (uid, gid) = (an_id(stage.uid().as_raw())?, an_id(stage.gid().as_raw())?);
     let nsswitch = nsswitch.and_then(read_nsswitch);
     let accounts_from = nsswitch.as_ref().cloned().unwrap_or_default();
-    let account = lookup(&Question { uid, etc: &etc, nsswitch: &accounts_from, args })?;
+    let account = names.account(&Question { uid, etc: &etc, nsswitch: &accounts_from, args })?;
 
     let target = Target::open(&request.target)?;
     record.target = target.identity();

@@ -2,8 +2,6 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-common::program!("newgidmap", |args| newidmap::main(
-    &newidmap::NEWGIDMAP,
-    args,
-    common::os::account::from_name_services
-));
+use common::os::account::Services;
+
+common::program!("newgidmap", |args| newidmap::main(&newidmap::NEWGIDMAP, args, &Services));

@@ -2,6 +2,10 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-common::program!("newgidmap", |args| newidmap::main(&newidmap::NEWGIDMAP, args, |question| {
-    common::os::account::in_files(question, c"/usr/libexec/nsgate/newgidmap-nss")
-}));
+use common::os::account::Files;
+
+common::program!("newgidmap", |args| newidmap::main(
+    &newidmap::NEWGIDMAP,
+    args,
+    &Files { twin: c"/usr/libexec/nsgate/newgidmap-nss" }
+));

@@ -2,8 +2,6 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-common::program!("newuidmap", |args| newidmap::main(
-    &newidmap::NEWUIDMAP,
-    args,
-    common::os::account::from_name_services
-));
+use common::os::account::Services;
+
+common::program!("newuidmap", |args| newidmap::main(&newidmap::NEWUIDMAP, args, &Services));

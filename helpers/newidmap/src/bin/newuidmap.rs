@@ -2,6 +2,10 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-common::program!("newuidmap", |args| newidmap::main(&newidmap::NEWUIDMAP, args, |question| {
-    common::os::account::in_files(question, c"/usr/libexec/nsgate/newuidmap-nss")
-}));
+use common::os::account::Files;
+
+common::program!("newuidmap", |args| newidmap::main(
+    &newidmap::NEWUIDMAP,
+    args,
+    &Files { twin: c"/usr/libexec/nsgate/newuidmap-nss" }
+));

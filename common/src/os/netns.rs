@@ -1,0 +1,158 @@
+//! The network namespace that an interface is for: opened once with the caller's own rights, held, and proved to be in
+//! his power before anything is done. Everything later goes through that descriptor, never by pid or path again.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{FileStat, Mode, fstat, stat};
+use nix::sys::statfs::{FsType, fstatfs};
+
+use super::sys;
+use crate::Error;
+
+/// `linux/magic.h`: `NSFS_MAGIC`.
+const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
+
+/// As deep as user namespaces go: `user_namespaces(7)`. A kernel that answers beyond that is not asked for ever.
+const DEEPEST: u32 = 32;
+
+/// A network namespace that somebody named, held. Nothing is known yet of who may use it.
+#[derive(Debug)]
+pub struct Netns(OwnedFd);
+
+/// A network namespace that the caller may do with as he likes.
+#[derive(Debug)]
+pub struct OwnNetns(OwnedFd);
+
+impl Netns {
+    /// Of a process. The caller's own credentials must be in force.
+    ///
+    /// # Errors
+    /// There is no such process, or the caller may not look into it.
+    pub fn of_process(pid: i32) -> Result<Self, Error> {
+        open(format!("/proc/{pid}/ns/net").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(Error::when(format!("cannot open the network namespace of process {pid}")))
+            .and_then(Self::hold)
+            .map_err(|error| match error {
+                Error::NotANetns => Error::when("open /proc: it is not procfs here")(Errno::ENOTSUP),
+                other => other,
+            })
+    }
+
+    /// By a path that the caller has chosen. His own credentials must be in force. There is one error for every way in
+    /// which the path can be wrong.
+    ///
+    /// # Errors
+    /// It is no path to a network namespace that he can open.
+    pub fn at_path(path: &std::path::Path) -> Result<Self, Error> {
+        // Whatever it is, it is not opened before it is known to be a namespace: opening a FIFO waits, opening a device
+        // may do anything.
+        let place =
+            open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|_| Error::NotANetns)?;
+        let file_system = fstatfs(&place).map_err(|_| Error::NotANetns)?;
+        if file_system.filesystem_type() != NSFS_MAGIC {
+            return Err(Error::NotANetns);
+        }
+        let itself = format!("/proc/self/fd/{}", place.as_raw_fd());
+        open(itself.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|_| Error::NotANetns)
+            .and_then(Self::hold)
+    }
+
+    fn hold(namespace: OwnedFd) -> Result<Self, Error> {
+        let file_system = fstatfs(&namespace).map_err(|_| Error::NotANetns)?;
+        if file_system.filesystem_type() == NSFS_MAGIC { Ok(Self(namespace)) } else { Err(Error::NotANetns) }
+    }
+
+    /// Proves that this user has power over it. The rule is the kernel's own (`user_namespaces(7)`): it belongs to a user
+    /// namespace that he made below the one we are all in, or to one below that. Whether he has dropped capabilities in
+    /// it does not matter.
+    ///
+    /// Root has power over whatever belongs to our own user namespace too. Only the network namespace that we are in
+    /// is out of bounds for everybody: an interface put there would be the host's.
+    ///
+    /// # Errors
+    /// He has not, or the kernel does not say so.
+    pub fn prove_power_of(self, uid: u32) -> Result<OwnNetns, Error> {
+        let foreign = |why| Error::ForeignNetns { uid, why };
+        let ours = |kind| stat(format!("/proc/self/ns/{kind}").as_str());
+        let (our_net, our_user) = (
+            ours("net").map_err(Error::when("look at /proc/self/ns"))?,
+            ours("user").map_err(Error::when("look at /proc/self/ns"))?,
+        );
+        if is(&self.0, &our_net) {
+            return Err(foreign("it is the host's own; the process has to be in one of its own"));
+        }
+        let mut namespace = match sys::namespace_user(self.0.as_fd()) {
+            Ok(namespace) => namespace,
+            Err(Errno::EPERM) => return Err(foreign("it belongs to a user namespace outside of this one")),
+            Err(Errno::ENOTTY | Errno::EINVAL) => return Err(Error::NotANetns),
+            Err(errno) => return Err(Error::when("ask whose the network namespace is")(errno)),
+        };
+        if uid == 0 && is(&namespace, &our_user) {
+            return Ok(OwnNetns(self.0));
+        }
+        for _ in 0..DEEPEST {
+            let parent = match sys::namespace_parent(namespace.as_fd()) {
+                Ok(parent) => parent,
+                // What has no parent here is our own, or not below it.
+                Err(Errno::EPERM) => {
+                    return Err(foreign("it does not belong to a user namespace that the caller made"));
+                }
+                Err(errno) => return Err(Error::when("ask where the user namespace was made")(errno)),
+            };
+            if is(&parent, &our_user) {
+                let owner = sys::namespace_owner(namespace.as_fd())
+                    .map_err(Error::when("ask who made the user namespace"))?;
+                return if owner == uid {
+                    Ok(OwnNetns(self.0))
+                } else {
+                    Err(foreign("it belongs to a user namespace that somebody else made"))
+                };
+            }
+            namespace = parent;
+        }
+        Err(foreign("its user namespaces are nested deeper than there can be"))
+    }
+}
+
+impl AsFd for OwnNetns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// One namespace has one inode: `namespaces(7)`.
+pub(super) fn is(namespace: &OwnedFd, other: &FileStat) -> bool {
+    fstat(namespace).is_ok_and(|status| (status.st_dev, status.st_ino) == (other.st_dev, other.st_ino))
+}
+
+/// Answers which interfaces there are in the network namespace that we are in.
+#[derive(Debug)]
+pub struct Interfaces(std::os::unix::net::UnixDatagram);
+
+impl Interfaces {
+    /// A socket to ask by; of any kind.
+    ///
+    /// # Errors
+    /// There is none to be had.
+    pub fn open() -> Result<Self, Error> {
+        std::os::unix::net::UnixDatagram::unbound()
+            .map(Self)
+            .map_err(|error| Error::when("open a socket")(super::trusted::errno(&error)))
+    }
+
+    /// The name of the interface with this index. Ok(None): there is none.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn name(&self, index: u32) -> Result<Option<Vec<u8>>, Error> {
+        let index = i32::try_from(index).map_err(|_| Error::when("look for an interface")(Errno::EINVAL))?;
+        match sys::interface_name(self.0.as_fd(), index) {
+            Ok(name) => Ok(Some(name)),
+            Err(Errno::ENODEV) => Ok(None),
+            Err(errno) => Err(Error::when("look for an interface")(errno)),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `/etc/group`, searched for the gids of some names: `group(5)`.
+
+use super::id::{self, Id};
+use super::text::lines;
+
+/// The groups that are wanted, and the gids found so far.
+#[derive(Debug)]
+pub struct Groups<'a> {
+    wanted: Vec<(&'a [u8], Option<Id>)>,
+}
+
+impl<'a> Groups<'a> {
+    /// Nothing found yet.
+    #[must_use]
+    pub fn named(names: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self { wanted: names.into_iter().map(|name| (name, None)).collect() }
+    }
+
+    /// Collects from a block of whole lines. The first line with a name counts, as in the C library; comments and NIS
+    /// markers are no groups.
+    pub fn collect(&mut self, block: &[u8]) {
+        for line in lines(block) {
+            let mut fields = line.split(|byte| *byte == b':');
+            let name = fields.next().unwrap_or_default();
+            let not_one =
+                name.first().is_none_or(|first| b"#+- \t\x0b\x0c\r".contains(first)) || line.contains(&0);
+            let wanted = self.wanted.iter_mut().find(|(wanted, found)| *wanted == name && found.is_none());
+            let Some((_, found)) = wanted.filter(|_| !not_one) else { continue };
+            *found = fields.nth(1).and_then(|gid| id::decimal(gid).ok()).and_then(Id::new);
+        }
+    }
+
+    /// Sets what was learnt elsewhere about those that are still missing.
+    ///
+    /// # Errors
+    /// What `ask` answers.
+    pub fn complete<E>(&mut self, mut ask: impl FnMut(&[u8]) -> Result<Option<Id>, E>) -> Result<(), E> {
+        for (name, found) in self.wanted.iter_mut().filter(|(_, found)| found.is_none()) {
+            *found = ask(name)?;
+        }
+        Ok(())
+    }
+
+    /// The gid of a group of this name.
+    #[must_use]
+    pub fn gid(&self, name: &[u8]) -> Option<Id> {
+        self.wanted.iter().find(|(wanted, _)| *wanted == name).and_then(|(_, found)| *found)
+    }
+
+    /// Is one of them not found?
+    #[must_use]
+    pub fn some_missing(&self) -> bool {
+        self.wanted.iter().any(|(_, found)| found.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gid(file: &str, name: &str) -> Option<u32> {
+        let mut groups = Groups::named([name.as_bytes()]);
+        groups.collect(file.as_bytes());
+        groups.gid(name.as_bytes()).map(Id::raw)
+    }
+
+    #[test]
+    fn the_first_line_of_a_name_counts() {
+        let file = "root:x:0:\nlab:x:70:alice,bob\nlab:x:71:\nlabs:x:72:\n";
+        assert_eq!((gid(file, "lab"), gid(file, "labs"), gid(file, "la")), (Some(70), Some(72), None));
+    }
+
+    #[test]
+    fn what_the_c_library_would_not_take_for_a_group_is_none() {
+        for line in [
+            "#lab:x:70:",
+            "+lab:x:70:",
+            " lab:x:70:",
+            "lab:x:070:",
+            "lab:x::",
+            "lab:70",
+            "lab:x:4294967295:",
+            "lab\0:x:70:",
+        ] {
+            let name = line.split(':').next().unwrap();
+            assert_eq!((gid(line, name), gid(line, "lab")), (None, None), "{line:?}");
+        }
+        assert_eq!(gid(":x:70:", ""), None);
+    }
+
+    #[test]
+    fn what_is_missing_is_asked_for_elsewhere_and_nothing_else_is() {
+        let mut groups = Groups::named([b"a".as_slice(), b"b"]);
+        groups.collect(b"a:x:1:");
+        assert!(groups.some_missing());
+        let answer = groups.complete(|name| if name == b"b" { Ok(Id::new(2)) } else { Err(()) });
+        assert_eq!((answer, groups.gid(b"b").map(Id::raw), groups.some_missing()), (Ok(()), Some(2), false));
+    }
+}

@@ -1,0 +1,281 @@
+//! `/etc/lxc/lxc-usernet`: who may have how many interfaces on which bridge. `lxc-usernet(5)`.
+//!
+//! A line is `OWNER TYPE BRIDGE COUNT`, separated by blanks and tabs, where OWNER is a user or `@` and a group. What
+//! follows the count is a remark. COUNT is a strict decimal number up to 2147483647. A line that is not so grants
+//! nothing and does no harm to the others; nor does one that begins with a blank, as in LXC.
+//!
+//! A quota belongs to an owner, a type and a bridge. Several lines for one quota do not add up: the largest holds.
+
+use memchr::memchr;
+
+use super::id::{self, Id};
+use super::text::lines;
+
+/// The only type of interface there is.
+pub const VETH: &str = "veth";
+
+/// Whose quota it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// A user's own. The name is for people: the uid is who he is.
+    User {
+        /// His uid.
+        uid: Id,
+        /// The name that the line has for him.
+        name: Vec<u8>,
+    },
+    /// A group's, which its members share.
+    Group {
+        /// Its gid.
+        gid: Id,
+        /// The name that the line has for it, without `@`.
+        name: Vec<u8>,
+    },
+}
+
+impl Owner {
+    /// `u` and the uid, or `g` and the gid: what the ledger calls it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::User { uid, .. } => format!("u{uid}"),
+            Self::Group { gid, .. } => format!("g{gid}"),
+        }
+    }
+
+    /// As the first column of lxc-usernet has it.
+    #[must_use]
+    pub fn word(&self) -> Vec<u8> {
+        match self {
+            Self::User { name, .. } => name.clone(),
+            Self::Group { name, .. } => [b"@", name.as_slice()].concat(),
+        }
+    }
+}
+
+/// A quota that the caller may use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Quota {
+    /// Whose.
+    pub owner: Owner,
+    /// At most so many interfaces at once: 1 to 2147483647.
+    pub limit: u32,
+    /// The line that says so, counted from 1.
+    pub line: u32,
+}
+
+/// Collects the lines that may concern a caller who wants a [`VETH`] on one bridge, from a file that comes in blocks
+/// of whole lines.
+#[derive(Debug)]
+pub struct Search<'a> {
+    names: &'a [Vec<u8>],
+    bridge: &'a [u8],
+    found: Found,
+}
+
+/// The lines found: those of the user, and those of any group, as it is not known yet which of them he is in.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Found {
+    user: Option<Line>,
+    groups: Vec<Line>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Line {
+    name: Vec<u8>,
+    limit: u32,
+    number: u32,
+}
+
+impl<'a> Search<'a> {
+    /// A search for the lines of a user with these names, or of a group, that are about this bridge (or `none`).
+    #[must_use]
+    pub fn new(names: &'a [Vec<u8>], bridge: &'a str) -> Self {
+        Self { names, bridge: bridge.as_bytes(), found: Found::default() }
+    }
+
+    /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
+    pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
+        for (line, number) in lines(block).zip(first_line..) {
+            // Most lines are somebody else's: know it by their first field.
+            let owner = line.get(..line.iter().position(is_blank).unwrap_or(line.len())).unwrap_or_default();
+            let group = owner.strip_prefix(b"@");
+            if group.is_none() && !self.names.iter().any(|name| name == owner) {
+                continue;
+            }
+            let Some(limit) = allotted(line, self.bridge) else { continue };
+            let line = Line { name: group.unwrap_or(owner).to_vec(), limit, number };
+            match group {
+                Some(name) => match self.found.groups.iter_mut().find(|known| known.name == name) {
+                    Some(known) => known.keep_larger(line),
+                    None => self.found.groups.push(line),
+                },
+                None => match &mut self.found.user {
+                    Some(known) => known.keep_larger(line),
+                    none => *none = Some(line),
+                },
+            }
+        }
+    }
+
+    /// All that was found.
+    #[must_use]
+    pub fn finish(self) -> Found {
+        self.found
+    }
+}
+
+impl Line {
+    fn keep_larger(&mut self, other: Self) {
+        if other.limit > self.limit {
+            *self = other;
+        }
+    }
+}
+
+impl Found {
+    /// The names of the groups that have a line, each once, in the order of the file.
+    pub fn groups(&self) -> impl Iterator<Item = &[u8]> {
+        self.groups.iter().map(|line| line.name.as_slice())
+    }
+
+    /// The quotas that a caller may use: his own first, then those of his groups in the order of the file.
+    ///
+    /// `is_in` tells the gid of a group of this name if the caller is in it.
+    pub fn quotas(self, uid: Id, mut is_in: impl FnMut(&[u8]) -> Option<Id>) -> Vec<Quota> {
+        let user = self.user.map(|line| Quota {
+            owner: Owner::User { uid, name: line.name },
+            limit: line.limit,
+            line: line.number,
+        });
+        let mut quotas = Vec::from_iter(user);
+        for line in self.groups {
+            if let Some(gid) = is_in(&line.name) {
+                // Two names of one group are one quota: the first counts.
+                let owner = Owner::Group { gid, name: line.name };
+                if !quotas.iter().any(|quota| quota.owner.key() == owner.key()) {
+                    quotas.push(Quota { owner, limit: line.limit, line: line.number });
+                }
+            }
+        }
+        quotas
+    }
+}
+
+const fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// How many interfaces a line allots on this bridge, if it is a line about it and allots any.
+fn allotted(line: &[u8], bridge: &[u8]) -> Option<u32> {
+    let mut fields = line.split(is_blank).filter(|field| !field.is_empty());
+    let (owner, kind, on, count) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let about_it = !line.first().is_none_or(is_blank)
+        && !owner.is_empty()
+        && kind == VETH.as_bytes()
+        && on == bridge
+        && memchr(0, line).is_none()
+        && memchr(b'\r', line).is_none();
+    let count = id::decimal(count).ok().filter(|count| i32::try_from(*count).is_ok_and(|count| count > 0));
+    count.filter(|_| about_it)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quotas(file: &str, groups: &[(&str, u32)]) -> Vec<(String, u32, u32)> {
+        let names = [b"alice".to_vec(), b"lass".to_vec()];
+        let mut search = Search::new(&names, "br0");
+        search.look_at(1, file.as_bytes());
+        let gid = |name: &[u8]| {
+            groups.iter().find(|(group, _)| group.as_bytes() == name).and_then(|(_, gid)| Id::new(*gid))
+        };
+        let quotas = search.finish().quotas(Id::new(1000).unwrap(), gid);
+        quotas.iter().map(|quota| (quota.owner.key(), quota.limit, quota.line)).collect()
+    }
+
+    fn u(limit: u32, line: u32) -> (String, u32, u32) {
+        ("u1000".to_owned(), limit, line)
+    }
+
+    fn g(gid: u32, limit: u32, line: u32) -> (String, u32, u32) {
+        (format!("g{gid}"), limit, line)
+    }
+
+    #[test]
+    fn the_users_own_quota_comes_first_then_his_groups_in_the_order_of_the_file() {
+        let file = "@b veth br0 3\nbob veth br0 9\nalice veth br0 2\n@c veth br0 8\n@a veth br0 4\n";
+        assert_eq!(quotas(file, &[("a", 7), ("b", 8)]), [u(2, 3), g(8, 3, 1), g(7, 4, 5)]);
+        assert_eq!(quotas(file, &[]), [u(2, 3)]);
+    }
+
+    #[test]
+    fn of_several_lines_for_one_quota_the_largest_holds() {
+        let file = "alice veth br0 1\nlass veth br0 3\nalice veth br0 2\n@a veth br0 1\n@a veth br0 5\n@a veth br1 9";
+        assert_eq!(quotas(file, &[("a", 7)]), [u(3, 2), g(7, 5, 5)]);
+    }
+
+    #[test]
+    fn two_names_of_one_group_are_one_quota() {
+        assert_eq!(quotas("@a veth br0 1\n@b veth br0 5", &[("a", 7), ("b", 7)]), [g(7, 1, 1)]);
+    }
+
+    #[test]
+    fn blanks_and_tabs_separate_and_what_follows_the_count_is_a_remark() {
+        assert_eq!(quotas("alice \t veth\tbr0   5 # of the lab", &[]), [u(5, 1)]);
+        assert_eq!(quotas("alice veth br0 5\t", &[]), [u(5, 1)]);
+    }
+
+    #[test]
+    fn a_line_that_is_not_one_grants_nothing_and_harms_no_other() {
+        for line in [
+            "",
+            " ",
+            "#",
+            "# alice veth br0 5",
+            "#alice veth br0 5",
+            " alice veth br0 5",
+            "\talice veth br0 5",
+            "alice veth br0",
+            "alice veth br0 ",
+            "alice br0 5",
+            "alice veth br00 5",
+            "alice veth br 5",
+            "alice Veth br0 5",
+            "alice phys br0 5",
+            "Alice veth br0 5",
+            "alicex veth br0 5",
+            "ali veth br0 5",
+            "alice veth br0 5x",
+            "alice veth br0 5#",
+            "alice veth br0 0",
+            "alice veth br0 -1",
+            "alice veth br0 +5",
+            "alice veth br0 05",
+            "alice veth br0 0x5",
+            "alice veth br0 2147483648",
+            "alice veth br0 4294967297",
+            "alice veth br0 5\r",
+            "alice veth br0 5 \0",
+            "al\0ice veth br0 5",
+            "alice\u{b}veth br0 5",
+            "\u{feff}alice veth br0 5",
+            "* veth br0 5",
+            "@ veth br0 5",
+            "@@a veth br0 5",
+            "1000 veth br0 5",
+            "@7 veth br0 5",
+            "@alice veth br0 5",
+            "a veth br0 5",
+        ] {
+            assert_eq!(quotas(line, &[("a", 7)]), [], "{line:?}");
+            assert_eq!(
+                quotas(&format!("{line}\nalice veth br0 6\n{line}\n"), &[("a", 7)]),
+                [u(6, 2)],
+                "{line:?}"
+            );
+        }
+        assert_eq!(quotas("alice veth br0 2147483647", &[]), [u(2_147_483_647, 1)]);
+    }
+}
