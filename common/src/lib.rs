@@ -16,6 +16,10 @@ pub mod os;
 pub mod policy;
 
 use std::io::Write;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
 
 pub use error::Error;
 
@@ -28,6 +32,27 @@ pub enum Outcome {
     Say(String),
 }
 
+/// Says something on standard output in one write, unless there is no room for it in time: the other end may be a pipe
+/// that nobody reads.
+///
+/// # Errors
+/// Nobody can read it.
+pub fn say(text: &str) -> Result<(), Errno> {
+    const PATIENCE: u16 = 5000;
+    let stdout = std::io::stdout();
+    let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
+    match poll(&mut polled, PATIENCE) {
+        Ok(0) => return Err(Errno::ETIMEDOUT),
+        Ok(_) => {}
+        Err(errno) => return Err(errno),
+    }
+    match nix::unistd::write(&stdout, text.as_bytes()) {
+        Ok(written) if written == text.len() => Ok(()),
+        Ok(_) => Err(Errno::ENOSPC),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Runs one helper: makes the process safe to think in, tells the story, reports a refusal in one line. The answer is
 /// the exit status, 0 or 1.
 ///
@@ -35,7 +60,7 @@ pub enum Outcome {
 pub fn main(program: &'static str, story: impl FnOnce() -> Result<Outcome, Error>) -> i32 {
     let said = match os::startup::begin().and_then(|()| story()) {
         Ok(Outcome::Done) => true,
-        Ok(Outcome::Say(text)) => std::io::stdout().write_all(text.as_bytes()).is_ok(),
+        Ok(Outcome::Say(text)) => say(&text).is_ok(),
         Err(error) => {
             // One write, so that the line stays whole beside what other programs write. If nobody can read it, the
             // exit status still says no.

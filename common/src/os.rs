@@ -8,6 +8,7 @@ pub mod netns;
 pub mod privilege;
 pub mod startup;
 mod sys;
+pub mod sysctl;
 pub mod target;
 pub mod trusted;
 

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 
 use super::sys;
-use super::trusted::Etc;
+use super::trusted::{Etc, EtcFile};
 use crate::Error;
 use crate::policy::group::Groups;
 use crate::policy::id::Id;
@@ -29,6 +29,15 @@ pub struct Question<'a> {
     pub nsswitch: &'a Nsswitch,
     /// The command line after the program's name, should it have to be handed over.
     pub args: &'a [&'a OsStr],
+}
+
+/// What `/etc/nsswitch.conf` says, if there is one.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_nsswitch(file: Option<EtcFile>) -> Result<Nsswitch, Error> {
+    let text = file.map(|mut file| file.contents("/etc/nsswitch.conf")).transpose()?;
+    Ok(Nsswitch::parse(&text.unwrap_or_default()))
 }
 
 /// Where a program asks.

@@ -10,6 +10,8 @@ use std::os::unix::net::UnixDatagram;
 pub enum Verdict {
     /// Allowed, and about to be done: priority info. If the kernel then refuses, a second record says so.
     Granted,
+    /// Taken away again, which was asked for or had to be: priority info.
+    Removed,
     /// Refused or failed: priority notice.
     Refused,
 }
@@ -24,6 +26,7 @@ const LONGEST: usize = 2000;
 pub fn record(program: &'static str, verdict: Verdict, what: &str) {
     let (priority, word) = match verdict {
         Verdict::Granted => (AUTHPRIV | 6, "granted"),
+        Verdict::Removed => (AUTHPRIV | 6, "removed"),
         Verdict::Refused => (AUTHPRIV | 5, "refused"),
     };
     let pid = std::process::id();

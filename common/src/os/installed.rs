@@ -41,3 +41,30 @@ pub fn look() -> Installed {
         Ok(_) | Err(_) => Installed::Plain,
     }
 }
+
+/// Why the program `name` has not the capability it is for, and what would help. `with` is another way than
+/// set-user-ID root to install it, as setcap(8) has it.
+#[must_use]
+pub fn why_without(name: &str, capability: &str, with: Option<&str>) -> String {
+    match look() {
+        Installed::NoNewPrivileges => format!(
+            "no_new_privs is set for the calling process, so {name} gets no privilege from its file; call it without \
+             (systemd: NoNewPrivileges=no; setpriv: no --no-new-privs)"
+        ),
+        Installed::Nosuid => format!(
+            "{name} is on a file system mounted nosuid, so it gets no privilege from its file; install it on one that \
+             is not"
+        ),
+        Installed::SetUid => format!(
+            "{name} is installed set-user-ID root but was started without {capability}; the caller's capability \
+             bounding set lacks it, or root does not exist in this user namespace"
+        ),
+        Installed::Plain => match with {
+            Some(with) => format!(
+                "{name} is not installed set-user-ID root nor with {with}; root can mend that: chmod u+s {name}, or \
+                 setcap {with} {name}"
+            ),
+            None => format!("{name} is not installed set-user-ID root; root can mend that: chmod u+s {name}"),
+        },
+    }
+}

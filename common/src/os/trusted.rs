@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use memchr::{memchr, memchr_iter, memrchr};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use zeroize::Zeroize;
 
@@ -173,6 +173,57 @@ impl Etc {
         }
         Err(when()(Errno::EISDIR))
     }
+}
+
+/// A directory of root's that others cannot write, by its `name` in another one, or by absolute path; made with this
+/// mode if it is missing, where one is given. `path` is for messages.
+///
+/// # Errors
+/// It is not there, is something else, a link, or not root's alone.
+pub fn roots_directory(
+    parent: Option<&OwnedFd>,
+    name: &str,
+    path: &str,
+    make: Option<Mode>,
+) -> Result<OwnedFd, Error> {
+    let when = || Error::when(format!("cannot open {path}"));
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let look = || match parent {
+        Some(parent) => openat(parent, name, flags, Mode::empty()),
+        None => open(name, flags, Mode::empty()),
+    };
+    let opened = match (look(), parent, make) {
+        (Err(Errno::ENOENT), Some(parent), Some(mode)) => {
+            // If somebody else has made it meanwhile, what he made is looked at.
+            match mkdirat(parent, name, mode) {
+                Ok(()) | Err(Errno::EEXIST) => look(),
+                Err(errno) => return Err(Error::when(format!("make {path}"))(errno)),
+            }
+        }
+        (opened, _, _) => opened,
+    };
+    let directory = opened.map_err(when())?;
+    let status = fstat(&directory).map_err(when())?;
+    if status.st_uid == 0 && others_can_write(&status) {
+        let why = "is not trusted: it can be written by others than root; chmod go-w".to_owned();
+        return Err(Error::Untrusted { path: path.to_owned(), owner: 0, why });
+    }
+    roots_alone(path, &status)?;
+    Ok(directory)
+}
+
+/// Makes sure of a file that only root may have written. Its size in bytes.
+///
+/// # Errors
+/// It is something else than a regular file with one name, or not root's alone.
+pub fn roots_file(file: &File, path: &str) -> Result<u64, Error> {
+    let status = fstat(file).map_err(Error::when(format!("cannot look at {path}")))?;
+    if kind(&status) != SFlag::S_IFREG || status.st_nlink > 1 {
+        let why = "is not a regular file with one name".to_owned();
+        return Err(Error::Untrusted { path: path.to_owned(), owner: status.st_uid, why });
+    }
+    roots_alone(path, &status)?;
+    Ok(u64::try_from(status.st_size).unwrap_or(0))
 }
 
 fn kind(status: &FileStat) -> SFlag {

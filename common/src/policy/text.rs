@@ -1,6 +1,10 @@
 //! Bytes that somebody else chose, made fit for a message or a log line.
 
+use std::ffi::OsStr;
 use std::fmt::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+
+use super::id::decimal;
 
 /// Shows bytes with everything but printable ASCII escaped (`\n`, `\x1b`), and cut after 64: a name must not move
 /// the reader's cursor, forge a second log line, or fill the screen.
@@ -15,6 +19,30 @@ impl fmt::Display for Quoted<'_> {
             f.write_char(char::from(byte))?;
         }
         if self.0.len() > LONGEST { f.write_str("...") } else { Ok(()) }
+    }
+}
+
+/// Words of a command line, as they came, for the log; what is no number in quotes, so that it cannot be taken for our
+/// own words. At most [`LONGEST_WORDS`] bytes, so that what follows has room in the record.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<'a>(pub &'a [&'a OsStr]);
+
+const LONGEST_WORDS: usize = 700;
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = String::new();
+        for word in self.0.iter().map(|word| word.as_bytes()) {
+            let blank = if line.is_empty() { "" } else { " " };
+            let quotes = if decimal(word).is_ok() { "" } else { "\"" };
+            let next = format!("{blank}{quotes}{}{quotes}", Quoted(word));
+            if line.len().saturating_add(next.len()) > LONGEST_WORDS {
+                line.push_str(" ...");
+                break;
+            }
+            line.push_str(&next);
+        }
+        f.write_str(&line)
     }
 }
 

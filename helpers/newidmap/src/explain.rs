@@ -6,7 +6,7 @@ use common::Error;
 use common::os::namespace::Relation;
 use common::os::privilege::Raised;
 use common::os::target::{Target, read_own};
-use common::os::{installed, installed::Installed};
+use common::os::installed;
 use common::policy::id::Range;
 use common::policy::idmap::{Approved, Kind, NotGranted};
 use common::policy::text::Quoted;
@@ -86,26 +86,9 @@ pub(crate) fn without_privilege(program: &Program) -> Error {
 
 /// Why the helper has not the capability it is for.
 fn unprivileged(program: &Program) -> String {
-    let (name, capability) = (program.name, program.capability.name());
-    let lower = capability.to_ascii_lowercase();
-    match installed::look() {
-        Installed::NoNewPrivileges => format!(
-            "no_new_privs is set for the calling process, so {name} gets no privilege from its file; call it without \
-             (systemd: NoNewPrivileges=no; setpriv: no --no-new-privs)"
-        ),
-        Installed::Nosuid => format!(
-            "{name} is on a file system mounted nosuid, so it gets no privilege from its file; install it on one that \
-             is not"
-        ),
-        Installed::SetUid => format!(
-            "{name} is installed set-user-ID root but was started without {capability}; the caller's capability \
-             bounding set lacks it, or root does not exist in this user namespace"
-        ),
-        Installed::Plain => format!(
-            "{name} is not installed set-user-ID root nor with {lower}=ep; root can mend that: \
-             chmod u+s {name}, or setcap {lower}=ep {name}"
-        ),
-    }
+    let capability = program.capability.name();
+    let with = format!("{}=ep", capability.to_ascii_lowercase());
+    installed::why_without(program.name, capability, Some(&with))
 }
 
 /// Why the kernel would not let a privileged helper open or write the map.

@@ -10,7 +10,7 @@ mod write;
 use std::ffi::OsStr;
 use std::fmt;
 
-use common::os::account::{Names, Question};
+use common::os::account::{self, Names, Question};
 use common::os::audit::{self, Verdict};
 use common::os::privilege::{self, Capability, Lowered};
 use common::os::target::{Target, read_own};
@@ -21,6 +21,7 @@ use common::policy::login_defs;
 use common::policy::nsswitch::Nsswitch;
 use common::policy::passwd::Account;
 use common::policy::subid::{Grants, Owner, Search};
+use common::policy::text::Words;
 use common::{Error, Outcome};
 
 use request::Request;
@@ -87,7 +88,7 @@ fn tell(
     // From here on with nothing but the caller's rights.
     let stage = stage.lower()?;
     let (uid, gid) = (an_id(stage.uid().as_raw())?, an_id(stage.gid().as_raw())?);
-    let nsswitch = nsswitch.and_then(read_nsswitch);
+    let nsswitch = nsswitch.and_then(account::read_nsswitch);
     let accounts_from = nsswitch.as_ref().cloned().unwrap_or_default();
     let account = names.account(&Question { uid, etc: &etc, nsswitch: &accounts_from, args })?;
 
@@ -235,11 +236,6 @@ impl Policy {
     }
 }
 
-fn read_nsswitch(file: Option<EtcFile>) -> Result<Nsswitch, Error> {
-    let text = file.map(|mut file| file.contents("/etc/nsswitch.conf")).transpose()?;
-    Ok(Nsswitch::parse(&text.unwrap_or_default()))
-}
-
 /// The ids that exist in our own user namespace. If `/proc` does not tell, all: the kernel checks again.
 fn ids_here(kind: Kind) -> Vec<Range> {
     let ids = read_own(kind.map_file()).map(|map| ids_of_namespace(&map)).unwrap_or_default();
@@ -268,10 +264,9 @@ impl fmt::Display for Record<'_> {
         write!(f, "uid {} target ", self.caller)?;
         match self.target {
             Some((pid, start)) => write!(f, "pid {pid} started {start}")?,
-            None => request::write_words(f, target)?,
+            None => write!(f, "{}", Words(target))?,
         }
-        f.write_str(" asked ")?;
-        request::write_words(f, asked)
+        write!(f, " asked {}", Words(asked))
     }
 }
 

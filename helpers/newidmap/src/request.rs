@@ -1,7 +1,6 @@
 //! The command line: `TARGET [ID LOWERID COUNT]...`.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
 use common::Error;
@@ -74,25 +73,6 @@ impl<'a> Request<'a> {
         })
     }
 }
-
-/// Words as they came, for the log; what is no number in quotes, so that it cannot be taken for our own words. At most
-/// [`LONGEST_FOR_THE_LOG`] bytes, so that the reason that follows has room in the record.
-pub(crate) fn write_words(f: &mut fmt::Formatter<'_>, words: &[&OsStr]) -> fmt::Result {
-    let mut line = String::new();
-    for word in words.iter().map(|word| word.as_bytes()) {
-        let blank = if line.is_empty() { "" } else { " " };
-        let quotes = if decimal(word).is_ok() { "" } else { "\"" };
-        let next = format!("{blank}{quotes}{}{quotes}", Quoted(word));
-        if line.len().saturating_add(next.len()) > LONGEST_FOR_THE_LOG {
-            line.push_str(" ...");
-            break;
-        }
-        line.push_str(&next);
-    }
-    f.write_str(&line)
-}
-
-const LONGEST_FOR_THE_LOG: usize = 700;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Target {

@@ -1,0 +1,327 @@
+//! The ledger: which interfaces there are, in one table a quota, under `/run/lxc/nsgate`.
+//!
+//! An interface has a place in a table before it exists, and until it is gone. Whoever is making or removing one holds
+//! a lock on its place, on those 64 bytes and nothing else, which the kernel takes back when he dies; nobody waits for
+//! somebody else's lock. So a helper that was stopped or killed at any instruction leaves a place that counts, or
+//! one that the next run sees to be free, and holds up nobody. What a record says is only believed while its place
+//! is locked.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use common::Error;
+use common::os::netns::Interfaces;
+use common::os::trusted::{self, roots_directory};
+use common::policy::ledger::{EMPTY, PLACE, Record, State, may_use};
+use common::policy::nic::InterfaceName;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl, openat};
+use nix::libc;
+use nix::sys::stat::Mode;
+
+/// The directory of the tables, and the one above it, which has the view.
+pub(crate) struct Ledger {
+    pub(crate) lxc: OwnedFd,
+    tables: OwnedFd,
+}
+
+/// The table behind one quota.
+pub(crate) struct Table {
+    file: File,
+    path: String,
+}
+
+/// A place in a table, locked until this value goes away.
+pub(crate) struct Place<'a> {
+    table: &'a Table,
+    number: usize,
+}
+
+/// What came of asking for a place.
+pub(crate) enum Claim<'a> {
+    /// It is locked, and has the record in it that was asked for.
+    Placed(Place<'a>),
+    /// There is none: so many interfaces exist, or are being made.
+    Full(usize),
+}
+
+/// How long to wait for others who are making or removing interfaces of the same quota, when it depends on them whether
+/// there is room.
+const PATIENCE: Duration = Duration::from_secs(1);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+
+/// A table of more than this is not ours.
+const MOST_BYTES: u64 = 64 << 20;
+
+impl Ledger {
+    /// Opens it, and makes what is missing of it. Needs to be root.
+    pub(crate) fn open() -> Result<Self, Error> {
+        let run = roots_directory(None, "/run", "/run", None)?;
+        let lxc = roots_directory(Some(&run), "lxc", "/run/lxc", Some(Mode::from_bits_truncate(0o755)))?;
+        let tables = roots_directory(Some(&lxc), "nsgate", "/run/lxc/nsgate", Some(Mode::S_IRWXU))?;
+        Ok(Self { lxc, tables })
+    }
+
+    /// The table of this name, which is made if it is missing.
+    pub(crate) fn make_table(&self, name: &str) -> Result<Table, Error> {
+        self.open_table(name, OFlag::O_CREAT)
+            .map_err(Error::when(format!("cannot open {}", path(name))))?
+            .check()
+    }
+
+    /// The table of this name. Ok(None): there is none.
+    pub(crate) fn table(&self, name: &str) -> Result<Option<Table>, Error> {
+        match self.open_table(name, OFlag::empty()) {
+            Ok(table) => table.check().map(Some),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(Error::when(format!("cannot open {}", path(name)))(errno)),
+        }
+    }
+
+    fn open_table(&self, name: &str, make: OFlag) -> nix::Result<Table> {
+        let flags =
+            OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let file = openat(&self.tables, name, flags | make, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        Ok(Table { file: File::from(file), path: path(name) })
+    }
+}
+
+fn path(name: &str) -> String {
+    format!("/run/lxc/nsgate/{name}")
+}
+
+impl Table {
+    /// It must be root's alone, and whole.
+    fn check(self) -> Result<Self, Error> {
+        let size = trusted::roots_file(&self.file, &self.path)?;
+        if size % 64 == 0 && size <= MOST_BYTES { Ok(self) } else { Err(self.damaged()) }
+    }
+
+    /// Takes a place for an interface that is to be made, if fewer than `limit` exist or are being made, and writes
+    /// `record` into it.
+    ///
+    /// `clear` removes what a maker who died half-way has left behind. The names of interfaces that are gone are added
+    /// to `gone`.
+    pub(crate) fn claim(
+        &self,
+        limit: u32,
+        record: &Record,
+        interfaces: &Interfaces,
+        clear: &mut impl FnMut(&Record) -> Result<(), Error>,
+        gone: &mut Vec<InterfaceName>,
+    ) -> Result<Claim<'_>, Error> {
+        let start = Instant::now();
+        loop {
+            let (taken, busy) = match self.look(limit, interfaces, clear, gone)? {
+                Look::Free(place) => {
+                    self.extend_to(place.number)?;
+                    place.write(record)?;
+                    return Ok(Claim::Placed(place));
+                }
+                Look::Full { taken, busy } => (taken, busy),
+            };
+            // Those who are at work may fail, and leave room.
+            if !busy || start.elapsed() > PATIENCE {
+                return Ok(Claim::Full(taken));
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    /// Goes over all places: empties those whose interface is gone, and locks the lowest free one.
+    fn look(
+        &self,
+        limit: u32,
+        interfaces: &Interfaces,
+        clear: &mut impl FnMut(&Record) -> Result<(), Error>,
+        gone: &mut Vec<InterfaceName>,
+    ) -> Result<Look<'_>, Error> {
+        let places = self.read()?;
+        let (mut free, mut taken, mut taken_below, mut busy) = (None, 0_usize, 0_usize, false);
+        // One more than there are: the table can grow.
+        for number in 0..=places.len() {
+            let last_look = places.get(number).map(Record::parse);
+            let state = match last_look {
+                Some(Ok(Some(Record { state: State::Made { index }, .. })))
+                    if interfaces.name(index)?.is_some() =>
+                {
+                    Seen::Taken
+                }
+                // There may be any number of empty places behind the one that will be used.
+                Some(Ok(None)) | None if free.is_some() => Seen::Empty,
+                _ => self.settle(number, interfaces, clear, gone)?,
+            };
+            match state {
+                Seen::Taken => taken = taken.saturating_add(1),
+                Seen::Busy => (taken, busy) = (taken.saturating_add(1), true),
+                Seen::Free(place) if free.is_none() => (free, taken_below) = (Some(place), taken),
+                Seen::Free(_) | Seen::Empty => {}
+            }
+        }
+        Ok(match free {
+            Some(place) if may_use(taken_below, taken.saturating_sub(taken_below), limit) => {
+                Look::Free(place)
+            }
+            _ => Look::Full { taken, busy },
+        })
+    }
+
+    /// Finds out about a place by locking it, and empties it if its interface is gone.
+    fn settle(
+        &self,
+        number: usize,
+        interfaces: &Interfaces,
+        clear: &mut impl FnMut(&Record) -> Result<(), Error>,
+        gone: &mut Vec<InterfaceName>,
+    ) -> Result<Seen<'_>, Error> {
+        let Some(place) = self.lock(number)? else { return Ok(Seen::Busy) };
+        let Some(record) = place.read()? else { return Ok(Seen::Free(place)) };
+        if let State::Made { index } = record.state {
+            if interfaces.name(index)?.is_some() {
+                return Ok(Seen::Taken);
+            }
+        }
+        clear(&record)?;
+        place.write_place(&EMPTY)?;
+        gone.push(record.name);
+        Ok(Seen::Free(place))
+    }
+
+    /// The place of an interface of this name, if `is_it` agrees, locked. Waits for others who are making or removing it.
+    pub(crate) fn find(&self, is_it: impl Fn(&Record) -> bool) -> Result<Option<(Place<'_>, Record)>, Error> {
+        for (number, place) in self.read()?.iter().enumerate() {
+            if !matches!(Record::parse(place), Ok(Some(record)) if is_it(&record)) {
+                continue;
+            }
+            let start = Instant::now();
+            let place = loop {
+                match self.lock(number)? {
+                    Some(place) => break place,
+                    None if start.elapsed() > PATIENCE => return Err(self.busy()),
+                    None => std::thread::sleep(BETWEEN_LOOKS),
+                }
+            };
+            if let Some(record) = place.read()?.filter(|record| is_it(record)) {
+                return Ok(Some((place, record)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All places, as they are just now.
+    fn read(&self) -> Result<Vec<[u8; PLACE]>, Error> {
+        let size = self.file.metadata().map_err(|error| self.cannot("look at", &error))?.len();
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+        self.file.read_exact_at(&mut bytes, 0).map_err(|error| self.cannot("read", &error))?;
+        Ok(bytes.chunks_exact(PLACE).filter_map(|place| place.first_chunk::<PLACE>().copied()).collect())
+    }
+
+    /// Makes room for a place, or changes nothing: the file never gets shorter or has part of a place.
+    fn extend_to(&self, number: usize) -> Result<(), Error> {
+        let (start, length) = (self.offset(number)?, i64::try_from(PLACE).unwrap_or(0));
+        fallocate(&self.file, FallocateFlags::empty(), start, length)
+            .map_err(Error::when(format!("make room in {}", self.path)))
+    }
+
+    /// None: somebody else has it.
+    fn lock(&self, number: usize) -> Result<Option<Place<'_>>, Error> {
+        let lock = self.range(number, libc::F_WRLCK)?;
+        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&lock)) {
+            Ok(_) => Ok(Some(Place { table: self, number })),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+            Err(errno) => Err(Error::when(format!("lock a place in {}", self.path))(errno)),
+        }
+    }
+
+    fn range(&self, number: usize, kind: i32) -> Result<libc::flock, Error> {
+        Ok(libc::flock {
+            l_type: i16::try_from(kind).unwrap_or(0),
+            l_whence: i16::try_from(libc::SEEK_SET).unwrap_or(0),
+            l_start: self.offset(number)?,
+            l_len: i64::try_from(PLACE).unwrap_or(0),
+            l_pid: 0,
+        })
+    }
+
+    fn offset(&self, number: usize) -> Result<i64, Error> {
+        number.checked_mul(PLACE).and_then(|offset| i64::try_from(offset).ok()).ok_or_else(|| self.damaged())
+    }
+
+    fn damaged(&self) -> Error {
+        Error::Ledger {
+            path: self.path.clone(),
+            why: "is not as it was written; root can look what is in it, and remove it when no interface of this quota \
+                  is left",
+        }
+    }
+
+    fn busy(&self) -> Error {
+        Error::Ledger {
+            path: self.path.clone(),
+            why: "is in use: another lxc-user-nic works on that interface",
+        }
+    }
+
+    fn cannot(&self, what: &str, error: &std::io::Error) -> Error {
+        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        Error::when(format!("cannot {what} {}", self.path))(errno)
+    }
+}
+
+/// What was seen of a place.
+enum Seen<'a> {
+    /// There is an interface.
+    Taken,
+    /// Somebody is making or removing one.
+    Busy,
+    /// Nothing, and it was not looked at more closely.
+    Empty,
+    /// Nothing, and it is locked.
+    Free(Place<'a>),
+}
+
+/// What was seen of a table.
+enum Look<'a> {
+    Free(Place<'a>),
+    Full { taken: usize, busy: bool },
+}
+
+impl Place<'_> {
+    /// Puts this record in its place.
+    pub(crate) fn write(&self, record: &Record) -> Result<(), Error> {
+        self.write_place(&record.to_place())
+    }
+
+    /// There is no interface, or no longer.
+    pub(crate) fn withdraw(self) -> Result<(), Error> {
+        self.write_place(&EMPTY)
+    }
+
+    fn read(&self) -> Result<Option<Record>, Error> {
+        let mut place = [0; PLACE];
+        let offset = u64::try_from(self.table.offset(self.number)?).unwrap_or(0);
+        match self.table.file.read_exact_at(&mut place, offset) {
+            Ok(()) => Record::parse(&place).map_err(|_| self.table.damaged()),
+            // Beyond the end.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(self.table.cannot("read", &error)),
+        }
+    }
+
+    /// The kernel writes so few bytes of a page in one go.
+    fn write_place(&self, place: &[u8; PLACE]) -> Result<(), Error> {
+        let offset = u64::try_from(self.table.offset(self.number)?).unwrap_or(0);
+        self.table.file.write_all_at(place, offset).map_err(|error| self.table.cannot("write", &error))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Ok(range) = self.table.range(self.number, libc::F_UNLCK) {
+            // If it fails, the lock goes with the process.
+            fcntl(&self.table.file, FcntlArg::F_OFD_SETLK(&range)).map(drop).unwrap_or_default();
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Interfaces of the host, made and changed by rtnetlink(7) messages.
+//!
+//! One message makes a whole pair: the host end under its final name on its bridge, and the container end, under *its*
+//! final name, inside a network namespace that is named by descriptor. So there is no moment in which the container end
+//! is on the host, and nothing has to enter the namespace.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use common::Error;
+use common::policy::nic::{InterfaceName, Mac};
+use futures_util::StreamExt;
+use nix::errno::Errno;
+use rtnetlink::Handle;
+use rtnetlink::packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgeMulticastRouterType, In6AddrGenMode, InfoBridgePort,
+    InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags,
+    LinkInfo, LinkMessage,
+};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+/// A way to talk to the kernel.
+pub(crate) struct Links {
+    runtime: Runtime,
+    handle: Handle,
+    connection: JoinHandle<()>,
+}
+
+/// What is to be made.
+pub(crate) struct Pair<'a> {
+    pub(crate) name: &'a InterfaceName,
+    pub(crate) mac: Mac,
+    /// The bridge, by ifindex.
+    pub(crate) bridge: Option<u32>,
+    /// Bytes, for both ends.
+    pub(crate) mtu: u32,
+    /// None: the next free ethN.
+    pub(crate) peer_name: Option<&'a InterfaceName>,
+    pub(crate) peer_netns: BorrowedFd<'a>,
+}
+
+/// What the kernel says of one interface.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) kind: Option<InfoKind>,
+    pub(crate) mac: Vec<u8>,
+    pub(crate) mtu: u32,
+    pub(crate) alias: String,
+    pub(crate) up: bool,
+    /// The bridge it is a port of.
+    pub(crate) bridge: Option<u32>,
+    /// As a port of a bridge.
+    pub(crate) port: Vec<InfoBridgePort>,
+    /// Of a pair: the other end's ifindex in its network namespace.
+    pub(crate) peer: Option<u32>,
+    /// Of a pair: by what number we know the other end's network namespace.
+    pub(crate) peer_netns: Option<i32>,
+    /// Does it leave ARP alone but for addresses of its own?
+    pub(crate) answers_own_arp_only: bool,
+    /// None: the kernel has no IPv6.
+    pub(crate) ipv6: Option<Ipv6>,
+}
+
+/// How far an interface takes part in IPv6.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Ipv6 {
+    pub(crate) disabled: bool,
+    pub(crate) accepts_router_advertisements: bool,
+    pub(crate) makes_addresses: bool,
+}
+
+impl Ipv6 {
+    /// As a host end should be.
+    pub(crate) const OFF: Self =
+        Self { disabled: true, accepts_router_advertisements: false, makes_addresses: false };
+}
+
+/// What a port of a bridge is not to do to it: be a bridge itself (BPDU guard), become the root of the spanning tree,
+/// attract the multicast of all others.
+pub(crate) const PORT_GUARDS: [InfoBridgePort; 3] = [
+    InfoBridgePort::Guard(true),
+    InfoBridgePort::Protect(true),
+    InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Disabled),
+];
+
+impl Links {
+    pub(crate) fn open() -> Result<Self, Error> {
+        let failed = |error: std::io::Error| {
+            let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+            Error::when("open a netlink socket")(errno)
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+        let (connection, handle, _unasked) = {
+            let _in_runtime = runtime.enter();
+            rtnetlink::new_connection().map_err(failed)?
+        };
+        let connection = runtime.spawn(connection);
+        Ok(Self { runtime, handle, connection })
+    }
+
+    /// The interface of this name. Ok(None): there is none. An alternative name is not a name.
+    pub(crate) fn named(&mut self, name: &InterfaceName) -> Result<Option<Link>, Error> {
+        let link = self.get(vec![LinkAttribute::IfName(name.as_str().to_owned())], 0)?;
+        Ok(link.filter(|link| link.name == name.as_str()))
+    }
+
+    /// The interface with this ifindex. Ok(None): there is none.
+    pub(crate) fn numbered(&mut self, index: u32) -> Result<Option<Link>, Error> {
+        self.get(vec![], index)
+    }
+
+    /// The interface with this ifindex in another network namespace.
+    pub(crate) fn in_netns(&mut self, netns: i32, index: u32) -> Result<Option<Link>, Error> {
+        self.get(vec![LinkAttribute::IfNetnsId(netns)], index)
+    }
+
+    fn get(&mut self, which: Vec<LinkAttribute>, index: u32) -> Result<Option<Link>, Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes = which;
+        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        match self.ask(RouteNetlinkMessage::GetLink(message), 0) {
+            Ok(link) => Ok(link),
+            Err(Errno::ENODEV) => Ok(None),
+            Err(errno) => Err(Error::when("look at an interface")(errno)),
+        }
+    }
+
+    /// Makes a pair, DOWN at both ends: all of it or nothing.
+    ///
+    /// Ok(None): the host end's name is taken.
+    pub(crate) fn create(&mut self, pair: &Pair<'_>) -> Result<Option<Link>, Error> {
+        let mut peer = LinkMessage::default();
+        peer.attributes = vec![
+            LinkAttribute::IfName(pair.peer_name.map_or("eth%d", InterfaceName::as_str).to_owned()),
+            LinkAttribute::Mtu(pair.mtu),
+            LinkAttribute::NetNsFd(pair.peer_netns.as_raw_fd()),
+        ];
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(pair.name.as_str().to_owned()),
+            LinkAttribute::Address(pair.mac.0.to_vec()),
+            LinkAttribute::Mtu(pair.mtu),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Veth),
+                LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+            ]),
+        ];
+        message.attributes.extend(pair.bridge.map(LinkAttribute::Controller));
+        let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
+        match self.ask(RouteNetlinkMessage::NewLink(message), flags) {
+            Ok(Some(made)) => Ok(Some(made)),
+            // Before 6.2 the kernel does not show what it has made.
+            Ok(None) => self.named(pair.name),
+            Err(Errno::EEXIST) => Ok(None),
+            Err(errno) => Err(Error::when(explained(errno))(errno)),
+        }
+    }
+
+    /// Sets what has to be so before the interface is UP: what it is called for people, that it makes no IPv6
+    /// addresses, and as a port of a bridge, its guards. The kernel may ignore some of it: look.
+    pub(crate) fn prepare(
+        &mut self,
+        link: &Link,
+        alias: &str,
+        guards: &[InfoBridgePort],
+    ) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = link.index;
+        message.attributes = vec![LinkAttribute::IfAlias(alias.to_owned())];
+        if link.ipv6.is_some() {
+            let none = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+            message.attributes.push(LinkAttribute::AfSpecUnspec(vec![none]));
+        }
+        if !guards.is_empty() {
+            message.attributes.push(LinkAttribute::LinkInfo(vec![
+                LinkInfo::PortKind(InfoPortKind::Bridge),
+                LinkInfo::PortData(InfoPortData::BridgePort(guards.to_vec())),
+            ]));
+        }
+        self.ask(RouteNetlinkMessage::NewLink(message), 0)
+            .map(drop)
+            .map_err(Error::when("guard the interface's host end"))
+    }
+
+    /// Lets it send and receive.
+    pub(crate) fn up(&mut self, index: u32) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
+        self.ask(RouteNetlinkMessage::SetLink(message), 0)
+            .map(drop)
+            .map_err(Error::when("bring the interface's host end up"))
+    }
+
+    /// Removes a pair. It is no error if it is gone.
+    pub(crate) fn delete(&mut self, index: u32) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        match self.ask(RouteNetlinkMessage::DelLink(message), 0) {
+            Ok(_) | Err(Errno::ENODEV) => Ok(()),
+            Err(errno) => Err(Error::when("remove an interface")(errno)),
+        }
+    }
+
+    /// Sends one message; the answer is the last interface that the kernel showed, and its acknowledgement.
+    fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> nix::Result<Option<Link>> {
+        let mut message = NetlinkMessage::from(message);
+        // The acknowledgement ends the answer, also where a part of it could not be read.
+        message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+        let mut replies = self.handle.request(message).map_err(|_| Errno::ENOBUFS)?;
+        let shown = self.runtime.block_on(async {
+            let mut shown = None;
+            while let Some(reply) = replies.next().await {
+                match reply.payload {
+                    NetlinkPayload::Error(answer) => {
+                        // The acknowledgement is an error of number 0.
+                        let errno = answer.code.map(|code| Errno::from_raw(code.get().saturating_neg()));
+                        errno.map_or(Ok(()), Err)?;
+                    }
+                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                        shown = Some(Link::of(link));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(shown)
+        });
+        // The answer has an end without an acknowledgement only if nobody listens any more.
+        if self.connection.is_finished() { Err(Errno::ECONNABORTED) } else { shown }
+    }
+}
+
+/// What it means when a pair cannot be made.
+fn explained(errno: Errno) -> &'static str {
+    const MAKING: &str = "make the interface";
+    if errno == Errno::EXFULL {
+        "make the interface: the bridge has as many ports as it can have"
+    } else {
+        MAKING
+    }
+}
+
+impl Link {
+    fn of(message: LinkMessage) -> Self {
+        let mut link = Self {
+            index: message.header.index,
+            up: message.header.flags.contains(LinkFlags::Up),
+            ..Self::default()
+        };
+        for attribute in message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => link.name = name,
+                LinkAttribute::Address(mac) => link.mac = mac,
+                LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::IfAlias(alias) => link.alias = alias,
+                LinkAttribute::Controller(bridge) => link.bridge = Some(bridge),
+                LinkAttribute::Link(peer) => link.peer = Some(peer),
+                LinkAttribute::LinkNetNsId(netns) => link.peer_netns = Some(netns),
+                LinkAttribute::LinkInfo(infos) => link.read_infos(infos),
+                LinkAttribute::AfSpecUnspec(families) => link.read_families(families),
+                _ => {}
+            }
+        }
+        link
+    }
+
+    fn read_infos(&mut self, infos: Vec<LinkInfo>) {
+        for info in infos {
+            match info {
+                LinkInfo::Kind(kind) => self.kind = Some(kind),
+                LinkInfo::PortData(InfoPortData::BridgePort(port)) => self.port = port,
+                _ => {}
+            }
+        }
+    }
+
+    fn read_families(&mut self, families: Vec<AfSpecUnspec>) {
+        for family in families {
+            match family {
+                AfSpecUnspec::Inet(facts) => self.read_ipv4(&facts),
+                AfSpecUnspec::Inet6(facts) => self.read_ipv6(&facts),
+                _ => {}
+            }
+        }
+    }
+
+    fn read_ipv4(&mut self, facts: &[AfSpecInet]) {
+        for fact in facts {
+            if let AfSpecInet::DevConf(settings) = fact {
+                self.answers_own_arp_only = settings.arp_ignore == 1;
+            }
+        }
+    }
+
+    fn read_ipv6(&mut self, facts: &[AfSpecInet6]) {
+        let ipv6 = self.ipv6.get_or_insert_default();
+        for fact in facts {
+            match fact {
+                AfSpecInet6::DevConf(settings) => {
+                    ipv6.disabled = settings.disable_ipv6 != 0;
+                    ipv6.accepts_router_advertisements = settings.accept_ra != 0;
+                }
+                AfSpecInet6::AddrGenMode(mode) => ipv6.makes_addresses = *mode != In6AddrGenMode::None,
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn is_bridge(&self) -> bool {
+        self.kind == Some(InfoKind::Bridge)
+    }
+
+    pub(crate) fn is_veth(&self) -> bool {
+        self.kind == Some(InfoKind::Veth)
+    }
+}

@@ -1,0 +1,132 @@
+//! Open vSwitch, by its own command `ovs-vsctl(8)`: a root's program that may be absent, hang, or not do what it says.
+
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use common::Error;
+use common::policy::nic::InterfaceName;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+const COMMAND: &str = "/usr/bin/ovs-vsctl";
+
+/// How long one call may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+
+/// More than the two short lines that are asked for, and less than a pipe holds.
+const LONGEST_ANSWER: u64 = 1024;
+
+/// Is there a bridge of this name? No, where there is no Open vSwitch.
+pub(crate) fn has_bridge(bridge: &InterfaceName) -> Result<bool, Error> {
+    let doing = || format!("ask Open vSwitch about {bridge}");
+    match call(&["--", "br-exists", bridge.as_str()]) {
+        Err(Failure::Absent) => Ok(false),
+        Ok((status, _)) if status.success() => Ok(true),
+        // ovs-vsctl(8): 2 is no.
+        Ok((status, _)) if status.code() == Some(2) => Ok(false),
+        Ok((status, _)) => Err(Failure::Status(status).when(doing())),
+        Err(failure) => Err(failure.when(doing())),
+    }
+}
+
+/// Adds a port, and makes sure that it is there.
+pub(crate) fn add_port(bridge: &InterfaceName, port: &InterfaceName) -> Result<(), Error> {
+    let (bridge_name, name) = (bridge.as_str(), port.as_str());
+    let doing = || format!("add a port to the Open vSwitch bridge {bridge}");
+    succeed(&["--", "add-port", bridge_name, name]).map_err(|failure| failure.when(doing()))?;
+    // The second line is the number that the switch has given to the port: -1, or none, if it could not.
+    let seen = succeed(&["--", "port-to-br", name, "--", "get", "Interface", name, "ofport"])
+        .map_err(|failure| failure.when(doing()))?;
+    let mut lines = seen.lines();
+    let is_there = lines.next() == Some(bridge_name)
+        && lines.next().and_then(|number| number.parse::<u32>().ok()).is_some_and(|number| number > 0);
+    if is_there { Ok(()) } else { Err(Failure::NotDone.when(doing())) }
+}
+
+/// Removes a port. It is no error if it is gone.
+pub(crate) fn remove_port(bridge: &InterfaceName, port: &InterfaceName) -> Result<(), Error> {
+    succeed(&["--", "--if-exists", "del-port", bridge.as_str(), port.as_str()])
+        .map(drop)
+        .map_err(|failure| failure.when(format!("remove a port from the Open vSwitch bridge {bridge}")))
+}
+
+/// How a call can fail.
+enum Failure {
+    Absent,
+    NotStarted(std::io::Error),
+    Slow,
+    Status(ExitStatus),
+    NotDone,
+}
+
+impl Failure {
+    fn when(self, doing: String) -> Error {
+        let why = match self {
+            Self::Absent => format!("{COMMAND} is not there"),
+            Self::NotStarted(error) => format!("{COMMAND} cannot be run: {error}"),
+            Self::Slow => {
+                format!("{COMMAND} did not end in {} seconds; does ovs-vswitchd run?", PATIENCE.as_secs())
+            }
+            Self::Status(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => format!("{COMMAND} ended with status {code}"),
+                (None, signal) => format!("{COMMAND} was ended by signal {}", signal.unwrap_or(0)),
+            },
+            Self::NotDone => format!("{COMMAND} succeeded, but there is no such port"),
+        };
+        Error::OpenVswitch { doing, why }
+    }
+}
+
+fn succeed(args: &[&str]) -> Result<String, Failure> {
+    match call(args)? {
+        (status, answer) if status.success() => Ok(answer),
+        (status, _) => Err(Failure::Status(status)),
+    }
+}
+
+/// Runs it, with nothing of the caller's, and returns the beginning of what it prints.
+fn call(args: &[&str]) -> Result<(ExitStatus, String), Failure> {
+    let mut command = Command::new(COMMAND);
+    command.args(args).env_clear().current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::Absent,
+        _ => Failure::NotStarted(error),
+    })?;
+    let ended = wait(&mut child);
+    if !matches!(ended, Ok(Some(_))) {
+        child.kill().unwrap_or_default();
+        child.wait().map(drop).unwrap_or_default();
+    }
+    match ended {
+        Ok(Some(status)) => Ok((status, answer(&mut child))),
+        Ok(None) => Err(Failure::Slow),
+        Err(error) => Err(Failure::NotStarted(error)),
+    }
+}
+
+fn wait(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    loop {
+        let ended = child.try_wait()?;
+        if ended.is_some() || start.elapsed() > PATIENCE {
+            return Ok(ended);
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+/// What is in the pipe: without waiting, as somebody may still have its other end.
+fn answer(child: &mut Child) -> String {
+    let mut text = Vec::new();
+    if let Some(pipe) = child.stdout.take() {
+        let read = fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+            .map_err(std::io::Error::from)
+            .and_then(|_| pipe.take(LONGEST_ANSWER).read_to_end(&mut text));
+        // What could not be read is missing in the answer, which is then not the one that was hoped for.
+        read.map(drop).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}

@@ -1,0 +1,150 @@
+//! Who the caller is and what policy lets him have.
+
+use std::ffi::OsStr;
+
+use common::Error;
+use common::os::account::{Names, Question};
+use common::os::trusted::{Etc, EtcFile};
+use common::policy::id::Id;
+use common::policy::nic::Attachment;
+use common::policy::nsswitch::Nsswitch;
+use common::policy::text::Quoted;
+use common::policy::usernet::{Quota, Search, VETH};
+use nix::unistd::{getgid, getgroups, getuid};
+
+/// Under `/etc`.
+pub(crate) const POLICY: &str = "lxc/lxc-usernet";
+const PATH: &str = "/etc/lxc/lxc-usernet";
+
+/// Who asks: by his real ids, which `exec` does not change, and the groups he is in.
+pub(crate) struct Caller<'a> {
+    question: Question<'a>,
+    names: Vec<Vec<u8>>,
+    groups: Vec<Id>,
+}
+
+impl<'a> Caller<'a> {
+    /// His own credentials must be in force: the name services of the host may run code of others.
+    pub(crate) fn of_this_process(
+        etc: &'a Etc,
+        nsswitch: &'a Nsswitch,
+        names: &impl Names,
+        args: &'a [&'a OsStr],
+    ) -> Result<Self, Error> {
+        let uid = own_uid()?;
+        let question = Question { uid, etc, nsswitch, args };
+        let account = names.account(&question)?.ok_or(Error::NoAccount { uid: uid.raw() })?;
+        Ok(Self { question, names: account.names, groups: own_groups()? })
+    }
+
+    pub(crate) const fn uid(&self) -> Id {
+        self.question.uid
+    }
+
+    fn name(&self) -> &[u8] {
+        self.names.first().map_or(b"?", Vec::as_slice)
+    }
+}
+
+/// The kernel never gives a process the id -1.
+pub(crate) fn own_uid() -> Result<Id, Error> {
+    let uid = getuid().as_raw();
+    Id::new(uid).ok_or(Error::NoAccount { uid })
+}
+
+/// The real group, and all others.
+fn own_groups() -> Result<Vec<Id>, Error> {
+    let others = getgroups().map_err(Error::when("ask for the caller's groups"))?;
+    Ok(std::iter::once(getgid()).chain(others).filter_map(|gid| Id::new(gid.as_raw())).collect())
+}
+
+/// Tables in which something that this user made may be recorded: his own, and those of his groups.
+pub(crate) fn tables_of(uid: Id, attachment: &Attachment) -> Result<Vec<String>, Error> {
+    let groups = own_groups()?;
+    let owners = std::iter::once(format!("u{uid}")).chain(groups.iter().map(|gid| format!("g{gid}")));
+    Ok(owners.map(|owner| table(&owner, attachment)).collect())
+}
+
+/// The ledger's name for the table behind a quota.
+pub(crate) fn table(owner: &str, attachment: &Attachment) -> String {
+    format!("{owner}.{VETH}.{}", attachment.word())
+}
+
+/// The caller may have an interface there, as long as one of these quotas has room. There is at least one.
+pub(crate) struct Permit {
+    uid: Id,
+    user: Vec<u8>,
+    bridge: String,
+    quotas: Vec<Quota>,
+    /// May a message repeat what policy says?
+    may_be_repeated: bool,
+}
+
+impl Permit {
+    /// The decision.
+    pub(crate) fn of(
+        caller: &Caller<'_>,
+        attachment: &Attachment,
+        file: Option<EtcFile>,
+        names: &impl Names,
+    ) -> Result<Self, Error> {
+        let bridge = attachment.word();
+        let refused =
+            |why: String| Error::NotAllotted { user: caller.name().to_vec(), bridge: bridge.to_owned(), why };
+        let remedy =
+            format!("root can allow it with a line there: {} {VETH} {bridge} 10", Quoted(caller.name()));
+        let Some(mut file) = file else { return Err(refused(format!("there is no {PATH}; {remedy}"))) };
+        let mut search = Search::new(&caller.names, bridge);
+        file.blocks(PATH, |line, block| search.look_at(line, block))?;
+        let found = search.finish();
+
+        let wanted: Vec<Vec<u8>> = found.groups().map(<[u8]>::to_vec).collect();
+        let groups = if wanted.is_empty() {
+            None
+        } else {
+            Some(names.groups(&caller.question, wanted.iter().map(Vec::as_slice))?)
+        };
+        let quotas = found.quotas(caller.uid(), |name| {
+            groups.as_ref().and_then(|groups| groups.gid(name)).filter(|gid| caller.groups.contains(gid))
+        });
+        if quotas.is_empty() {
+            return Err(refused(format!("no line of {PATH} for him or a group of his says so; {remedy}")));
+        }
+        Ok(Self {
+            uid: caller.uid(),
+            user: caller.name().to_vec(),
+            bridge: bridge.to_owned(),
+            quotas,
+            may_be_repeated: file.readable_by_all(),
+        })
+    }
+
+    pub(crate) const fn uid(&self) -> Id {
+        self.uid
+    }
+
+    /// The caller's own first.
+    pub(crate) fn quotas(&self) -> &[Quota] {
+        &self.quotas
+    }
+
+    /// What a grant rests on, for the log.
+    pub(crate) fn grounds(&self, quota: &Quota) -> String {
+        format!("{} may have {} ({PATH}:{})", Quoted(&quota.owner.word()), quota.limit, quota.line)
+    }
+
+    /// There was no room, and this is why. `taken` has how many of each quota are.
+    pub(crate) fn quota_reached(&self, taken: &[(&Quota, usize)]) -> Error {
+        let line = |(quota, taken): &(&Quota, usize)| {
+            let owner = Quoted(&quota.owner.word()).to_string();
+            if self.may_be_repeated {
+                format!("{taken} of {} used by {owner} ({PATH}:{})", quota.limit, quota.line)
+            } else {
+                format!("all that {owner} may have are used")
+            }
+        };
+        let used = taken.iter().map(line).collect::<Vec<_>>().join(", ");
+        let used = format!("{used}; an interface is free again when its container has ended");
+        Error::QuotaReached { user: self.user.clone(), bridge: self.bridge.clone(), used }
+    }
+}
