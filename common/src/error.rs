@@ -144,7 +144,7 @@ pub enum Error {
         /// Its name.
         bridge: String,
         /// What it is instead, and what would help.
-        why: &'static str,
+        why: String,
     },
     /// A file in which interfaces are counted is not as we wrote it.
     Ledger {

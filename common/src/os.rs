@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod child;
 pub mod installed;
 pub mod namespace;
 pub mod netns;

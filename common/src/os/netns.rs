@@ -34,10 +34,6 @@ impl Netns {
         open(format!("/proc/{pid}/ns/net").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
             .map_err(Error::when(format!("cannot open the network namespace of process {pid}")))
             .and_then(Self::hold)
-            .map_err(|error| match error {
-                Error::NotANetns => Error::when("open /proc: it is not procfs here")(Errno::ENOTSUP),
-                other => other,
-            })
     }
 
     /// By a path that the caller has chosen. His own credentials must be in force. There is one error for every way in

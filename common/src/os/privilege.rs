@@ -30,8 +30,8 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, ResGid, ResUid, Uid};
-use nix::unistd::{getegid, geteuid, getgid, getgroups, getresgid, getresuid, getuid};
-use nix::unistd::{setegid, seteuid, setgroups, setresgid, setresuid};
+use nix::unistd::{geteuid, getgid, getgroups, getresgid, getresuid, getuid};
+use nix::unistd::{seteuid, setgroups, setresgid, setresuid};
 
 use super::sys::{self, CapabilitySets};
 use crate::Error;
@@ -142,22 +142,21 @@ impl Cut {
         self.permitted & capability.bit() != 0
     }
 
-    /// Does something with the caller's own rights, and comes back to this stage.
+    /// Does something with the caller's own rights, and comes back to this stage. His groups are in force anyhow, as
+    /// the program is not set-group-ID.
     ///
     /// A root caller's rights include looking into any process, for which he would have a capability.
     ///
     /// # Errors
     /// What `deed` answers, or the kernel refused: the program must not go on.
     pub fn as_caller<T>(&self, deed: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        let (user, group) = (geteuid(), getegid());
-        setegid(getgid()).map_err(Error::when("act as the calling group"))?;
+        let user = geteuid();
         seteuid(getuid()).map_err(Error::when("act as the calling user"))?;
         let effective = if getuid().is_root() { self.permitted & Capability::SysPtrace.bit() } else { 0 };
         set(CapabilitySets { permitted: self.permitted, effective, inheritable: 0 })?;
         stay_undumpable()?;
         let outcome = deed();
         seteuid(user).map_err(Error::when("stop acting as the calling user"))?;
-        setegid(group).map_err(Error::when("stop acting as the calling group"))?;
         // With the effective uid 0 the kernel has put into effect what is permitted.
         set(CapabilitySets { permitted: self.permitted, ..CapabilitySets::default() })?;
         stay_undumpable()?;
@@ -181,7 +180,8 @@ impl Cut {
         let sets = CapabilitySets { effective: held, permitted: held, inheritable: 0 };
         set(sets)?;
         stay_undumpable()?;
-        umask(Mode::from_bits_truncate(0o077));
+        // The modes that files are made with are those that stand in the calls.
+        umask(Mode::from_bits_truncate(0o022));
 
         confirm(sets, root, roots)?;
         if getgroups().map_err(Error::when("read back groups"))?.is_empty() {

@@ -4,10 +4,12 @@
 #![allow(unsafe_code, reason = "this file is where it lives; everything else denies it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -84,6 +86,28 @@ pub(super) fn heed_children() -> nix::Result<()> {
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop)
 }
 
+/// Makes a command start with every signal as it is by default, and get SIGKILL when this process ends.
+pub(super) fn die_with_us(command: &mut std::process::Command) {
+    use nix::sys::prctl::set_pdeathsig;
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    use nix::unistd::{getpid, getppid};
+    use std::os::unix::process::CommandExt;
+
+    let parent = getpid();
+    let prepare = move || {
+        // Two of these cannot be set, which is no harm: they are always as they are by default.
+        for number in Signal::iterator() {
+            // SAFETY: the default runs no code of ours; sigaction(2) is async-signal-safe.
+            unsafe { signal(number, SigHandler::SigDfl) }.map(drop).unwrap_or_default();
+        }
+        set_pdeathsig(Signal::SIGKILL)?;
+        // We may have ended before that.
+        if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
+    };
+    // SAFETY: what runs between fork and exec makes system calls alone: it takes no lock and no memory.
+    unsafe { command.pre_exec(prepare) };
+}
+
 /// Who speaks when there is no memory left to make a sentence.
 static PROGRAM: OnceLock<&'static str> = OnceLock::new();
 
@@ -97,38 +121,91 @@ fn end_with(last_words: &'static str) -> ! {
     unsafe { libc::_exit(1) }
 }
 
-/// std aborts where memory runs out, and the caller sets the limit. Here it is a refusal like any other.
-struct Memory;
+/// Memory, in the order in which it is asked for, from one piece that is part of the program; what does not fit comes
+/// from the system. Nothing is given back before the process ends, which is soon: so there are no system calls for it,
+/// and no bookkeeping that a bug could break. And where std would abort because there is none left, which the caller
+/// can bring about by a limit, it is a refusal like any other.
+struct Memory {
+    piece: UnsafeCell<[u8; PIECE]>,
+    used: AtomicUsize,
+}
+
+/// Costs nothing until it is written to.
+const PIECE: usize = 1 << 20;
+
+// SAFETY: the piece is given out by `take` alone, and no byte of it twice.
+unsafe impl Sync for Memory {}
 
 #[global_allocator]
-static MEMORY: Memory = Memory;
+static MEMORY: Memory = Memory { piece: UnsafeCell::new([0; PIECE]), used: AtomicUsize::new(0) };
 
 const NO_MEMORY: &str =
     ": out of memory: a resource limit of the caller's (RLIMIT_AS, RLIMIT_DATA) is too low\n";
 
-// SAFETY: the system's allocator does all of it; null is never handed on.
+impl Memory {
+    /// Bytes of the piece that nobody has had: so they are zero.
+    fn take(&self, layout: Layout) -> Option<*mut u8> {
+        let start = self.piece.get().cast::<u8>();
+        let place = |used: usize| {
+            let unaligned = start.addr().checked_add(used)?;
+            let first = unaligned.checked_next_multiple_of(layout.align())?.checked_sub(start.addr())?;
+            Some((first, first.checked_add(layout.size()).filter(|end| *end <= PIECE)?))
+        };
+        let relaxed = Ordering::Relaxed;
+        let before = self.used.fetch_update(relaxed, relaxed, |used| place(used).map(|(_, end)| end)).ok()?;
+        place(before).map(|(first, _)| start.wrapping_add(first))
+    }
+
+    fn has(&self, memory: *mut u8) -> bool {
+        let start = self.piece.get().addr();
+        memory.addr().checked_sub(start).is_some_and(|offset| offset < PIECE)
+    }
+}
+
+// SAFETY: what `take` gives is as large and as aligned as asked, and nobody else's; the rest is the system's allocator's
+// business, which gets back only what it has given. Null is never handed on.
 unsafe impl GlobalAlloc for Memory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if let Some(memory) = self.take(layout) {
+            return memory;
+        }
         // SAFETY: as promised to us.
         let memory = unsafe { System.alloc(layout) };
         if memory.is_null() { end_with(NO_MEMORY) } else { memory }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if let Some(memory) = self.take(layout) {
+            return memory;
+        }
         // SAFETY: as promised to us.
         let memory = unsafe { System.alloc_zeroed(layout) };
         if memory.is_null() { end_with(NO_MEMORY) } else { memory }
     }
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as promised to us.
-        let memory = unsafe { System.realloc(old, layout, size) };
-        if memory.is_null() { end_with(NO_MEMORY) } else { memory }
+        if !self.has(old) {
+            // SAFETY: as promised to us; what is not of the piece came from the system.
+            let memory = unsafe { System.realloc(old, layout, size) };
+            return if memory.is_null() { end_with(NO_MEMORY) } else { memory };
+        }
+        if size <= layout.size() {
+            return old;
+        }
+        // SAFETY: the size is not 0 and, as promised to us, not too large for this alignment.
+        let larger = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        // SAFETY: the size is not 0.
+        let memory = unsafe { self.alloc(larger) };
+        // SAFETY: the old one has layout.size() bytes, the new one more, and nobody else has had the new one.
+        unsafe { std::ptr::copy_nonoverlapping(old, memory, layout.size()) };
+        memory
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as promised to us.
-        unsafe { System.dealloc(memory, layout) }
+        if !self.has(memory) {
+            // SAFETY: as promised to us; what is not of the piece came from the system.
+            unsafe { System.dealloc(memory, layout) }
+        }
     }
 }
 

@@ -102,7 +102,7 @@ fn create(
     for quota in permit.quotas() {
         let table = ledger.make_table(&permit::table(&quota.owner.key(), attachment))?;
         let mut record = wire::intent(permit.uid(), &bridge);
-        let mut clear = |left: &Record| wire::clear(&mut links, attachment, left);
+        let mut clear = |left: &Record| wire::clear(&mut links, left);
         let place = match table.claim(quota.limit, &record, &interfaces, &mut clear, &mut gone)? {
             Claim::Placed(place) => place,
             Claim::Full(taken) => {
@@ -148,7 +148,7 @@ fn delete(
         let Some(table) = ledger.table(&table)? else { continue };
         if let Some((place, record)) = table.find(is_it)? {
             asked.log(Verdict::Removed, &format!("{name}, as asked"));
-            wire::clear(&mut links, attachment, &record)?;
+            wire::clear(&mut links, &record)?;
             place.withdraw()?;
             return view::change(&ledger.lxc, &[record.name], None);
         }

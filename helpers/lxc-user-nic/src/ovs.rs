@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use common::Error;
+use common::os::child;
 use common::policy::nic::InterfaceName;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
@@ -45,11 +46,20 @@ pub(crate) fn add_port(bridge: &InterfaceName, port: &InterfaceName) -> Result<(
     if is_there { Ok(()) } else { Err(Failure::NotDone.when(doing())) }
 }
 
-/// Removes a port. It is no error if it is gone.
-pub(crate) fn remove_port(bridge: &InterfaceName, port: &InterfaceName) -> Result<(), Error> {
-    succeed(&["--", "--if-exists", "del-port", bridge.as_str(), port.as_str()])
-        .map(drop)
-        .map_err(|failure| failure.when(format!("remove a port from the Open vSwitch bridge {bridge}")))
+/// Removes a port, from whatever bridge it is on now, and makes sure that it is gone. It is no error if it was, or if
+/// there is no Open vSwitch any more.
+pub(crate) fn remove_port(port: &InterfaceName) -> Result<(), Error> {
+    let doing = || format!("remove the Open vSwitch port {port}");
+    match succeed(&["--", "--if-exists", "del-port", port.as_str()]) {
+        Ok(_) => {}
+        Err(Failure::Absent) => return Ok(()),
+        Err(failure) => return Err(failure.when(doing())),
+    }
+    match call(&["--", "port-to-br", port.as_str()]) {
+        Ok((status, _)) if status.success() => Err(Failure::NotRemoved.when(doing())),
+        Ok(_) => Ok(()),
+        Err(failure) => Err(failure.when(doing())),
+    }
 }
 
 /// How a call can fail.
@@ -59,6 +69,7 @@ enum Failure {
     Slow,
     Status(ExitStatus),
     NotDone,
+    NotRemoved,
 }
 
 impl Failure {
@@ -74,6 +85,7 @@ impl Failure {
                 (None, signal) => format!("{COMMAND} was ended by signal {}", signal.unwrap_or(0)),
             },
             Self::NotDone => format!("{COMMAND} succeeded, but there is no such port"),
+            Self::NotRemoved => format!("{COMMAND} succeeded, but the port is still there"),
         };
         Error::OpenVswitch { doing, why }
     }
@@ -86,14 +98,18 @@ fn succeed(args: &[&str]) -> Result<String, Failure> {
     }
 }
 
-/// Runs it, with nothing of the caller's, and returns the beginning of what it prints.
+/// Runs it, with nothing of the caller's and not for longer than we live, and returns the beginning of what it prints.
 fn call(args: &[&str]) -> Result<(ExitStatus, String), Failure> {
     let mut command = Command::new(COMMAND);
     command.args(args).env_clear().current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::Absent,
-        _ => Failure::NotStarted(error),
+    let child = child::spawn(&mut command);
+    let mut child = child.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            Failure::Absent
+        } else {
+            Failure::NotStarted(error)
+        }
     })?;
     let ended = wait(&mut child);
     if !matches!(ended, Ok(Some(_))) {

@@ -43,7 +43,7 @@ impl<'a> Request<'a> {
             [command, _path, _name, target, kind, on] => (*command, *target, *kind, *on, None),
             [command, _path, _name, target, kind, on, name] => (*command, *target, *kind, *on, Some(*name)),
             [] => return Err(usage("no command given".to_owned())),
-            _ => return Err(usage(format!("{} arguments are too few or too many", args.len()))),
+            _ => return Err(usage(format!("{} arguments are not what a command takes", args.len()))),
         };
         if command != "create" && command != "delete" {
             return Err(usage(format!("\"{}\" is neither create nor delete", Quoted(command.as_bytes()))));

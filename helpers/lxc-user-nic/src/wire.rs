@@ -39,19 +39,21 @@ impl Bridge {
     pub(crate) fn find(links: &mut Links, attachment: &Attachment) -> Result<Self, Error> {
         let Attachment::Bridge(name) = attachment else { return Ok(Self::None) };
         let link = links.named(name)?;
+        if let Some(Link { index, mtu, .. }) = link.as_ref().filter(|link| link.is_bridge()) {
+            return Ok(Self::Kernel { name: name.clone(), index: *index, mtu: *mtu });
+        }
+        let what = if link.is_some() {
+            "is not a bridge; lxc-usernet should name one, or none"
+        } else {
+            "does not exist: there is no such bridge on this host; root can make it: ip link add NAME type bridge"
+        };
         let not_one = |why| Error::NoBridge { bridge: name.as_str().to_owned(), why };
-        match link {
-            Some(link) if link.is_bridge() => {
-                Ok(Self::Kernel { name: name.clone(), index: link.index, mtu: link.mtu })
-            }
-            link if ovs::has_bridge(name)? => {
+        match ovs::has_bridge(name) {
+            Ok(true) => {
                 Ok(Self::OpenVswitch { name: name.clone(), mtu: link.map_or(ETHERNET_MTU, |link| link.mtu) })
             }
-            Some(_) => Err(not_one("is not a bridge; lxc-usernet should name one, or none")),
-            None => Err(not_one(
-                "does not exist: there is no such bridge on this host; root can make it: ip link add \
-                                 NAME type bridge",
-            )),
+            Ok(false) => Err(not_one(what.to_owned())),
+            Err(unknown) => Err(not_one(format!("{what}; and one of Open vSwitch's? {unknown}"))),
         }
     }
 
@@ -100,21 +102,21 @@ fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Removes whatever there is of an interface: the port, and the pair. It is no error if nothing is.
-pub(crate) fn clear(links: &mut Links, attachment: &Attachment, record: &Record) -> Result<(), Error> {
-    if let (Port::OpenVswitch, Attachment::Bridge(bridge)) = (record.port, attachment) {
-        ovs::remove_port(bridge, &record.name)?;
-    }
+/// Removes whatever there is of an interface: the pair, and the port. It is no error if nothing is.
+pub(crate) fn clear(links: &mut Links, record: &Record) -> Result<(), Error> {
     let link = match record.state {
+        // The kernel does not use a number again, whatever else root may have changed.
         State::Made { index } => links.numbered(index)?,
-        State::Unfinished => links.named(&record.name)?,
+        // Another one of that name is none of ours.
+        State::Unfinished => links.named(&record.name)?.filter(|link| link.mac == record.mac.0),
     };
-    match link {
-        // Another interface of that name, or with that number, is none of ours.
-        Some(link) if link.is_veth() && link.mac == record.mac.0 && link.name == record.name.as_str() => {
-            links.delete(link.index)
-        }
-        _ => Ok(()),
+    if let Some(link) = link.filter(Link::is_veth) {
+        links.delete(link.index)?;
+    }
+    // Last, because it may fail: then the record stays, and the port is all that is left to remove.
+    match record.port {
+        Port::Kernel => Ok(()),
+        Port::OpenVswitch => ovs::remove_port(&record.name),
     }
 }
 
@@ -244,7 +246,7 @@ impl Making<'_> {
     /// Takes back what there is of it. What cannot be taken back stays in the ledger, for the next run to try again.
     fn undo(&mut self, record: &Record, place: Place<'_>) -> Result<(), Error> {
         place.write(record)?;
-        clear(self.links, self.attachment, record)?;
+        clear(self.links, record)?;
         place.withdraw()?;
         self.gone.push(record.name.clone());
         view::change(&self.ledger.lxc, &self.gone, None)
