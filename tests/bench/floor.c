@@ -1,5 +1,5 @@
 /* The floor: opens the map and writes it, believing everything. No program that writes a map can cost less. */
-#include "bare.h"
+#include "write_map.h"
 
 _Noreturn void start(long *stack)
 {

@@ -2,7 +2,7 @@
  * must who decides by it. It believes what stands in them. */
 #include <emmintrin.h>
 
-#include "bare.h"
+#include "write_map.h"
 
 static const char wanted[] = "\n" OWNER ":";
 enum { LENGTH = sizeof wanted - 1, BLOCK = 32 * 1024, PAGE = 4096 };

@@ -1,8 +1,8 @@
 # Sourced by bash -eu as root in a fresh mount and PID namespace: the machine that the clients and the demo see.
 # Nothing in it outlives the namespaces.
 
-# private_machine NEWUIDMAP NEWGIDMAP: an /etc, /run, /home and the like of our own, the users alice (52001) and bob
-# (52002), and these programs as the host's helpers.
+# private_machine NEWUIDMAP NEWGIDMAP [LXC-USER-NIC]: an /etc, /run, /home and the like of our own, the users
+# alice (52001) and bob (52002), and these programs as the host's helpers.
 private_machine() {
     umask 022
     mount --make-rprivate /
@@ -10,6 +10,7 @@ private_machine() {
     mkdir -p /run/lock /run/user /run/machine/etc
     install_helper newuidmap "$1"       # while the programs can be seen: they may be below /home or /tmp
     install_helper newgidmap "$2"
+    [ -z "${3-}" ] || install_helper lxc-user-nic "$3" /usr/libexec/lxc
     cp -a /etc/. /run/machine/etc/      # a directory, so that files in it may be replaced by rename
     mount -n --bind /run/machine/etc /etc
     sed -i 's/^passwd:.*/passwd: files systemd/' /etc/nsswitch.conf     # Debian's, whatever this host has
@@ -31,7 +32,8 @@ A
 
 private_tmpfs() { mount -n -t tmpfs -o "mode=$2,strictatime" tmpfs "$1"; }
 
-# Set-user-ID root or, if HELPER_CAPS is set, with file capabilities. The access time is 0 until somebody executes it.
+# install_helper NAME PROGRAM [DIRECTORY]: set-user-ID root or, if HELPER_CAPS is set, with file capabilities.
+# The access time is 0 until somebody executes it.
 install_helper() {
     local place=/run/machine/$1
     install -m 4755 "$2" "$place"
@@ -40,18 +42,20 @@ install_helper() {
         setcap "cap_set${1:3:3}=ep" "$place"
     fi
     touch -a -d @0 "$place"
-    mount -n --bind "$place" "/usr/bin/$1"
+    mount -n --bind "$place" "${3-/usr/bin}/$1"
 }
 
 # One line a helper: "ran: newuidmap SHA256", or "not run: newuidmap".
 helpers_that_ran() {
-    for helper in newuidmap newgidmap; do
-        if [ "$(stat -c %X /usr/bin/$helper)" = 0 ]; then
-            echo "not run: $helper"
-        else
-            echo "ran: $helper $(sha256sum </usr/bin/$helper | cut -d' ' -f1)"
-        fi
-    done
+    for helper in newuidmap newgidmap; do helper_that_ran /usr/bin/$helper; done
+}
+
+helper_that_ran() {
+    if [ "$(stat -c %X "$1")" = 0 ]; then
+        echo "not run: ${1##*/}"
+    else
+        echo "ran: ${1##*/} $(sha256sum <"$1" | cut -d' ' -f1)"
+    fi
 }
 
 add_user() {

@@ -25,6 +25,13 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+mod held;
+mod nic;
+pub mod ovs;
+
+pub use held::{Held, Place};
+pub use nic::{Container, LXC_USER_NIC, Link, NicAnswer, Record, State};
+
 /// Somebody who may log in here. His group has the number of his uid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct User {
@@ -89,11 +96,23 @@ impl World {
     /// # Panics
     /// If the test panics, or the machine cannot be made: nothing is skipped.
     pub fn enter(test: impl FnOnce(&Self) + Send) {
+        Self::enter_a(false, test);
+    }
+
+    /// The same in a machine that has `lxc-user-nic`, too, and a `/sys` of its own network.
+    ///
+    /// # Panics
+    /// As [`World::enter`].
+    pub fn enter_with_nic(test: impl FnOnce(&Self) + Send) {
+        Self::enter_a(true, test);
+    }
+
+    fn enter_a(with_nic: bool, test: impl FnOnce(&Self) + Send) {
         // Namespaces belong to a thread. What a thread starts inherits them.
         std::thread::scope(|scope| {
             let outcome = scope
                 .spawn(|| {
-                    let world = Self::make();
+                    let world = Self::make(with_nic);
                     test(&world);
                 })
                 .join();
@@ -103,18 +122,25 @@ impl World {
         });
     }
 
-    fn make() -> Self {
-        let binaries = ["newuidmap", "newgidmap", "newuidmap-nss", "newgidmap-nss"].map(|name| {
-            let path = if theirs() {
-                Path::new("/usr/bin").join(name.trim_end_matches("-nss"))
-            } else {
+    fn make(with_nic: bool) -> Self {
+        let mut names = vec!["newuidmap", "newgidmap", "newuidmap-nss", "newgidmap-nss"];
+        if with_nic {
+            names.extend(nic::BINARIES);
+        }
+        let binaries = names.into_iter().map(|name| {
+            let path = if !theirs() {
                 tree().join("target/release").join(name)
+            } else if nic::BINARIES.contains(&name) {
+                PathBuf::from(LXC_USER_NIC)
+            } else {
+                Path::new("/usr/bin").join(name.trim_end_matches("-nss"))
             };
             let bytes = fs::read(&path).unwrap_or_else(|error| {
-                panic!("{}: {error}; run: cargo build --release, and apt-get install uidmap", path.display())
+                panic!("{}: {error}; run: cargo build --release, and tests/install-tools", path.display())
             });
             (name, bytes)
         });
+        let binaries = binaries.collect::<Vec<_>>();
         let launch = fs::read(tree().join("tests/launch.py")).expect("tests/launch.py");
 
         unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).expect("tests need root and namespaces");
@@ -142,7 +168,12 @@ impl World {
         }
         if !theirs() && Path::new("/usr/libexec").is_dir() {
             // The twins' directory does not exist on the host: a tmpfs over its parent keeps the host clean.
-            world.overlay_libexec();
+            world.overlay_libexec(with_nic);
+        } else if with_nic {
+            bind(&format!("{PRIVATE}/bin/{}", nic::BINARIES[0]), LXC_USER_NIC);
+        }
+        if with_nic {
+            world.prepare_for_nics();
         }
         world.install(Install::SetUid);
 
@@ -159,7 +190,7 @@ impl World {
         world
     }
 
-    fn overlay_libexec(&self) {
+    fn overlay_libexec(&self, with_nic: bool) {
         fs::create_dir(format!("{PRIVATE}/libexec")).expect("create");
         run(Command::new("cp").args(["-a", "/usr/libexec/.", "/run/world/libexec"]));
         fs::create_dir_all(format!("{PRIVATE}/libexec/nsgate")).expect("create");
@@ -167,6 +198,16 @@ impl World {
             let place = format!("{PRIVATE}/libexec/nsgate/{twin}");
             fs::write(&place, "").expect("create");
             bind(&format!("{PRIVATE}/bin/{twin}"), &place);
+        }
+        if with_nic {
+            fs::create_dir_all(format!("{PRIVATE}/libexec/lxc")).expect("create");
+            for (name, place) in
+                nic::BINARIES.into_iter().zip(["lxc/lxc-user-nic", "nsgate/lxc-user-nic-nss"])
+            {
+                let place = format!("{PRIVATE}/libexec/{place}");
+                fs::write(&place, "").expect("create");
+                bind(&format!("{PRIVATE}/bin/{name}"), &place);
+            }
         }
         run(Command::new("mount").args(["-n", "--rbind", "/run/world/libexec", "/usr/libexec"]));
     }
@@ -349,7 +390,12 @@ impl World {
     /// A process of this user in the caller's own user namespace.
     #[must_use]
     pub fn plain_process(&self, user: User) -> Target {
-        let child = self.command(user, "/usr/bin/sleep").arg("1000").spawn().expect("start a process");
+        self.plain_process_of(self.command(user, "/usr/bin/sleep").arg("1000"))
+    }
+
+    /// A process started by this command, when it has become `sleep`.
+    pub fn plain_process_of(&self, command: &mut Command) -> Target {
+        let child = command.spawn().expect("start a process");
         let target = Target { child };
         target.wait_until(|target| target.link("exe").is_some_and(|exe| exe.ends_with("sleep")));
         target
@@ -415,7 +461,7 @@ impl Target {
         fs::read_link(format!("/proc/{}/{name}", self.pid())).ok()
     }
 
-    fn wait_until(&self, mut ready: impl FnMut(&Self) -> bool) {
+    pub(crate) fn wait_until(&self, mut ready: impl FnMut(&Self) -> bool) {
         let start = Instant::now();
         while !ready(self) {
             assert!(start.elapsed() < Duration::from_secs(10), "the target process is not getting ready");
@@ -476,7 +522,9 @@ impl Answer {
                 "not one line: {self:?}"
             );
             assert!(
-                self.stderr.starts_with("newuidmap: ") || self.stderr.starts_with("newgidmap: "),
+                ["newuidmap: ", "newgidmap: ", "lxc-user-nic: "]
+                    .iter()
+                    .any(|name| self.stderr.starts_with(name)),
                 "{self:?}"
             );
             assert!(

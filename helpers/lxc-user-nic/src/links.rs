@@ -3,6 +3,7 @@
 //! One message makes a whole pair: the host end under its final name on its bridge, and the container end, under *its*
 //! final name, inside a network namespace that is named by descriptor. So there is no moment in which the container end
 //! is on the host, and nothing has to enter the namespace.
+#![allow(clippy::wildcard_enum_match_arm, reason = "the kernel says far more than is asked")]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
