@@ -43,14 +43,18 @@ pub(crate) struct Place<'a> {
 pub(crate) enum Claim<'a> {
     /// It is locked, and has the record in it that was asked for.
     Placed(Place<'a>),
-    /// There is none: so many interfaces exist, or are being made.
-    Full(usize),
+    /// There is none.
+    Full {
+        /// So many interfaces exist, or are being made.
+        taken: usize,
+        /// Some of these are being made or removed just now: they may leave room.
+        busy: bool,
+    },
 }
 
-/// How long to wait for others who are making or removing interfaces of the same quota, when it depends on them whether
-/// there is room.
-const PATIENCE: Duration = Duration::from_secs(1);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+/// How long to wait for others who are making or removing interfaces of the same quota, when it depends on them.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// A table of more than this is not ours.
 const MOST_BYTES: u64 = 64 << 20;
@@ -99,11 +103,11 @@ impl Table {
         if size % 64 == 0 && size <= MOST_BYTES { Ok(self) } else { Err(self.damaged()) }
     }
 
-    /// Takes a place for an interface that is to be made, if fewer than `limit` exist or are being made, and writes
-    /// `record` into it.
+    /// Takes the lowest free place for an interface that is to be made, if fewer than `limit` exist or are being made,
+    /// and writes `record` into it. Waits for nobody.
     ///
-    /// `clear` removes what a maker who died half-way has left behind. The names of interfaces that are gone are added
-    /// to `gone`.
+    /// Places whose interface is gone are emptied: `clear` removes what a maker who died half-way has left behind, and
+    /// the interface's name is added to `gone`.
     pub(crate) fn claim(
         &self,
         limit: u32,
@@ -112,45 +116,22 @@ impl Table {
         clear: &mut impl FnMut(&Record) -> Result<(), Error>,
         gone: &mut Vec<InterfaceName>,
     ) -> Result<Claim<'_>, Error> {
-        let start = Instant::now();
-        loop {
-            let (taken, busy) = match self.look(limit, interfaces, clear, gone)? {
-                Look::Free(place) => {
-                    self.extend_to(place.number)?;
-                    place.write(record)?;
-                    return Ok(Claim::Placed(place));
-                }
-                Look::Full { taken, busy } => (taken, busy),
-            };
-            // Those who are at work may fail, and leave room.
-            if !busy || start.elapsed() > PATIENCE {
-                return Ok(Claim::Full(taken));
-            }
-            std::thread::sleep(BETWEEN_LOOKS);
-        }
-    }
-
-    /// Goes over all places: empties those whose interface is gone, and locks the lowest free one.
-    fn look(
-        &self,
-        limit: u32,
-        interfaces: &Interfaces,
-        clear: &mut impl FnMut(&Record) -> Result<(), Error>,
-        gone: &mut Vec<InterfaceName>,
-    ) -> Result<Look<'_>, Error> {
         let places = self.read()?;
         let (mut free, mut taken, mut taken_below, mut busy) = (None, 0_usize, 0_usize, false);
-        // One more than there are: the table can grow.
-        for number in 0..=places.len() {
-            let last_look = places.get(number).map(Record::parse);
-            let state = match last_look {
+        // The table can grow: beyond its end is a place for everybody who is just about to make it grow.
+        for number in 0_usize.. {
+            let seen = places.get(number).map(Record::parse);
+            let full = u32::try_from(taken).is_ok_and(|taken| taken >= limit);
+            if seen.is_none() && (free.is_some() || full) {
+                break;
+            }
+            let state = match seen {
                 Some(Ok(Some(Record { state: State::Made { index }, .. })))
                     if interfaces.name(index)?.is_some() =>
                 {
                     Seen::Taken
                 }
-                // There may be any number of empty places behind the one that will be used.
-                Some(Ok(None)) | None if free.is_some() => Seen::Empty,
+                Some(Ok(None)) if free.is_some() => Seen::Empty,
                 _ => self.settle(number, interfaces, clear, gone)?,
             };
             match state {
@@ -160,12 +141,14 @@ impl Table {
                 Seen::Free(_) | Seen::Empty => {}
             }
         }
-        Ok(match free {
+        match free {
             Some(place) if may_use(taken_below, taken.saturating_sub(taken_below), limit) => {
-                Look::Free(place)
+                self.extend_to(place.number)?;
+                place.write(record)?;
+                Ok(Claim::Placed(place))
             }
-            _ => Look::Full { taken, busy },
-        })
+            _ => Ok(Claim::Full { taken, busy }),
+        }
     }
 
     /// Finds out about a place by locking it, and empties it if its interface is gone.
@@ -189,6 +172,16 @@ impl Table {
         Ok(Seen::Free(place))
     }
 
+    /// The names in the table, also those of interfaces that are not made yet.
+    pub(crate) fn names(&self) -> Result<Vec<InterfaceName>, Error> {
+        let places = self.read()?;
+        Ok(places
+            .iter()
+            .filter_map(|place| Record::parse(place).ok().flatten())
+            .map(|record| record.name)
+            .collect())
+    }
+
     /// The place of an interface of this name, if `is_it` agrees, locked. Waits for others who are making or removing it.
     pub(crate) fn find(&self, is_it: impl Fn(&Record) -> bool) -> Result<Option<(Place<'_>, Record)>, Error> {
         for (number, place) in self.read()?.iter().enumerate() {
@@ -210,12 +203,22 @@ impl Table {
         Ok(None)
     }
 
-    /// All places, as they are just now.
+    /// All places, as they are just now. Where somebody is writing, that may be half of it: it is looked at again, if
+    /// nobody is there now.
     fn read(&self) -> Result<Vec<[u8; PLACE]>, Error> {
         let size = self.file.metadata().map_err(|error| self.cannot("look at", &error))?.len();
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
         self.file.read_exact_at(&mut bytes, 0).map_err(|error| self.cannot("read", &error))?;
-        Ok(bytes.chunks_exact(PLACE).filter_map(|place| place.first_chunk::<PLACE>().copied()).collect())
+        let places = bytes.chunks_exact(PLACE).filter_map(|place| place.first_chunk::<PLACE>().copied());
+        let places: Vec<_> = places.collect();
+        for (number, place) in places.iter().enumerate() {
+            if Record::parse(place).is_err() {
+                if let Some(place) = self.lock(number)? {
+                    place.read()?;
+                }
+            }
+        }
+        Ok(places)
     }
 
     /// Makes room for a place, or changes nothing: the file never gets shorter or has part of a place.
@@ -280,12 +283,6 @@ enum Seen<'a> {
     Empty,
     /// Nothing, and it is locked.
     Free(Place<'a>),
-}
-
-/// What was seen of a table.
-enum Look<'a> {
-    Free(Place<'a>),
-    Full { taken: usize, busy: bool },
 }
 
 impl Place<'_> {

@@ -13,6 +13,7 @@ mod view;
 mod wire;
 
 use std::ffi::OsStr;
+use std::time::Instant;
 
 use common::os::account::{self, Names};
 use common::os::audit::{self, Verdict};
@@ -24,12 +25,14 @@ use common::os::trusted::Etc;
 use common::policy::ledger::Record;
 use common::policy::nic::{Attachment, InterfaceName};
 use common::policy::text::Words;
+use common::policy::usernet::Quota;
 use common::{Error, Outcome};
 
-use ledger::{Claim, Ledger};
+use ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Table};
 use links::Links;
 use permit::{Caller, Permit};
 use request::Request;
+use view::View;
 use wire::{Bridge, Making};
 
 pub(crate) const PROGRAM: &str = "lxc-user-nic";
@@ -98,34 +101,50 @@ fn create(
 
     let ledger = Ledger::open()?;
     let interfaces = Interfaces::open()?;
-    let (mut gone, mut used) = (Vec::new(), Vec::new());
-    for quota in permit.quotas() {
-        let table = ledger.make_table(&permit::table(&quota.owner.key(), attachment))?;
-        let mut record = wire::intent(permit.uid(), &bridge);
-        let mut clear = |left: &Record| wire::clear(&mut links, left);
-        let place = match table.claim(quota.limit, &record, &interfaces, &mut clear, &mut gone)? {
-            Claim::Placed(place) => place,
-            Claim::Full(taken) => {
-                used.push((quota, taken));
-                continue;
+    let tables = permit
+        .quotas()
+        .iter()
+        .map(|quota| Ok((quota, ledger.make_table(&permit::table(&quota.owner.key(), attachment))?)));
+    let tables: Vec<(&Quota, Table)> = tables.collect::<Result<_, Error>>()?;
+    let (start, mut gone) = (Instant::now(), Vec::new());
+    loop {
+        let (mut used, mut some_busy) = (Vec::new(), false);
+        for (quota, table) in &tables {
+            let mut record = wire::intent(permit.uid(), &bridge);
+            let mut clear = |left: &Record| wire::clear(&mut links, left);
+            let place = match table.claim(quota.limit, &record, &interfaces, &mut clear, &mut gone)? {
+                Claim::Placed(place) => place,
+                Claim::Full { taken, busy } => {
+                    used.push((*quota, taken));
+                    some_busy |= busy;
+                    continue;
+                }
+            };
+            asked.log(Verdict::Granted, &format!("{} as {}", permit.grounds(quota), record.name));
+            let making = Making {
+                asked,
+                links: &mut links,
+                interfaces: &interfaces,
+                view: View { lxc: &ledger.lxc, table, owner: quota.owner.word(), bridge: attachment.word() },
+                bridge: &bridge,
+                netns: &netns,
+                name,
+                owner: &quota.owner,
+                gone,
+            };
+            return making.make(&mut record, place);
+        }
+        // There is no room, unless those who are at work just now leave some.
+        if !some_busy || start.elapsed() > PATIENCE {
+            for (quota, table) in &tables {
+                let view =
+                    View { lxc: &ledger.lxc, table, owner: quota.owner.word(), bridge: attachment.word() };
+                view.forget(&gone)?;
             }
-        };
-        asked.log(Verdict::Granted, &format!("{} as {}", permit.grounds(quota), record.name));
-        let making = Making {
-            links: &mut links,
-            interfaces: &interfaces,
-            ledger: &ledger,
-            attachment,
-            bridge: &bridge,
-            netns: &netns,
-            name,
-            owner: &quota.owner,
-            gone,
-        };
-        return making.make(&mut record, place);
+            return Err(permit.quota_reached(&used));
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
     }
-    view::change(&ledger.lxc, &gone, None)?;
-    Err(permit.quota_reached(&used))
 }
 
 /// Whose network namespace it is, his record, and the end of the interface.
@@ -149,8 +168,10 @@ fn delete(
         if let Some((place, record)) = table.find(is_it)? {
             asked.log(Verdict::Removed, &format!("{name}, as asked"));
             wire::clear(&mut links, &record)?;
-            place.withdraw()?;
-            return view::change(&ledger.lxc, &[record.name], None);
+            // Then the list, then the record: whoever dies between two of these leaves a record that the next run sees.
+            let view = View { lxc: &ledger.lxc, table: &table, owner: Vec::new(), bridge: attachment.word() };
+            view.forget(&[record.name])?;
+            return place.withdraw();
         }
     }
     Err(Error::NoRecord {
@@ -172,13 +193,13 @@ fn require_privilege(stage: &Cut, doing: &'static str) -> Result<(), Error> {
 }
 
 /// What is known of a request when its fate is logged.
-struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     caller: u32,
     words: &'a [&'a OsStr],
 }
 
 impl Asked<'_> {
-    fn log(&self, verdict: Verdict, what: &str) {
+    pub(crate) fn log(&self, verdict: Verdict, what: &str) {
         audit::record(PROGRAM, verdict, &format!("uid {} asked {}: {what}", self.caller, Words(self.words)));
     }
 }

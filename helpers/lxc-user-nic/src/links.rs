@@ -216,8 +216,8 @@ impl Links {
         let mut message = NetlinkMessage::from(message);
         // The acknowledgement ends the answer, also where a part of it could not be read.
         message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-        let mut replies = self.handle.request(message).map_err(|_| Errno::ENOBUFS)?;
         let shown = self.runtime.block_on(async {
+            let mut replies = self.handle.request(message).map_err(|_| Errno::ENOBUFS)?;
             let mut shown = None;
             while let Some(reply) = replies.next().await {
                 match reply.payload {

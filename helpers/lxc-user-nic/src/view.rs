@@ -1,13 +1,13 @@
 //! `/run/lxc/nics`: a list of all interfaces, kept for scripts that read it, as LXC has it. A line is `OWNER TYPE BRIDGE
 //! NAME`. Nothing is decided by it: what counts is the ledger.
 //!
-//! It is one file for all owners, so no owner may hold up another at it: a lock that is not given soon is done without.
-//! What can be lost then is a line in a list.
+//! It is one file for all owners, so no owner may hold up another at it: whoever does not get its lock soon adds his line
+//! without, and leaves the rest to the next. What can be wrong then is a line in a list.
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Duration, Instant};
 
 use common::Error;
@@ -20,44 +20,84 @@ use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, openat, renameat};
 use nix::libc;
 use nix::sys::stat::{Mode, fstatat};
 
+use crate::ledger::Table;
+
 const NAME: &str = "nics";
 const PATH: &str = "/run/lxc/nics";
+/// Made and renamed by whoever has the lock: there is one at most, and one that was left behind is written over.
+const NEXT: &str = "nics.new";
 
 const PATIENCE: Duration = Duration::from_millis(100);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
-/// A line to be added.
-pub(crate) fn line(owner: &[u8], bridge: &str, name: &InterfaceName) -> Vec<u8> {
-    [owner, b" ", VETH.as_bytes(), b" ", bridge.as_bytes(), b" ", name.as_str().as_bytes(), b"\n"].concat()
+/// The list, as seen from one quota.
+pub(crate) struct View<'a> {
+    /// The directory that it is in.
+    pub(crate) lxc: &'a OwnedFd,
+    /// The interfaces of this quota that there are.
+    pub(crate) table: &'a Table,
+    pub(crate) owner: Vec<u8>,
+    pub(crate) bridge: &'a str,
 }
 
-/// Takes out the lines of some interfaces, and adds one. All of it or nothing.
-pub(crate) fn change(lxc: &OwnedFd, gone: &[InterfaceName], added: Option<&[u8]>) -> Result<(), Error> {
-    if gone.is_empty() && added.is_none() {
-        return Ok(());
+impl View<'_> {
+    /// Adds the line of an interface, which must be in the table, and takes out those of interfaces that are gone. All
+    /// of it or nothing.
+    pub(crate) fn add(&self, name: &InterfaceName, gone: &[InterfaceName]) -> Result<(), Error> {
+        let line = [&self.start_of_line(), name.as_str().as_bytes(), b"\n"].concat();
+        self.change(gone, &line)
     }
-    let added = added.unwrap_or_default();
-    let start = Instant::now();
-    loop {
-        let mut view = open(lxc)?;
-        let size = roots_file(&view, PATH)?;
-        let locked = lock(&view)?;
-        let patient = start.elapsed() < PATIENCE;
-        if !locked && patient {
-            std::thread::sleep(BETWEEN_LOOKS);
-            continue;
+
+    /// Takes out the lines of interfaces that are gone.
+    pub(crate) fn forget(&self, gone: &[InterfaceName]) -> Result<(), Error> {
+        if gone.is_empty() { Ok(()) } else { self.change(gone, b"") }
+    }
+
+    fn start_of_line(&self) -> Vec<u8> {
+        [self.owner.as_slice(), b" ", VETH.as_bytes(), b" ", self.bridge.as_bytes(), b" "].concat()
+    }
+
+    fn change(&self, gone: &[InterfaceName], added: &[u8]) -> Result<(), Error> {
+        let start = Instant::now();
+        loop {
+            let mut list = open(self.lxc)?;
+            roots_file(&list, PATH)?;
+            let locked = lock(&list)?;
+            if start.elapsed() < PATIENCE {
+                // Whoever had the lock may have put another file in its place; then that one has to be locked.
+                if !locked || !is_in_place(self.lxc, &list)? {
+                    std::thread::sleep(BETWEEN_LOOKS);
+                    continue;
+                }
+            }
+            // The short way: others' lines cost nothing then.
+            return if gone.is_empty() || !locked {
+                append(&mut list, added)
+            } else {
+                self.replace(&list, gone, added)
+            };
         }
-        // Whoever had the lock may have put another file in its place; then that one has to be locked.
-        if locked && patient && !is_in_place(lxc, &view)? {
-            continue;
-        }
-        // The short way: others' lines cost nothing then.
-        if locked && gone.is_empty() {
-            return append(&mut view, size, added);
-        }
+    }
+
+    /// Puts a new list in the place of the old one, without the lines of what is gone. The lock is ours.
+    fn replace(&self, mut old: &File, gone: &[InterfaceName], added: &[u8]) -> Result<(), Error> {
         let mut text = Vec::new();
-        view.read_to_end(&mut text).map_err(|error| cannot("read", &error))?;
-        return replace(lxc, &without(&text, gone, added));
+        old.read_to_end(&mut text).map_err(|error| cannot("read", &error))?;
+        // After that, as an interface is in the table before it is in the list.
+        let known = self.table.names()?;
+        let kept = without(&text, gone, &self.start_of_line(), &known);
+
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let new = openat(self.lxc, NEXT, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map_err(Error::when(format!("make a new {PATH}")))?;
+        let mut new = File::from(new);
+        new.write_all(&[&kept, added].concat()).map_err(|error| cannot("write", &error))?;
+        renameat(self.lxc, NEXT, self.lxc, NAME).map_err(Error::when(format!("replace {PATH}")))?;
+
+        // Somebody who did not wait for the lock may have added to the old one meanwhile.
+        let mut late = Vec::new();
+        old.read_to_end(&mut late).map_err(|error| cannot("read", &error))?;
+        if late.is_empty() { Ok(()) } else { new.write_all(&late).map_err(|error| cannot("write", &error)) }
     }
 }
 
@@ -93,40 +133,30 @@ fn is_in_place(lxc: &OwnedFd, view: &File) -> Result<bool, Error> {
     }
 }
 
-/// A line that could not be written whole is taken back.
-fn append(view: &mut File, size: u64, added: &[u8]) -> Result<(), Error> {
-    view.write_all(added).map_err(|error| {
-        view.set_len(size).unwrap_or_default();
+/// A line that could not be written whole is taken back; one that somebody else has left without an end gets one.
+fn append(list: &mut File, added: &[u8]) -> Result<(), Error> {
+    let size = list.metadata().map_err(|error| cannot("look at", &error))?.len();
+    let mut last = *b"\n";
+    if let Some(place) = size.checked_sub(1) {
+        list.read_exact_at(&mut last, place).map_err(|error| cannot("read", &error))?;
+    }
+    let newline: &[u8] = if added.is_empty() || last == *b"\n" { b"" } else { b"\n" };
+    list.write_all(&[newline, added].concat()).map_err(|error| {
+        list.set_len(size).unwrap_or_default();
         cannot("write", &error)
     })
 }
 
-/// The text without the lines of these interfaces and without a line that has no end, and with what is added.
-fn without(text: &[u8], gone: &[InterfaceName], added: &[u8]) -> Vec<u8> {
-    let whole =
-        text.get(..text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last.saturating_add(1)));
+/// The text without the lines of interfaces that are gone: those named, and those of one quota that are not known.
+fn without(text: &[u8], gone: &[InterfaceName], quota: &[u8], known: &[InterfaceName]) -> Vec<u8> {
+    let is_one_of =
+        |name: &[u8], names: &[InterfaceName]| names.iter().any(|it| it.as_str().as_bytes() == name);
     let stays = |line: &&[u8]| {
         let name = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-        !line.is_empty() && !gone.iter().any(|gone| gone.as_str().as_bytes() == name)
+        let of_quota = line.strip_prefix(quota) == Some(name);
+        !line.is_empty() && !is_one_of(name, gone) && (!of_quota || is_one_of(name, known))
     };
-    let kept = lines(whole.unwrap_or_default()).filter(stays).flat_map(|line| [line, b"\n"]);
-    kept.chain([added]).collect::<Vec<_>>().concat()
-}
-
-/// Puts a new file in the place of the old one.
-fn replace(lxc: &OwnedFd, text: &[u8]) -> Result<(), Error> {
-    // No two processes that live have one pid; what a dead one has left is written over.
-    let new = format!("{NAME}.{}", std::process::id());
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = openat(lxc, new.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
-        .map_err(Error::when(format!("make a new {PATH}")))?;
-    let written = File::from(file).write_all(text).map_err(|error| cannot("write", &error)).and_then(|()| {
-        renameat(lxc, new.as_str(), lxc, NAME).map_err(Error::when(format!("replace {PATH}")))
-    });
-    if written.is_err() {
-        nix::unistd::unlinkat(lxc, new.as_str(), nix::unistd::UnlinkatFlags::NoRemoveDir).unwrap_or_default();
-    }
-    written
+    lines(text).filter(stays).flat_map(|line| [line, b"\n"]).collect::<Vec<_>>().concat()
 }
 
 fn cannot(what: &str, error: &std::io::Error) -> Error {
@@ -140,12 +170,17 @@ mod tests {
 
     #[test]
     fn lines_of_others_stay_as_they_are() {
-        let name = |text: &str| InterfaceName::parse(text.as_bytes()).unwrap();
-        let text = b"alice veth br0 veth1_a\nbob veth br0 veth2_a\n@lab veth br0 veth1_b\nodd\n\nalice veth br0 veth1_c";
-        let kept =
-            without(text, &[name("veth1_a"), name("veth1_b")], &line(b"alice", "br0", &name("veth1_d")));
-        assert_eq!(String::from_utf8(kept).unwrap(), "bob veth br0 veth2_a\nodd\nalice veth br0 veth1_d\n");
-        assert_eq!(without(b"", &[], b"x\n"), b"x\n");
-        assert_eq!(without(b"a b c d", &[], b""), b"");
+        let names = |names: &[&str]| -> Vec<InterfaceName> {
+            names.iter().map(|name| InterfaceName::parse(name.as_bytes()).unwrap()).collect()
+        };
+        let text = b"alice veth br0 veth1_a\nbob veth br0 veth2_a\n@lab veth br0 veth1_b\nodd\n\nalice veth br0 veth1_c\n\
+                     alice veth br1 veth1_d\nalice veth br0 veth1_e";
+        let kept = without(text, &names(&["veth1_a", "veth1_b"]), b"alice veth br0 ", &names(&["veth1_c"]));
+        assert_eq!(
+            String::from_utf8(kept).unwrap(),
+            "bob veth br0 veth2_a\nodd\nalice veth br0 veth1_c\nalice veth br1 veth1_d\n"
+        );
+        assert_eq!(without(b"", &[], b"x ", &[]), b"");
+        assert_eq!(without(b"a b c d", &[], b"a b c ", &names(&["d"])), b"a b c d\n");
     }
 }

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsFd;
 
 use common::Error;
+use common::os::audit::Verdict;
 use common::os::netns::{Interfaces, OwnNetns};
 use common::os::sysctl;
 use common::policy::id::Id;
@@ -13,9 +14,11 @@ use common::policy::usernet::Owner;
 use nix::errno::Errno;
 use rtnetlink::packet_route::link::InfoBridgePort;
 
-use crate::ledger::{Ledger, Place};
+use crate::Asked;
+use crate::ledger::Place;
 use crate::links::{Ipv6, Link, Links, PORT_GUARDS, Pair};
-use crate::{ovs, view};
+use crate::ovs;
+use crate::view::View;
 
 /// Without a bridge to ask.
 const ETHERNET_MTU: u32 = 1500;
@@ -122,10 +125,10 @@ pub(crate) fn clear(links: &mut Links, record: &Record) -> Result<(), Error> {
 
 /// What it takes to make an interface.
 pub(crate) struct Making<'a> {
+    pub(crate) asked: &'a Asked<'a>,
     pub(crate) links: &'a mut Links,
     pub(crate) interfaces: &'a Interfaces,
-    pub(crate) ledger: &'a Ledger,
-    pub(crate) attachment: &'a Attachment,
+    pub(crate) view: View<'a>,
     pub(crate) bridge: &'a Bridge,
     pub(crate) netns: &'a OwnNetns,
     /// None: the next free ethN.
@@ -144,8 +147,15 @@ impl Making<'_> {
             place.write(&made)?;
             common::say(&answer).map_err(Error::Unreported)
         });
+        // Why it could not be made is what the caller hears, whatever comes of taking it back.
         if made.is_err() {
-            self.undo(record, place)?;
+            let name = record.name.clone();
+            match self.undo(record, place) {
+                Ok(()) => self.asked.log(Verdict::Removed, &format!("{name}, as it could not be made")),
+                Err(error) => {
+                    self.asked.log(Verdict::Refused, &format!("{name} is left for the next run: {error}"))
+                }
+            }
         }
         made
     }
@@ -153,8 +163,7 @@ impl Making<'_> {
     /// Makes the pair and attaches it, all before it is UP. The ifindex of its host end, and the answer.
     fn wire(&mut self, record: &mut Record, place: &Place<'_>) -> Result<(u32, String), Error> {
         let made = self.pair(record, place)?;
-        let line = view::line(&self.owner.word(), self.attachment.word(), &record.name);
-        view::change(&self.ledger.lxc, &self.gone, Some(&line))?;
+        self.view.add(&record.name, &self.gone)?;
         self.gone.clear();
 
         let alias = format!("nsgate:uid={},owner={}", record.uid, self.owner.key());
@@ -245,10 +254,13 @@ impl Making<'_> {
 
     /// Takes back what there is of it. What cannot be taken back stays in the ledger, for the next run to try again.
     fn undo(&mut self, record: &Record, place: Place<'_>) -> Result<(), Error> {
-        place.write(record)?;
+        // If the ledger cannot be written, the interface goes all the same: a record without one does no harm.
+        let marked = place.write(record);
         clear(self.links, record)?;
-        place.withdraw()?;
+        marked?;
         self.gone.push(record.name.clone());
-        view::change(&self.ledger.lxc, &self.gone, None)
+        // First the list: whoever dies before the record is withdrawn leaves one that the next run sees.
+        self.view.forget(&self.gone)?;
+        place.withdraw()
     }
 }
