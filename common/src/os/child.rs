@@ -5,12 +5,12 @@ use std::process::{Child, Command};
 
 use super::sys;
 
-/// Starts it, with every signal as it is by default, and so that it dies with us: whoever kills the helper must not
-/// leave something at work that nobody waits for.
+/// Starts it, with every signal as it is by default and no descriptor but the standard ones: whatever the caller has left
+/// open or ignored is nothing to it.
 ///
 /// # Errors
 /// It cannot be started.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
-    sys::die_with_us(command);
+    sys::inherit_nothing(command);
     command.spawn()
 }

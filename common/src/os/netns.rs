@@ -119,6 +119,14 @@ impl AsFd for OwnNetns {
     }
 }
 
+/// The kernel's number for the network namespace that we are in.
+///
+/// # Errors
+/// `/proc` does not say.
+pub fn own_netns() -> Result<u64, Error> {
+    stat("/proc/self/ns/net").map(|status| status.st_ino).map_err(Error::when("look at /proc/self/ns/net"))
+}
+
 /// One namespace has one inode: `namespaces(7)`.
 pub(super) fn is(namespace: &OwnedFd, other: &FileStat) -> bool {
     fstat(namespace).is_ok_and(|status| (status.st_dev, status.st_ino) == (other.st_dev, other.st_ino))

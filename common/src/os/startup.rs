@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::Mode;
 
@@ -46,9 +46,18 @@ pub fn lift_limits() -> Result<(), Error> {
     }
     setrlimit(Resource::RLIMIT_NOFILE, ENOUGH_FILES, ENOUGH_FILES).unwrap_or_default();
     sys::heed_children().map_err(Error::when("heed the end of children"))?;
-    // A record that is written in part would be no record.
-    lift(Resource::RLIMIT_FSIZE).map_err(Error::when("lift the limit on the size of files (RLIMIT_FSIZE)"))
+    // A file that is written in part would be damaged.
+    let lifted = lift(Resource::RLIMIT_FSIZE);
+    let enough = getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(now, _)| now >= LARGEST_FILE);
+    if enough {
+        Ok(())
+    } else {
+        lifted.map_err(Error::when("lift the limit on the size of files (RLIMIT_FSIZE)"))
+    }
 }
+
+/// No file that a helper writes is as large, in bytes.
+const LARGEST_FILE: u64 = 1 << 30;
 
 /// How many descriptors are plenty.
 const ENOUGH_FILES: u64 = 256;
@@ -63,9 +72,7 @@ fn occupy_standard_descriptors() -> Result<(), Error> {
     poll(&mut standard, PollTimeout::ZERO).map_err(Error::when("look at the standard descriptors"))?;
     for (number, descriptor) in (0..).zip(&standard) {
         if descriptor.revents().is_some_and(|events| events.contains(PollFlags::POLLNVAL)) {
-            // For reading alone, so that a write fails as it would to the closed one: an answer that nobody can read was
-            // not given.
-            let null = open("/dev/null", OFlag::O_RDONLY, Mode::empty())
+            let null = open("/dev/null", OFlag::O_RDWR, Mode::empty())
                 .map_err(Error::when("open /dev/null in place of a closed standard descriptor"))?;
             // The lowest free number is the closed one, as those below it are open by now.
             if null.into_raw_fd() != number {

@@ -1,4 +1,5 @@
-//! The ledger: which interfaces there are, in one table a quota, under `/run/lxc/nsgate`.
+//! The ledger: which interfaces there are, in one table a quota, under `/run/lxc/nsgate`, in a directory for the network
+//! namespace that their numbers belong to.
 //!
 //! An interface has a place in a table before it exists, and until it is gone. Whoever is making or removing one holds
 //! a lock on its place, on those 64 bytes and nothing else, which the kernel takes back when he dies; nobody waits for
@@ -25,6 +26,7 @@ use nix::sys::stat::Mode;
 pub(crate) struct Ledger {
     pub(crate) lxc: OwnedFd,
     tables: OwnedFd,
+    path: String,
 }
 
 /// The table behind one quota.
@@ -56,23 +58,27 @@ pub(crate) enum Claim<'a> {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
+/// Of so many helpers at most it is believed that they make a table grow at once.
+const MOST_AT_ONCE: usize = 1024;
+
 /// A table of more than this is not ours.
 const MOST_BYTES: u64 = 64 << 20;
 
 impl Ledger {
     /// Opens it, and makes what is missing of it. Needs to be root.
-    pub(crate) fn open() -> Result<Self, Error> {
+    pub(crate) fn open(netns: u64) -> Result<Self, Error> {
+        const PATH: &str = "/run/lxc/nsgate";
         let run = roots_directory(None, "/run", "/run", None)?;
         let lxc = roots_directory(Some(&run), "lxc", "/run/lxc", Some(Mode::from_bits_truncate(0o755)))?;
-        let tables = roots_directory(Some(&lxc), "nsgate", "/run/lxc/nsgate", Some(Mode::S_IRWXU))?;
-        Ok(Self { lxc, tables })
+        let all = roots_directory(Some(&lxc), "nsgate", PATH, Some(Mode::S_IRWXU))?;
+        let (name, path) = (netns.to_string(), format!("{PATH}/{netns}"));
+        let tables = roots_directory(Some(&all), &name, &path, Some(Mode::S_IRWXU))?;
+        Ok(Self { lxc, tables, path })
     }
 
     /// The table of this name, which is made if it is missing.
     pub(crate) fn make_table(&self, name: &str) -> Result<Table, Error> {
-        self.open_table(name, OFlag::O_CREAT)
-            .map_err(Error::when(format!("cannot open {}", path(name))))?
-            .check()
+        self.open_table(name, OFlag::O_CREAT).map_err(Error::when(self.cannot_open(name)))?.check()
     }
 
     /// The table of this name. Ok(None): there is none.
@@ -80,7 +86,7 @@ impl Ledger {
         match self.open_table(name, OFlag::empty()) {
             Ok(table) => table.check().map(Some),
             Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(Error::when(format!("cannot open {}", path(name)))(errno)),
+            Err(errno) => Err(Error::when(self.cannot_open(name))(errno)),
         }
     }
 
@@ -88,12 +94,12 @@ impl Ledger {
         let flags =
             OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let file = openat(&self.tables, name, flags | make, Mode::S_IRUSR | Mode::S_IWUSR)?;
-        Ok(Table { file: File::from(file), path: path(name) })
+        Ok(Table { file: File::from(file), path: format!("{}/{name}", self.path) })
     }
-}
 
-fn path(name: &str) -> String {
-    format!("/run/lxc/nsgate/{name}")
+    fn cannot_open(&self, name: &str) -> String {
+        format!("cannot open {}/{name}", self.path)
+    }
 }
 
 impl Table {
@@ -106,20 +112,20 @@ impl Table {
     /// Takes the lowest free place for an interface that is to be made, if fewer than `limit` exist or are being made,
     /// and writes `record` into it. Waits for nobody.
     ///
-    /// Places whose interface is gone are emptied: `clear` removes what a maker who died half-way has left behind, and
-    /// the interface's name is added to `gone`.
+    /// Places whose interface is gone are emptied. Before that `forget` gets to know of them: for a maker who died half-way
+    /// there may be something left to remove.
     pub(crate) fn claim(
         &self,
         limit: u32,
         record: &Record,
         interfaces: &Interfaces,
-        clear: &mut impl FnMut(&Record) -> Result<(), Error>,
-        gone: &mut Vec<InterfaceName>,
+        forget: &mut impl FnMut(&[Record]) -> Result<(), Error>,
     ) -> Result<Claim<'_>, Error> {
         let places = self.read()?;
         let (mut free, mut taken, mut taken_below, mut busy) = (None, 0_usize, 0_usize, false);
+        let (mut dead, mut records) = (Vec::new(), Vec::new());
         // The table can grow: beyond its end is a place for everybody who is just about to make it grow.
-        for number in 0_usize.. {
+        for number in 0..places.len().saturating_add(MOST_AT_ONCE) {
             let seen = places.get(number).map(Record::parse);
             let full = u32::try_from(taken).is_ok_and(|taken| taken >= limit);
             if seen.is_none() && (free.is_some() || full) {
@@ -132,16 +138,26 @@ impl Table {
                     Seen::Taken
                 }
                 Some(Ok(None)) if free.is_some() => Seen::Empty,
-                _ => self.settle(number, interfaces, clear, gone)?,
+                _ => self.settle(number, interfaces)?,
             };
             match state {
                 Seen::Taken => taken = taken.saturating_add(1),
                 Seen::Busy => (taken, busy) = (taken.saturating_add(1), true),
-                Seen::Free(place) if free.is_none() => (free, taken_below) = (Some(place), taken),
-                Seen::Free(_) | Seen::Empty => {}
+                Seen::Empty => {}
+                Seen::Free(place, left) => {
+                    if free.is_none() {
+                        (free, taken_below) = (Some(dead.len()), taken);
+                    }
+                    records.extend(left);
+                    dead.push(place);
+                }
             }
         }
-        match free {
+        if !records.is_empty() {
+            forget(&records)?;
+            dead.iter().try_for_each(|place| place.write_place(&EMPTY))?;
+        }
+        match free.and_then(|place| dead.into_iter().nth(place)) {
             Some(place) if may_use(taken_below, taken.saturating_sub(taken_below), limit) => {
                 self.extend_to(place.number)?;
                 place.write(record)?;
@@ -151,25 +167,16 @@ impl Table {
         }
     }
 
-    /// Finds out about a place by locking it, and empties it if its interface is gone.
-    fn settle(
-        &self,
-        number: usize,
-        interfaces: &Interfaces,
-        clear: &mut impl FnMut(&Record) -> Result<(), Error>,
-        gone: &mut Vec<InterfaceName>,
-    ) -> Result<Seen<'_>, Error> {
+    /// Finds out about a place by locking it.
+    fn settle(&self, number: usize, interfaces: &Interfaces) -> Result<Seen<'_>, Error> {
         let Some(place) = self.lock(number)? else { return Ok(Seen::Busy) };
-        let Some(record) = place.read()? else { return Ok(Seen::Free(place)) };
+        let Some(record) = place.read()? else { return Ok(Seen::Free(place, None)) };
         if let State::Made { index } = record.state {
             if interfaces.name(index)?.is_some() {
                 return Ok(Seen::Taken);
             }
         }
-        clear(&record)?;
-        place.write_place(&EMPTY)?;
-        gone.push(record.name);
-        Ok(Seen::Free(place))
+        Ok(Seen::Free(place, Some(record)))
     }
 
     /// The names in the table, also those of interfaces that are not made yet.
@@ -281,8 +288,8 @@ enum Seen<'a> {
     Busy,
     /// Nothing, and it was not looked at more closely.
     Empty,
-    /// Nothing, and it is locked.
-    Free(Place<'a>),
+    /// No interface, and it is locked; perhaps with the record of one that is gone, or was never finished.
+    Free(Place<'a>, Option<Record>),
 }
 
 impl Place<'_> {

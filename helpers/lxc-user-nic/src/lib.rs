@@ -13,22 +13,21 @@ mod view;
 mod wire;
 
 use std::ffi::OsStr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::os::account::{self, Names};
 use common::os::audit::{self, Verdict};
 use common::os::installed;
-use common::os::netns::{Interfaces, Netns};
+use common::os::netns::{Interfaces, Netns, own_netns};
 use common::os::privilege::{self, Capability, Cut};
 use common::os::startup;
 use common::os::trusted::Etc;
 use common::policy::ledger::Record;
 use common::policy::nic::{Attachment, InterfaceName};
 use common::policy::text::Words;
-use common::policy::usernet::Quota;
 use common::{Error, Outcome};
 
-use ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Table};
+use ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE};
 use links::Links;
 use permit::{Caller, Permit};
 use request::Request;
@@ -75,6 +74,9 @@ fn tell(args: &[&OsStr], names: &impl Names, asked: &Asked<'_>) -> Result<(), Er
     }
 }
 
+/// For so long the kernel may take to remove the interfaces of a network namespace whose last process has ended.
+const THE_KERNEL_CLEANS_UP: Duration = Duration::from_millis(300);
+
 /// Who asks, for which network namespace, and whether he may; a place in the ledger; the interface; the answer.
 fn create(
     stage: Cut,
@@ -99,23 +101,28 @@ fn create(
     let mut links = Links::open()?;
     let bridge = Bridge::find(&mut links, attachment)?;
 
-    let ledger = Ledger::open()?;
+    let ledger = Ledger::open(own_netns()?)?;
     let interfaces = Interfaces::open()?;
-    let tables = permit
-        .quotas()
-        .iter()
-        .map(|quota| Ok((quota, ledger.make_table(&permit::table(&quota.owner.key(), attachment))?)));
-    let tables: Vec<(&Quota, Table)> = tables.collect::<Result<_, Error>>()?;
-    let (start, mut gone) = (Instant::now(), Vec::new());
+    let start = Instant::now();
     loop {
         let (mut used, mut some_busy) = (Vec::new(), false);
-        for (quota, table) in &tables {
+        for quota in permit.quotas() {
+            let table = ledger.make_table(&permit::table(&quota.owner.key(), attachment))?;
+            let view = View {
+                lxc: &ledger.lxc,
+                table: &table,
+                owner: quota.owner.word(),
+                bridge: attachment.word(),
+            };
             let mut record = wire::intent(permit.uid(), &bridge);
-            let mut clear = |left: &Record| wire::clear(&mut links, left);
-            let place = match table.claim(quota.limit, &record, &interfaces, &mut clear, &mut gone)? {
+            let mut forget = |gone: &[Record]| {
+                gone.iter().try_for_each(|record| wire::clear(&mut links, record))?;
+                view.forget(gone)
+            };
+            let place = match table.claim(quota.limit, &record, &interfaces, &mut forget)? {
                 Claim::Placed(place) => place,
                 Claim::Full { taken, busy } => {
-                    used.push((*quota, taken));
+                    used.push((quota, taken));
                     some_busy |= busy;
                     continue;
                 }
@@ -125,22 +132,17 @@ fn create(
                 asked,
                 links: &mut links,
                 interfaces: &interfaces,
-                view: View { lxc: &ledger.lxc, table, owner: quota.owner.word(), bridge: attachment.word() },
+                view: &view,
                 bridge: &bridge,
                 netns: &netns,
                 name,
                 owner: &quota.owner,
-                gone,
             };
             return making.make(&mut record, place);
         }
-        // There is no room, unless those who are at work just now leave some.
-        if !some_busy || start.elapsed() > PATIENCE {
-            for (quota, table) in &tables {
-                let view =
-                    View { lxc: &ledger.lxc, table, owner: quota.owner.word(), bridge: attachment.word() };
-                view.forget(&gone)?;
-            }
+        // Those who are at work just now may leave room; and so may a container that has ended a moment ago.
+        let patience = if some_busy { PATIENCE } else { THE_KERNEL_CLEANS_UP };
+        if start.elapsed() > patience {
             return Err(permit.quota_reached(&used));
         }
         std::thread::sleep(BETWEEN_LOOKS);
@@ -161,7 +163,7 @@ fn delete(
 
     let _root = stage.become_root()?;
     let mut links = Links::open()?;
-    let ledger = Ledger::open()?;
+    let ledger = Ledger::open(own_netns()?)?;
     let is_it = |record: &Record| record.uid == uid && record.name == *name;
     for table in tables {
         let Some(table) = ledger.table(&table)? else { continue };
@@ -170,7 +172,7 @@ fn delete(
             wire::clear(&mut links, &record)?;
             // Then the list, then the record: whoever dies between two of these leaves a record that the next run sees.
             let view = View { lxc: &ledger.lxc, table: &table, owner: Vec::new(), bridge: attachment.word() };
-            view.forget(&[record.name])?;
+            view.forget(std::slice::from_ref(&record))?;
             return place.withdraw();
         }
     }

@@ -14,6 +14,9 @@ const COMMAND: &str = "/usr/bin/ovs-vsctl";
 
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// So that it does not wait for ever if we are killed: it gains capabilities when it starts, which takes back a signal to
+/// die with us.
+const ITS_OWN_PATIENCE: &str = "--timeout=6";
 const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// More than the two short lines that are asked for, and less than a pipe holds.
@@ -50,7 +53,8 @@ pub(crate) fn add_port(bridge: &InterfaceName, port: &InterfaceName) -> Result<(
 /// there is no Open vSwitch any more.
 pub(crate) fn remove_port(port: &InterfaceName) -> Result<(), Error> {
     let doing = || format!("remove the Open vSwitch port {port}");
-    match succeed(&["--", "--if-exists", "del-port", port.as_str()]) {
+    // The switch itself may take its time: the port is gone when the database says so.
+    match succeed(&["--no-wait", "--", "--if-exists", "del-port", port.as_str()]) {
         Ok(_) => {}
         Err(Failure::Absent) => return Ok(()),
         Err(failure) => return Err(failure.when(doing())),
@@ -98,10 +102,10 @@ fn succeed(args: &[&str]) -> Result<String, Failure> {
     }
 }
 
-/// Runs it, with nothing of the caller's and not for longer than we live, and returns the beginning of what it prints.
+/// Runs it, with nothing of the caller's, and returns the beginning of what it prints.
 fn call(args: &[&str]) -> Result<(ExitStatus, String), Failure> {
     let mut command = Command::new(COMMAND);
-    command.args(args).env_clear().current_dir("/");
+    command.arg(ITS_OWN_PATIENCE).args(args).env_clear().current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let child = child::spawn(&mut command);
     let mut child = child.map_err(|error| {

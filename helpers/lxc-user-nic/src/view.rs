@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::Error;
 use common::os::trusted::roots_file;
+use common::policy::ledger::Record;
 use common::policy::nic::InterfaceName;
 use common::policy::text::lines;
 use common::policy::usernet::VETH;
@@ -41,46 +42,43 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
-    /// Adds the line of an interface, which must be in the table, and takes out those of interfaces that are gone. All
-    /// of it or nothing.
-    pub(crate) fn add(&self, name: &InterfaceName, gone: &[InterfaceName]) -> Result<(), Error> {
+    /// Adds the line of an interface, which must be in the table: all of it or nothing.
+    pub(crate) fn add(&self, name: &InterfaceName) -> Result<(), Error> {
         let line = [&self.start_of_line(), name.as_str().as_bytes(), b"\n"].concat();
-        self.change(gone, &line)
+        let (mut list, locked) = self.open_in_time()?;
+        append(&mut list, &line, locked)
     }
 
-    /// Takes out the lines of interfaces that are gone.
-    pub(crate) fn forget(&self, gone: &[InterfaceName]) -> Result<(), Error> {
-        if gone.is_empty() { Ok(()) } else { self.change(gone, b"") }
+    /// Takes out the lines of interfaces that are gone, if the lock can be had. If not, whoever does so next takes them out
+    /// too, as they will not be in the table.
+    pub(crate) fn forget(&self, gone: &[Record]) -> Result<(), Error> {
+        match self.open_in_time()? {
+            (list, true) => self.replace(&list, gone),
+            (_, false) => Ok(()),
+        }
     }
 
     fn start_of_line(&self) -> Vec<u8> {
         [self.owner.as_slice(), b" ", VETH.as_bytes(), b" ", self.bridge.as_bytes(), b" "].concat()
     }
 
-    fn change(&self, gone: &[InterfaceName], added: &[u8]) -> Result<(), Error> {
+    /// The list, and whether the lock on it is ours.
+    fn open_in_time(&self) -> Result<(File, bool), Error> {
         let start = Instant::now();
         loop {
-            let mut list = open(self.lxc)?;
+            let list = open(self.lxc)?;
             roots_file(&list, PATH)?;
-            let locked = lock(&list)?;
-            if start.elapsed() < PATIENCE {
-                // Whoever had the lock may have put another file in its place; then that one has to be locked.
-                if !locked || !is_in_place(self.lxc, &list)? {
-                    std::thread::sleep(BETWEEN_LOOKS);
-                    continue;
-                }
+            // Whoever had the lock may have put another file in its place; then that one has to be locked.
+            let locked = lock(&list)? && is_in_place(self.lxc, &list)?;
+            if locked || start.elapsed() > PATIENCE {
+                return Ok((list, locked));
             }
-            // The short way: others' lines cost nothing then.
-            return if gone.is_empty() || !locked {
-                append(&mut list, added)
-            } else {
-                self.replace(&list, gone, added)
-            };
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 
     /// Puts a new list in the place of the old one, without the lines of what is gone. The lock is ours.
-    fn replace(&self, mut old: &File, gone: &[InterfaceName], added: &[u8]) -> Result<(), Error> {
+    fn replace(&self, mut old: &File, gone: &[Record]) -> Result<(), Error> {
         let mut text = Vec::new();
         old.read_to_end(&mut text).map_err(|error| cannot("read", &error))?;
         // After that, as an interface is in the table before it is in the list.
@@ -91,7 +89,7 @@ impl View<'_> {
         let new = openat(self.lxc, NEXT, flags, Mode::S_IRUSR | Mode::S_IWUSR)
             .map_err(Error::when(format!("make a new {PATH}")))?;
         let mut new = File::from(new);
-        new.write_all(&[&kept, added].concat()).map_err(|error| cannot("write", &error))?;
+        new.write_all(&kept).map_err(|error| cannot("write", &error))?;
         renameat(self.lxc, NEXT, self.lxc, NAME).map_err(Error::when(format!("replace {PATH}")))?;
 
         // Somebody who did not wait for the lock may have added to the old one meanwhile.
@@ -134,27 +132,29 @@ fn is_in_place(lxc: &OwnedFd, view: &File) -> Result<bool, Error> {
 }
 
 /// A line that could not be written whole is taken back; one that somebody else has left without an end gets one.
-fn append(list: &mut File, added: &[u8]) -> Result<(), Error> {
+fn append(list: &mut File, added: &[u8], locked: bool) -> Result<(), Error> {
     let size = list.metadata().map_err(|error| cannot("look at", &error))?.len();
     let mut last = *b"\n";
     if let Some(place) = size.checked_sub(1) {
         list.read_exact_at(&mut last, place).map_err(|error| cannot("read", &error))?;
     }
-    let newline: &[u8] = if added.is_empty() || last == *b"\n" { b"" } else { b"\n" };
+    let newline: &[u8] = if last == *b"\n" { b"" } else { b"\n" };
     list.write_all(&[newline, added].concat()).map_err(|error| {
-        list.set_len(size).unwrap_or_default();
+        if locked {
+            list.set_len(size).unwrap_or_default();
+        }
         cannot("write", &error)
     })
 }
 
 /// The text without the lines of interfaces that are gone: those named, and those of one quota that are not known.
-fn without(text: &[u8], gone: &[InterfaceName], quota: &[u8], known: &[InterfaceName]) -> Vec<u8> {
-    let is_one_of =
-        |name: &[u8], names: &[InterfaceName]| names.iter().any(|it| it.as_str().as_bytes() == name);
+fn without(text: &[u8], gone: &[Record], quota: &[u8], known: &[InterfaceName]) -> Vec<u8> {
+    let is = |it: &InterfaceName, name: &[u8]| it.as_str().as_bytes() == name;
     let stays = |line: &&[u8]| {
         let name = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
         let of_quota = line.strip_prefix(quota) == Some(name);
-        !line.is_empty() && !is_one_of(name, gone) && (!of_quota || is_one_of(name, known))
+        let is_gone = gone.iter().any(|record| is(&record.name, name));
+        !line.is_empty() && !is_gone && (!of_quota || known.iter().any(|known| is(known, name)))
     };
     lines(text).filter(stays).flat_map(|line| [line, b"\n"]).collect::<Vec<_>>().concat()
 }
@@ -167,20 +167,28 @@ fn cannot(what: &str, error: &std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::policy::id::Id;
+    use common::policy::ledger::{Port, State};
+    use common::policy::nic::Mac;
 
     #[test]
     fn lines_of_others_stay_as_they_are() {
-        let names = |names: &[&str]| -> Vec<InterfaceName> {
-            names.iter().map(|name| InterfaceName::parse(name.as_bytes()).unwrap()).collect()
+        let name = |name: &str| InterfaceName::parse(name.as_bytes()).unwrap();
+        let gone = |of: &str| Record {
+            state: State::Unfinished,
+            name: name(of),
+            uid: Id::new(1).unwrap(),
+            mac: Mac::of_host_end(1),
+            port: Port::Kernel,
         };
         let text = b"alice veth br0 veth1_a\nbob veth br0 veth2_a\n@lab veth br0 veth1_b\nodd\n\nalice veth br0 veth1_c\n\
                      alice veth br1 veth1_d\nalice veth br0 veth1_e";
-        let kept = without(text, &names(&["veth1_a", "veth1_b"]), b"alice veth br0 ", &names(&["veth1_c"]));
+        let kept = without(text, &[gone("veth1_a"), gone("veth1_b")], b"alice veth br0 ", &[name("veth1_c")]);
         assert_eq!(
             String::from_utf8(kept).unwrap(),
             "bob veth br0 veth2_a\nodd\nalice veth br0 veth1_c\nalice veth br1 veth1_d\n"
         );
         assert_eq!(without(b"", &[], b"x ", &[]), b"");
-        assert_eq!(without(b"a b c d", &[], b"a b c ", &names(&["d"])), b"a b c d\n");
+        assert_eq!(without(b"a b c d", &[], b"a b c ", &[name("d")]), b"a b c d\n");
     }
 }

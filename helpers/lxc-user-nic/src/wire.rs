@@ -108,12 +108,15 @@ fn random() -> u64 {
 /// Removes whatever there is of an interface: the pair, and the port. It is no error if nothing is.
 pub(crate) fn clear(links: &mut Links, record: &Record) -> Result<(), Error> {
     let link = match record.state {
-        // The kernel does not use a number again, whatever else root may have changed.
         State::Made { index } => links.numbered(index)?,
-        // Another one of that name is none of ours.
-        State::Unfinished => links.named(&record.name)?.filter(|link| link.mac == record.mac.0),
+        State::Unfinished => links.named(&record.name)?,
     };
-    if let Some(link) = link.filter(Link::is_veth) {
+    // Whatever else has its number or its name now is none of ours. Root may have changed one of these.
+    let ours = |link: &Link| {
+        let named = matches!(record.state, State::Made { .. }) && link.name == record.name.as_str();
+        link.is_veth() && (named || link.mac == record.mac.0)
+    };
+    if let Some(link) = link.filter(ours) {
         links.delete(link.index)?;
     }
     // Last, because it may fail: then the record stays, and the port is all that is left to remove.
@@ -128,14 +131,12 @@ pub(crate) struct Making<'a> {
     pub(crate) asked: &'a Asked<'a>,
     pub(crate) links: &'a mut Links,
     pub(crate) interfaces: &'a Interfaces,
-    pub(crate) view: View<'a>,
+    pub(crate) view: &'a View<'a>,
     pub(crate) bridge: &'a Bridge,
     pub(crate) netns: &'a OwnNetns,
     /// None: the next free ethN.
     pub(crate) name: Option<&'a InterfaceName>,
     pub(crate) owner: &'a Owner,
-    /// Interfaces that the view has to forget.
-    pub(crate) gone: Vec<InterfaceName>,
 }
 
 impl Making<'_> {
@@ -163,8 +164,7 @@ impl Making<'_> {
     /// Makes the pair and attaches it, all before it is UP. The ifindex of its host end, and the answer.
     fn wire(&mut self, record: &mut Record, place: &Place<'_>) -> Result<(u32, String), Error> {
         let made = self.pair(record, place)?;
-        self.view.add(&record.name, &self.gone)?;
-        self.gone.clear();
+        self.view.add(&record.name)?;
 
         let alias = format!("nsgate:uid={},owner={}", record.uid, self.owner.key());
         self.links.prepare(&made, &alias, self.bridge.guards())?;
@@ -258,9 +258,8 @@ impl Making<'_> {
         let marked = place.write(record);
         clear(self.links, record)?;
         marked?;
-        self.gone.push(record.name.clone());
         // First the list: whoever dies before the record is withdrawn leaves one that the next run sees.
-        self.view.forget(&self.gone)?;
+        self.view.forget(std::slice::from_ref(record))?;
         place.withdraw()
     }
 }
