@@ -11,7 +11,7 @@ mod targets;
 
 use targets::TARGETS;
 
-/// D04, D06, D07, D09, D10, D13, D17, D21, D24: and whatever else fuzzing has found.
+/// D04, D06, D07, D09, D10, D13, D17, D21, D24, H07, H10, J02, J03, J06: and what else fuzzing has found.
 #[test]
 fn every_input_of_the_corpus_passes() {
     let mut failed = Vec::new();

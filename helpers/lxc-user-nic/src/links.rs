@@ -107,8 +107,16 @@ impl Links {
 
     /// The interface of this name. Ok(None): there is none. An alternative name is not a name.
     pub(crate) fn named(&mut self, name: &InterfaceName) -> Result<Option<Link>, Error> {
-        let link = self.get(vec![LinkAttribute::IfName(name.as_str().to_owned())], 0)?;
-        Ok(link.filter(|link| link.name == name.as_str()))
+        Ok(self.known_as(name)?.filter(|link| link.name == name.as_str()))
+    }
+
+    /// Can no other interface have this name? Not if it is another one's alternative name either.
+    pub(crate) fn is_taken(&mut self, name: &InterfaceName) -> Result<bool, Error> {
+        Ok(self.known_as(name)?.is_some())
+    }
+
+    fn known_as(&mut self, name: &InterfaceName) -> Result<Option<Link>, Error> {
+        self.get(vec![LinkAttribute::IfName(name.as_str().to_owned())], 0)
     }
 
     /// The interface with this ifindex. Ok(None): there is none.

@@ -200,7 +200,7 @@ impl Making<'_> {
                 return Ok(made);
             }
             // Which of the two names is taken, the kernel does not say.
-            if self.links.named(&record.name)?.is_none() {
+            if !self.links.is_taken(&record.name)? {
                 let taken = self.name.map_or("eth%d", InterfaceName::as_str).as_bytes().to_vec();
                 return Err(Error::BadName {
                     what: "interface name",

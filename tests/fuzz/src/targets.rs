@@ -13,15 +13,24 @@ use common::policy::passwd::Account;
 use common::policy::subid::{Grant, Grants, Owner, Search};
 use common::policy::text::Quoted;
 
+mod nics;
+
+pub use nics::{group, ledger, nic_arguments, quota, usernet};
+
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("arguments", arguments),
     ("decision", decision),
+    ("group", group),
+    ("ledger", ledger),
     ("login_defs", login_defs),
     ("namespace", namespace),
+    ("nic_arguments", nic_arguments),
     ("nsswitch", nsswitch),
     ("passwd", passwd),
+    ("quota", quota),
     ("subid", subid),
+    ("usernet", usernet),
 ];
 
 /// Panics if something is wrong.
