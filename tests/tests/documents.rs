@@ -46,8 +46,8 @@ fn every_test_that_past_cves_names_exists() {
     assert!(named > 15, "only {named} tests are named");
 }
 
-/// Every line A to L of the attack list has a test that bears its number. The numbers are those of the list; what is
-/// missing from a section was never in it.
+/// Every line A to L of the attack list has a test that bears its number. The numbers are those of the list;
+/// what is missing from a section was never in it.
 #[test]
 fn every_line_of_the_attack_list_has_a_test() {
     let numbers: [(char, &[u8]); 12] = [
@@ -62,7 +62,7 @@ fn every_line_of_the_attack_list_has_a_test() {
         ('I', &[1, 2, 4, 5, 6, 7, 9, 11, 12]),
         ('J', &[1, 2, 3, 6, 7, 8, 9, 10, 13, 14, 15, 16, 18, 19, 20]),
         ('K', &[1, 2, 4, 6]),
-        // L02, L03, L04 and L06 are about guards that a host's policy asks for, and it has no words for them yet.
+        // L02, L03, L04 and L06 are about guards that policy asks for, and it has no words for them yet.
         ('L', &[1, 7, 8]),
     ];
     let sources = every_source();

@@ -1,12 +1,14 @@
 //! `/etc/group`, searched for the gids of some names: `group(5)`.
 
+use std::collections::BTreeMap;
+
 use super::id::{self, Id};
 use super::text::lines;
 
 /// The groups that are wanted, and the gids found so far.
 #[derive(Debug)]
 pub struct Groups<'a> {
-    wanted: Vec<(&'a [u8], Option<Id>)>,
+    wanted: BTreeMap<&'a [u8], Option<Id>>,
 }
 
 impl<'a> Groups<'a> {
@@ -24,8 +26,8 @@ impl<'a> Groups<'a> {
             let name = fields.next().unwrap_or_default();
             let not_one =
                 name.first().is_none_or(|first| b"#+- \t\x0b\x0c\r".contains(first)) || line.contains(&0);
-            let wanted = self.wanted.iter_mut().find(|(wanted, found)| *wanted == name && found.is_none());
-            let Some((_, found)) = wanted.filter(|_| !not_one) else { continue };
+            let wanted = self.wanted.get_mut(name).filter(|found| found.is_none() && !not_one);
+            let Some(found) = wanted else { continue };
             *found = fields.nth(1).and_then(|gid| id::decimal(gid).ok()).and_then(Id::new);
         }
     }
@@ -44,13 +46,13 @@ impl<'a> Groups<'a> {
     /// The gid of a group of this name.
     #[must_use]
     pub fn gid(&self, name: &[u8]) -> Option<Id> {
-        self.wanted.iter().find(|(wanted, _)| *wanted == name).and_then(|(_, found)| *found)
+        self.wanted.get(name).copied().flatten()
     }
 
     /// Is one of them not found?
     #[must_use]
     pub fn some_missing(&self) -> bool {
-        self.wanted.iter().any(|(_, found)| found.is_none())
+        self.wanted.values().any(Option::is_none)
     }
 }
 

@@ -28,12 +28,15 @@ impl InterfaceName {
             "." | ".." | "all" | "default" => Err("is a word that the kernel keeps for itself"),
             _ if text.starts_with('-') => Err("begins with a dash"),
             _ if text.contains('%') => Err("has % in it; leave the name out to get the next free ethN"),
-            _ if text.contains(out_of_place) => Err("has a character in it that no interface name has"),
+            // The kernel takes the byte 0xa0 for a blank, which it is in Latin-1.
+            _ if text.contains(out_of_place) || text.bytes().any(|byte| byte == 0xa0) => {
+                Err("has a character in it that no interface name has")
+            }
             _ => Ok(Self(text.to_owned())),
         }
     }
 
-    /// The name of the host end for an interface of this user: `vethUID_XXXX` up to uid 65535, as everybody knows it;
+    /// The name of the host end for an interface of this user: `vethUID_XXXX` up to uid 65536, as everybody knows it;
     /// beyond, where ten digits would leave no room, the uid in six digits of base 62. So every user has names of his
     /// own, and nobody can take another's. `random` is spread over the last four places.
     #[must_use]
@@ -150,6 +153,7 @@ mod tests {
             "%",
             "-a",
             "\u{a0}",
+            "\u{e0}",
             "a\u{7f}",
             "a\u{85}b",
             "1234567890123456",

@@ -6,6 +6,8 @@
 //!
 //! A quota belongs to an owner, a type and a bridge. Several lines for one quota do not add up: the largest holds.
 
+use std::collections::BTreeMap;
+
 use memchr::memchr;
 
 use super::id::{self, Id};
@@ -78,6 +80,8 @@ pub struct Search<'a> {
 pub struct Found {
     user: Option<Line>,
     groups: Vec<Line>,
+    /// Where in `groups` a name is: there may be many.
+    places: BTreeMap<Vec<u8>, usize>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,10 +110,16 @@ impl<'a> Search<'a> {
             let Some(limit) = allotted(line, self.bridge) else { continue };
             let line = Line { name: group.unwrap_or(owner).to_vec(), limit, number };
             match group {
-                Some(name) => match self.found.groups.iter_mut().find(|known| known.name == name) {
-                    Some(known) => known.keep_larger(line),
-                    None => self.found.groups.push(line),
-                },
+                Some(name) => {
+                    let Found { groups, places, .. } = &mut self.found;
+                    match places.get(name).and_then(|place| groups.get_mut(*place)) {
+                        Some(known) => known.keep_larger(line),
+                        None => {
+                            places.insert(name.to_vec(), groups.len());
+                            groups.push(line);
+                        }
+                    }
+                }
                 None => match &mut self.found.user {
                     Some(known) => known.keep_larger(line),
                     none => *none = Some(line),
@@ -151,10 +161,13 @@ impl Found {
         let mut quotas = Vec::from_iter(user);
         for line in self.groups {
             if let Some(gid) = is_in(&line.name) {
-                // Two names of one group are one quota: the first counts.
                 let owner = Owner::Group { gid, name: line.name };
-                if !quotas.iter().any(|quota| quota.owner.key() == owner.key()) {
-                    quotas.push(Quota { owner, limit: line.limit, line: line.number });
+                let quota = Quota { owner, limit: line.limit, line: line.number };
+                // Two names of one group are one quota.
+                match quotas.iter_mut().find(|known| known.owner.key() == quota.owner.key()) {
+                    Some(known) if known.limit >= quota.limit => {}
+                    Some(known) => *known = quota,
+                    None => quotas.push(quota),
                 }
             }
         }
@@ -218,7 +231,7 @@ mod tests {
 
     #[test]
     fn two_names_of_one_group_are_one_quota() {
-        assert_eq!(quotas("@a veth br0 1\n@b veth br0 5", &[("a", 7), ("b", 7)]), [g(7, 1, 1)]);
+        assert_eq!(quotas("@a veth br0 1\n@b veth br0 5", &[("a", 7), ("b", 7)]), [g(7, 5, 2)]);
     }
 
     #[test]

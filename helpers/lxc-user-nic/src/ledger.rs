@@ -111,19 +111,14 @@ impl Table {
 
     /// Takes the lowest free place for an interface that is to be made, if fewer than `limit` exist or are being made,
     /// and writes `record` into it. Waits for nobody.
-    ///
-    /// Places whose interface is gone are emptied. Before that `forget` gets to know of them: for a maker who died half-way
-    /// there may be something left to remove.
     pub(crate) fn claim(
         &self,
         limit: u32,
         record: &Record,
         interfaces: &Interfaces,
-        forget: &mut impl FnMut(&[Record]) -> Result<(), Error>,
     ) -> Result<Claim<'_>, Error> {
         let places = self.read()?;
         let (mut free, mut taken, mut taken_below, mut busy) = (None, 0_usize, 0_usize, false);
-        let (mut dead, mut records) = (Vec::new(), Vec::new());
         // The table can grow: beyond its end is a place for everybody who is just about to make it grow.
         for number in 0..places.len().saturating_add(MOST_AT_ONCE) {
             let seen = places.get(number).map(Record::parse);
@@ -132,32 +127,22 @@ impl Table {
                 break;
             }
             let state = match seen {
-                Some(Ok(Some(Record { state: State::Made { index }, .. })))
-                    if interfaces.name(index)?.is_some() =>
-                {
-                    Seen::Taken
-                }
+                Some(Ok(Some(record))) if exists(&record, interfaces)? => Seen::Taken,
                 Some(Ok(None)) if free.is_some() => Seen::Empty,
-                _ => self.settle(number, interfaces)?,
+                _ => match self.lock(number)? {
+                    None => Seen::Busy,
+                    Some(place) if place.read()?.is_some() => Seen::Taken,
+                    Some(place) => Seen::Free(place),
+                },
             };
             match state {
                 Seen::Taken => taken = taken.saturating_add(1),
                 Seen::Busy => (taken, busy) = (taken.saturating_add(1), true),
-                Seen::Empty => {}
-                Seen::Free(place, left) => {
-                    if free.is_none() {
-                        (free, taken_below) = (Some(dead.len()), taken);
-                    }
-                    records.extend(left);
-                    dead.push(place);
-                }
+                Seen::Free(place) if free.is_none() => (free, taken_below) = (Some(place), taken),
+                Seen::Free(_) | Seen::Empty => {}
             }
         }
-        if !records.is_empty() {
-            forget(&records)?;
-            dead.iter().try_for_each(|place| place.write_place(&EMPTY))?;
-        }
-        match free.and_then(|place| dead.into_iter().nth(place)) {
+        match free {
             Some(place) if may_use(taken_below, taken.saturating_sub(taken_below), limit) => {
                 self.extend_to(place.number)?;
                 place.write(record)?;
@@ -167,16 +152,48 @@ impl Table {
         }
     }
 
-    /// Finds out about a place by locking it.
-    fn settle(&self, number: usize, interfaces: &Interfaces) -> Result<Seen<'_>, Error> {
-        let Some(place) = self.lock(number)? else { return Ok(Seen::Busy) };
-        let Some(record) = place.read()? else { return Ok(Seen::Free(place, None)) };
-        if let State::Made { index } = record.state {
-            if interfaces.name(index)?.is_some() {
-                return Ok(Seen::Taken);
+    /// Empties the places whose interface is gone, or was left unfinished by somebody who has died. Waits for nobody, and
+    /// holds one place at a time.
+    ///
+    /// Before that, `forget` gets to know of them: to remove what there is left, and in any order, as it may be asked to
+    /// again by the next run.
+    pub(crate) fn tidy(
+        &self,
+        interfaces: &Interfaces,
+        forget: &mut impl FnMut(&[Record]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (mut gone, mut unfinished) = (Vec::new(), Vec::new());
+        for (number, place) in self.read()?.iter().enumerate() {
+            match Record::parse(place) {
+                Ok(Some(record @ Record { state: State::Unfinished, .. })) => {
+                    unfinished.push((number, record))
+                }
+                Ok(Some(record)) if !exists(&record, interfaces)? => gone.push((number, record)),
+                Ok(_) | Err(_) => {}
             }
         }
-        Ok(Seen::Free(place, Some(record)))
+        if !gone.is_empty() {
+            // What is gone stays gone: no need to lock it first.
+            forget(&gone.iter().map(|(_, record)| record.clone()).collect::<Vec<_>>())?;
+        }
+        for (number, record) in gone {
+            if let Some(place) = self.locked_with(number, &record)? {
+                place.withdraw()?;
+            }
+        }
+        for (number, record) in unfinished {
+            if let Some(place) = self.locked_with(number, &record)? {
+                forget(&[record])?;
+                place.withdraw()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The place, locked, if nobody else has it and it still has this record in it.
+    fn locked_with(&self, number: usize, record: &Record) -> Result<Option<Place<'_>>, Error> {
+        let Some(place) = self.lock(number)? else { return Ok(None) };
+        Ok(if place.read()?.as_ref() == Some(record) { Some(place) } else { None })
     }
 
     /// The names in the table, also those of interfaces that are not made yet.
@@ -280,16 +297,24 @@ impl Table {
     }
 }
 
+/// Does the kernel have the interface of this record? One that is unfinished does not count as one here.
+fn exists(record: &Record, interfaces: &Interfaces) -> Result<bool, Error> {
+    match record.state {
+        State::Made { index } => Ok(interfaces.name(index)?.is_some()),
+        State::Unfinished => Ok(false),
+    }
+}
+
 /// What was seen of a place.
 enum Seen<'a> {
-    /// There is an interface.
+    /// There is a record of an interface.
     Taken,
     /// Somebody is making or removing one.
     Busy,
     /// Nothing, and it was not looked at more closely.
     Empty,
-    /// No interface, and it is locked; perhaps with the record of one that is gone, or was never finished.
-    Free(Place<'a>, Option<Record>),
+    /// Nothing, and it is locked.
+    Free(Place<'a>),
 }
 
 impl Place<'_> {

@@ -119,7 +119,8 @@ fn create(
                 gone.iter().try_for_each(|record| wire::clear(&mut links, record))?;
                 view.forget(gone)
             };
-            let place = match table.claim(quota.limit, &record, &interfaces, &mut forget)? {
+            table.tidy(&interfaces, &mut forget)?;
+            let place = match table.claim(quota.limit, &record, &interfaces)? {
                 Claim::Placed(place) => place,
                 Claim::Full { taken, busy } => {
                     used.push((quota, taken));
@@ -137,6 +138,7 @@ fn create(
                 netns: &netns,
                 name,
                 owner: &quota.owner,
+                made: None,
             };
             return making.make(&mut record, place);
         }

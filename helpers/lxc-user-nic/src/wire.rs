@@ -137,6 +137,8 @@ pub(crate) struct Making<'a> {
     /// None: the next free ethN.
     pub(crate) name: Option<&'a InterfaceName>,
     pub(crate) owner: &'a Owner,
+    /// The host end's ifindex, as soon as there is one.
+    pub(crate) made: Option<u32>,
 }
 
 impl Making<'_> {
@@ -164,6 +166,7 @@ impl Making<'_> {
     /// Makes the pair and attaches it, all before it is UP. The ifindex of its host end, and the answer.
     fn wire(&mut self, record: &mut Record, place: &Place<'_>) -> Result<(u32, String), Error> {
         let made = self.pair(record, place)?;
+        self.made = Some(made.index);
         self.view.add(&record.name)?;
 
         let alias = format!("nsgate:uid={},owner={}", record.uid, self.owner.key());
@@ -256,6 +259,8 @@ impl Making<'_> {
     fn undo(&mut self, record: &Record, place: Place<'_>) -> Result<(), Error> {
         // If the ledger cannot be written, the interface goes all the same: a record without one does no harm.
         let marked = place.write(record);
+        // By number, whatever somebody has called it meanwhile.
+        self.made.map_or(Ok(()), |index| self.links.delete(index))?;
         clear(self.links, record)?;
         marked?;
         // First the list: whoever dies before the record is withdrawn leaves one that the next run sees.
