@@ -15,7 +15,6 @@ pub mod error;
 pub mod os;
 pub mod policy;
 
-use std::io::Write;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -32,21 +31,23 @@ pub enum Outcome {
     Say(String),
 }
 
-/// Says something on standard output in one write, unless there is no room for it in time: the other end may be a pipe
-/// that nobody reads.
+/// Says something on standard output.
 ///
 /// # Errors
 /// Nobody can read it.
 pub fn say(text: &str) -> Result<(), Errno> {
+    tell(std::io::stdout(), text)
+}
+
+/// Writes a text in one write, unless there is no room for it in time: the other end may be a pipe that nobody reads, or
+/// a terminal that was stopped.
+fn tell(stream: impl AsFd, text: &str) -> Result<(), Errno> {
     const PATIENCE: u16 = 5000;
-    let stdout = std::io::stdout();
-    let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
-    match poll(&mut polled, PATIENCE) {
-        Ok(0) => return Err(Errno::ETIMEDOUT),
-        Ok(_) => {}
-        Err(errno) => return Err(errno),
+    let mut polled = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut polled, PATIENCE) == Ok(0) {
+        return Err(Errno::ETIMEDOUT);
     }
-    match nix::unistd::write(&stdout, text.as_bytes()) {
+    match nix::unistd::write(&stream, text.as_bytes()) {
         Ok(written) if written == text.len() => Ok(()),
         Ok(_) => Err(Errno::ENOSPC),
         Err(errno) => Err(errno),
@@ -64,8 +65,7 @@ pub fn main(program: &'static str, story: impl FnOnce() -> Result<Outcome, Error
         Err(error) => {
             // One write, so that the line stays whole beside what other programs write. If nobody can read it, the
             // exit status still says no.
-            let line = format!("{program}: {error}\n");
-            std::io::stderr().write(line.as_bytes()).is_ok_and(|_| false)
+            tell(std::io::stderr(), &format!("{program}: {error}\n")).is_ok_and(|()| false)
         }
     };
     i32::from(!said)

@@ -1210,7 +1210,7 @@ fn a_name_service_that_hangs_is_given_up_after_25_seconds() {
             assert_eq!((answer.status, &*answer.stdout), (Some(1), ""), "{answer:?}");
             assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
             assert!(answer.stderr.contains("did not answer in 25 seconds"), "{answer:?}");
-            answer.refuses("the name services of /etc/nsswitch.conf (passwd:) did not answer in 25 seconds");
+            answer.refuses("the name services of /etc/nsswitch.conf (passwd:, group:) did not answer in 25 seconds");
         }
     });
 }

@@ -162,6 +162,8 @@ fn a_host_that_hides_processes_is_no_obstacle() {
             let before = world.state();
             create(world, ALICE, &bobs.pid()).refuses("");
             assert_eq!(world.state(), before);
+            drop(container);
+            world.wait_until_gone(&nic.host_name);
         }
     });
 }

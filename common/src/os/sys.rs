@@ -137,7 +137,8 @@ struct Memory {
     used: AtomicUsize,
 }
 
-/// Costs nothing until it is written to.
+/// Enough for a usual run. Costs nothing until it is written to; but a limit of the caller's below it keeps the kernel from
+/// starting the program at all.
 const PIECE: usize = 1 << 20;
 
 // SAFETY: the piece is given out by `take` alone, and no byte of it twice.

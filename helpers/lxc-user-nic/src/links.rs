@@ -220,7 +220,13 @@ impl Links {
     }
 
     /// Sends one message; the answer is the last interface that the kernel showed, and its acknowledgement.
+    ///
+    /// A connection that has broken is of no use any more, but what is half made has to be removed all the same: then there
+    /// is a new one.
     fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> nix::Result<Option<Link>> {
+        if self.connection.is_finished() {
+            *self = Self::open().map_err(|_| Errno::ECONNABORTED)?;
+        }
         let mut message = NetlinkMessage::from(message);
         // The acknowledgement ends the answer, also where a part of it could not be read.
         message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;

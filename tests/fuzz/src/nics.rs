@@ -133,7 +133,10 @@ pub fn group(data: &[u8]) {
     assert_eq!(whole.gid(b"nobody asked for it"), None);
 
     // What is missing is asked for, that alone, up to the first failure.
-    let missing = || wanted.iter().zip(&expected).filter(|(_, gid)| gid.is_none()).map(|(name, _)| *name);
+    // Each name once, in their own order.
+    let missing: BTreeSet<&[u8]> =
+        wanted.iter().zip(&expected).filter(|(_, gid)| gid.is_none()).map(|(name, _)| *name).collect();
+    let missing = || missing.iter().copied();
     let mut asked: Vec<Vec<u8>> = Vec::new();
     let answer = whole.complete(|name| {
         asked.push(name.to_vec());
