@@ -178,6 +178,13 @@ pub enum Error {
         /// The bridge, or `none`.
         bridge: String,
     },
+    /// The kernel would not let us deny setgroups.
+    Setgroups {
+        /// What it said.
+        errno: Errno,
+        /// The cause, and what would help.
+        cause: String,
+    },
     /// The kernel did not take the map, or would not.
     Map {
         /// What was being done, in the words that every FAQ quotes.
@@ -283,6 +290,9 @@ impl fmt::Display for Error {
                 Quoted(interface.as_bytes()),
                 Quoted(bridge.as_bytes())
             ),
+            Self::Setgroups { errno, cause } => {
+                write!(f, "couldn't open process setgroups: {}: {cause}", errno.desc())
+            }
             Self::Map { doing, errno, cause } => write!(f, "{doing} failed: {}: {cause}", errno.desc()),
         }
     }

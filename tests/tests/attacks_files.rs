@@ -326,6 +326,33 @@ fn a_private_policy_file_serves_setuid_helpers_and_is_refused_with_file_capabili
     });
 }
 
+/// D01: nor what is in a directory that he may not enter, though the file itself would let him
+#[test]
+fn a_refusal_does_not_tell_what_a_policy_file_out_of_reach_says() {
+    if theirs() {
+        return; // who follow no link
+    }
+    World::enter(|world| {
+        fs::create_dir("/etc/secret").expect("create");
+        for file in FILES {
+            let place = format!("/etc/secret/{}", file.rsplit('/').next().expect("a name"));
+            world.write(&place, "alice:900000:10\n");
+            fs::remove_file(file).expect("remove");
+            std::os::unix::fs::symlink(&place, file).expect("link");
+        }
+        for (mode, tells) in [(0o755, true), (0o711, true), (0o700, false), (0o750, false)] {
+            fs::set_permissions("/etc/secret", fs::Permissions::from_mode(mode)).expect("chmod");
+            let target = world.target(ALICE);
+            for answer in ask(world, ALICE, &target, 800_000, 10) {
+                answer.refuses(") not allowed");
+                assert_eq!(answer.stderr.contains("900000"), tells, "{mode:o}: {answer:?}");
+            }
+            target.assert_untouched();
+            granted(world, ALICE, 900_000, 10);
+        }
+    });
+}
+
 /// D01: what a caller may not read, no refusal tells him
 #[test]
 fn a_refusal_does_not_tell_what_a_private_policy_file_says() {
@@ -1210,7 +1237,9 @@ fn a_name_service_that_hangs_is_given_up_after_25_seconds() {
             assert_eq!((answer.status, &*answer.stdout), (Some(1), ""), "{answer:?}");
             assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
             assert!(answer.stderr.contains("did not answer in 25 seconds"), "{answer:?}");
-            answer.refuses("the name services of /etc/nsswitch.conf (passwd:, group:) did not answer in 25 seconds");
+            answer.refuses(
+                "the name services of /etc/nsswitch.conf (passwd:, group:) did not answer in 25 seconds",
+            );
         }
     });
 }

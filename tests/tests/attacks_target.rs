@@ -302,7 +302,7 @@ fn a_target_that_is_not_dumpable_is_refused_and_the_cause_named() {
             }
             for how in [Install::SetUid, Install::FileCapabilities] {
                 world.install(how);
-                let reason = "open of FILE failed: Permission denied: the target is not dumpable";
+                let reason = ": Permission denied: the target is not dumpable";
                 refused(world, ALICE, &target, 600_000, reason);
             }
         }

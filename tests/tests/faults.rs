@@ -275,8 +275,7 @@ fn memory_that_is_no_longer_given_is_a_refusal() {
         let lines: String = (0..60_000).map(|n| format!("alice:{}:1\n", 1_000_000 + 2 * n)).collect();
         world.write("/etc/subuid", format!("alice:600000:65536\n{lines}"));
         let (mut written, mut refused) = (0, 0);
-        // With less the kernel does not even start a program that has a megabyte of its own.
-        for kilobytes in (1200..6000).step_by(100) {
+        for kilobytes in (200..4000).step_by(100) {
             let target = world.target(ALICE);
             let mut command = world.command(ALICE, "/usr/bin/prlimit");
             command.args([&format!("--data={}", kilobytes * 1024), "/usr/bin/newuidmap", &target.pid()]);

@@ -8,6 +8,7 @@ use nix::sys::stat::{Mode, stat};
 
 use super::netns::is;
 use super::sys;
+use crate::Error;
 
 /// How a process's user namespace stands to ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,21 +27,25 @@ pub enum Relation {
 }
 
 /// How the user namespace of the process in this `/proc/PID` directory stands to ours.
-#[must_use]
-pub fn relation(process: BorrowedFd<'_>) -> Relation {
-    let theirs = openat(process, "ns/user", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-    let (Ok(theirs), Ok(ours)) = (theirs, stat("/proc/self/ns/user")) else {
-        return Relation::Unknown;
+///
+/// # Errors
+/// It could not be asked for: the caller has left us no descriptor, or no memory. That is no answer.
+pub fn relation(process: BorrowedFd<'_>) -> Result<Relation, Error> {
+    let when = || Error::when("ask whose the target's user namespace is");
+    let theirs = match openat(process, "ns/user", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+        Ok(theirs) => theirs,
+        Err(Errno::EACCES | Errno::EPERM | Errno::ENOENT | Errno::ESRCH) => return Ok(Relation::Unknown),
+        Err(errno) => return Err(when()(errno)),
     };
+    let ours = stat("/proc/self/ns/user").map_err(when())?;
     match sys::namespace_parent(theirs.as_fd()) {
-        Ok(parent) if is(&parent, &ours) => match sys::namespace_owner(theirs.as_fd()) {
-            Ok(owner) => Relation::Child { owner },
-            Err(_) => Relation::Unknown,
-        },
-        Ok(_) => Relation::Elsewhere,
+        Ok(parent) if is(&parent, &ours) => {
+            Ok(Relation::Child { owner: sys::namespace_owner(theirs.as_fd()).map_err(when())? })
+        }
+        Ok(_) => Ok(Relation::Elsewhere),
         // Our own has its parent outside of what we may see; so has any that is not below our own.
-        Err(Errno::EPERM) if is(&theirs, &ours) => Relation::Same,
-        Err(Errno::EPERM) => Relation::Elsewhere,
-        Err(_) => Relation::Unknown,
+        Err(Errno::EPERM) if is(&theirs, &ours) => Ok(Relation::Same),
+        Err(Errno::EPERM) => Ok(Relation::Elsewhere),
+        Err(errno) => Err(when()(errno)),
     }
 }

@@ -4,12 +4,11 @@
 #![allow(unsafe_code, reason = "this file is where it lives; everything else denies it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::UnsafeCell;
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -128,32 +127,46 @@ fn end_with(last_words: &'static str) -> ! {
     unsafe { libc::_exit(1) }
 }
 
-/// Memory, in the order in which it is asked for, from one piece that is part of the program; what does not fit comes
-/// from the system. Nothing is given back before the process ends, which is soon: so there are no system calls for it,
-/// and no bookkeeping that a bug could break. And where std would abort because there is none left, which the caller
-/// can bring about by a limit, it is a refusal like any other.
+/// Memory, in the order in which it is asked for, from one piece; what does not fit comes from the system's allocator.
+/// Nothing is given back before the process ends, which is soon: so there are no system calls for it, and no bookkeeping
+/// that a bug could break. And where std would abort because there is none left, which the caller can bring about by a
+/// limit, it is a refusal like any other.
 struct Memory {
-    piece: UnsafeCell<[u8; PIECE]>,
+    /// Null: not asked for yet.
+    piece: AtomicPtr<u8>,
     used: AtomicUsize,
 }
 
-/// Enough for a usual run. Costs nothing until it is written to; but a limit of the caller's below it keeps the kernel from
-/// starting the program at all.
+/// Costs nothing until it is written to. The kernel is asked for it when the program runs: if it were a part of the
+/// program, a limit of the caller's could keep that from starting, where nothing can be said.
 const PIECE: usize = 1 << 20;
 
-// SAFETY: the piece is given out by `take` alone, and no byte of it twice.
-unsafe impl Sync for Memory {}
-
 #[global_allocator]
-static MEMORY: Memory = Memory { piece: UnsafeCell::new([0; PIECE]), used: AtomicUsize::new(0) };
+static MEMORY: Memory = Memory { piece: AtomicPtr::new(std::ptr::null_mut()), used: AtomicUsize::new(0) };
 
 const NO_MEMORY: &str =
     ": out of memory: a resource limit of the caller's (RLIMIT_AS, RLIMIT_DATA) is too low\n";
 
 impl Memory {
+    /// The beginning of the piece. None: there is none to be had.
+    fn piece(&self) -> Option<*mut u8> {
+        let none = libc::MAP_FAILED.cast::<u8>();
+        let mut piece = self.piece.load(Ordering::Acquire);
+        if piece.is_null() {
+            let (readable, private) =
+                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            // SAFETY: new memory, of nobody else's, wherever the kernel has room.
+            let mapped = unsafe { libc::mmap(std::ptr::null_mut(), PIECE, readable, private, -1, 0) }.cast();
+            // If two threads are here at once, one piece is left unused.
+            let set = self.piece.compare_exchange(piece, mapped, Ordering::AcqRel, Ordering::Acquire);
+            piece = set.map_or_else(|other| other, |_| mapped);
+        }
+        (piece != none).then_some(piece)
+    }
+
     /// Bytes of the piece that nobody has had: so they are zero.
     fn take(&self, layout: Layout) -> Option<*mut u8> {
-        let start = self.piece.get().cast::<u8>();
+        let start = self.piece()?;
         let place = |used: usize| {
             let unaligned = start.addr().checked_add(used)?;
             let first = unaligned.checked_next_multiple_of(layout.align())?.checked_sub(start.addr())?;
@@ -165,7 +178,7 @@ impl Memory {
     }
 
     fn has(&self, memory: *mut u8) -> bool {
-        let start = self.piece.get().addr();
+        let Some(start) = self.piece().map(<*mut u8>::addr) else { return false };
         memory.addr().checked_sub(start).is_some_and(|offset| offset < PIECE)
     }
 }

@@ -122,34 +122,40 @@ impl Target {
     }
 
     /// How its user namespace stands to ours.
-    #[must_use]
-    pub fn namespace(&self) -> Relation {
+    ///
+    /// # Errors
+    /// It could not be asked for.
+    pub fn namespace(&self) -> Result<Relation, Error> {
         namespace::relation(self.directory.as_fd())
     }
 
     /// Its pid, and when it started in clock ticks since boot: together these name a process for good. For the log.
-    #[must_use]
-    pub fn identity(&self) -> Option<(i32, u64)> {
-        let line = self.read("stat")?;
+    ///
+    /// # Errors
+    /// What the kernel said; `ENOENT`: it is no process, but something else in `/proc`.
+    pub fn identity(&self) -> nix::Result<(i32, u64)> {
+        let no_file = [Errno::EISDIR, Errno::ENOTDIR, Errno::EINVAL];
+        let line = self
+            .contents_of("stat")
+            .map_err(|errno| if no_file.contains(&errno) { Errno::ENOENT } else { errno })?;
         let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse::<u64>().ok();
         let fields = |text| <[u8]>::split(text, u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        let pid = fields(&line).next().and_then(number)?;
+        let pid = fields(&line).next().and_then(number).and_then(|pid| i32::try_from(pid).ok());
         // proc_pid_stat(5): the second field is a name in parentheses that may hold anything; the 22nd is wanted.
-        let after_name = line.rsplit(|byte| *byte == b')').next()?;
-        let start = fields(after_name).nth(19).and_then(number)?;
-        Some((i32::try_from(pid).ok()?, start))
+        let after_name = line.rsplit(|byte| *byte == b')').next();
+        let start = after_name.and_then(|after| fields(after).nth(19)).and_then(number);
+        pid.zip(start).ok_or(Errno::ENOENT)
     }
 
     /// What one of its files says. None: it cannot be read.
     #[must_use]
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let file = openat(
-            &self.directory,
-            name,
-            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        );
-        contents(File::from(file.ok()?)).ok()
+        self.contents_of(name).ok()
+    }
+
+    fn contents_of(&self, name: &str) -> nix::Result<Vec<u8>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        contents(File::from(openat(&self.directory, name, flags, Mode::empty())?))
     }
 
     /// Does one of its files belong to root although the process does not? So it does when it is not dumpable.

@@ -112,17 +112,18 @@ impl Etc {
                 Err(Error::System { errno, .. }) => Err(errno),
                 walked => Ok(walked?),
             },
-            opened => opened,
+            opened => opened.map(|file| (file, true)),
         };
         match opened {
-            Ok(file) => EtcFile::check(file, &path, writer).map(Some),
+            Ok((file, within_reach)) => EtcFile::check(file, within_reach, &path, writer).map(Some),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(Error::when(format!("cannot open {path}"))(errno)),
         }
     }
 
-    /// Follows symbolic links by hand, to look at each of them and at every directory on the way.
-    fn walk(&self, name: &str, path: &str, writer: Writer) -> Result<OwnedFd, Error> {
+    /// Follows symbolic links by hand, to look at each of them and at every directory on the way. The file, and whether
+    /// everybody may get there.
+    fn walk(&self, name: &str, path: &str, writer: Writer) -> Result<(OwnedFd, bool), Error> {
         let when = || Error::when(format!("cannot open {path}"));
         let clone = |directory: &OwnedFd| directory.try_clone().map_err(|error| when()(errno(&error)));
         let mut names: VecDeque<Vec<u8>> = name.split('/').map(|part| part.as_bytes().to_vec()).collect();
@@ -132,7 +133,7 @@ impl Etc {
             owner: 0,
             why: format!("is not trusted: it {why}"),
         };
-        let (mut links, mut shared) = (0_u32, false);
+        let (mut links, mut shared, mut within_reach) = (0_u32, false, true);
         while let Some(name) = names.pop_front() {
             let entry = openat(&directory, name.as_slice(), PATH_ONLY, Mode::empty()).map_err(when())?;
             let status = fstat(&entry).map_err(when())?;
@@ -149,7 +150,10 @@ impl Etc {
                 shared = others_can_write(&status);
             }
             match kind(&status) {
-                SFlag::S_IFDIR => directory = entry,
+                SFlag::S_IFDIR => {
+                    within_reach &= status.st_mode & Mode::S_IXOTH.bits() != 0;
+                    directory = entry;
+                }
                 SFlag::S_IFLNK => {
                     links = links.saturating_add(1);
                     if links > MOST_LINKS {
@@ -166,7 +170,8 @@ impl Etc {
                     }
                 }
                 _ if names.is_empty() => {
-                    return openat(&directory, name.as_slice(), READ, Mode::empty()).map_err(when());
+                    let file = openat(&directory, name.as_slice(), READ, Mode::empty());
+                    return file.map(|file| (file, within_reach)).map_err(when());
                 }
                 _ => return Err(when()(Errno::ENOTDIR)),
             }
@@ -264,7 +269,7 @@ const BLOCK: usize = 16 * 1024;
 const SMALL: usize = 1 << 20;
 
 impl EtcFile {
-    fn check(file: OwnedFd, path: &str, writer: Writer) -> Result<Self, Error> {
+    fn check(file: OwnedFd, within_reach: bool, path: &str, writer: Writer) -> Result<Self, Error> {
         let status = fstat(&file).map_err(Error::when(format!("cannot look at {path}")))?;
         if kind(&status) != SFlag::S_IFREG {
             let why = "is not a regular file".to_owned();
@@ -274,7 +279,7 @@ impl EtcFile {
             roots_alone(path, &status)?;
         }
         let size = usize::try_from(status.st_size).unwrap_or(0);
-        let readable_by_all = status.st_mode & Mode::S_IROTH.bits() != 0;
+        let readable_by_all = within_reach && status.st_mode & Mode::S_IROTH.bits() != 0;
         Ok(Self { file: File::from(file), size, readable_by_all })
     }
 

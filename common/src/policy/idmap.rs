@@ -112,7 +112,9 @@ impl fmt::Display for Triple {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Approved {
     triples: Vec<Triple>,
+    by_policy: Vec<Range>,
     policy_lines: Vec<u32>,
+    own: Option<Id>,
 }
 
 /// The first triple that is not allowed.
@@ -137,12 +139,15 @@ const MOST_LINES: usize = 64;
 /// # Errors
 /// [`NotGranted`]: the first triple that is not allowed.
 pub fn decide(own: Id, triples: Vec<Triple>, grants: &Grants) -> Result<Approved, NotGranted> {
-    let mut policy_lines = Vec::new();
+    let (mut by_policy, mut policy_lines, mut as_own) = (Vec::new(), Vec::new(), None);
     for triple in &triples {
         let host = triple.host;
         match grants.first_missing(host) {
-            None => policy_lines.extend(grants.behind(host).take(MOST_LINES).map(|grant| grant.line)),
-            Some(_) if host.first() == own && host.count() == 1 => {}
+            None => {
+                by_policy.push(host);
+                policy_lines.extend(grants.behind(host).take(MOST_LINES).map(|grant| grant.line));
+            }
+            Some(_) if host.first() == own && host.count() == 1 => as_own = Some(own),
             Some(missing) => {
                 return Err(NotGranted {
                     triple: *triple,
@@ -154,7 +159,7 @@ pub fn decide(own: Id, triples: Vec<Triple>, grants: &Grants) -> Result<Approved
     }
     policy_lines.sort_unstable();
     policy_lines.dedup();
-    Ok(Approved { triples, policy_lines })
+    Ok(Approved { triples, by_policy: id::merged(by_policy), policy_lines, own: as_own })
 }
 
 /// A map that fits the kernel: `user_namespaces(7)`, "Defining user and group ID mappings".
@@ -194,13 +199,19 @@ impl Approved {
     /// to deny setgroups first (CVE-2018-7169: dropping a group can *gain* access).
     #[must_use]
     pub fn rests_on_policy(&self) -> bool {
-        !self.policy_lines.is_empty()
+        !self.by_policy.is_empty()
     }
 
-    /// The host ids it has, in order; those that adjoin or overlap are one range.
+    /// The host ids that the policy file grants, in order; those that adjoin or overlap are one range.
     #[must_use]
-    pub fn host_ranges(&self) -> Vec<Range> {
-        super::id::merged(self.triples.iter().map(Triple::host).collect())
+    pub fn by_policy(&self) -> &[Range] {
+        &self.by_policy
+    }
+
+    /// The caller's own id, if it is in it without being granted by the policy file.
+    #[must_use]
+    pub const fn own(&self) -> Option<Id> {
+        self.own
     }
 
     /// The lines of the policy file that grant it, in order.

@@ -56,21 +56,21 @@ impl Record {
     /// # Errors
     /// It has something else in it than what [`Record::to_place`] writes.
     pub fn parse(place: &[u8; PLACE]) -> Result<Option<Self>, Damaged> {
-        if place.iter().all(|byte| *byte == 0) || *place == EMPTY {
+        if *place == [0; PLACE] || *place == EMPTY {
             return Ok(None);
         }
-        let record = std::str::from_utf8(place).ok().and_then(Self::read);
-        // One way to write a record, one to read it.
-        record.filter(|record| record.to_place() == *place).map(Some).ok_or(Damaged)
+        std::str::from_utf8(place).ok().and_then(Self::read).map(Some).ok_or(Damaged)
     }
 
+    /// There is one way to write a record, so there is one to read it: one blank between two fields, and what is in a field
+    /// is not to be written in another way either.
     fn read(text: &str) -> Option<Self> {
-        let mut fields = text.split_ascii_whitespace();
+        let mut fields = text.strip_suffix('\n')?.trim_end_matches(' ').split(' ');
         let mut field = || fields.next();
         let (state, name, index, uid, mac, port) =
             (field()?, field()?, field()?, field()?, field()?, field()?);
         let number = |text: &str| id::decimal(text.as_bytes()).ok();
-        Some(Self {
+        let record = Self {
             state: match (state, number(index)?) {
                 ("?", 0) => State::Unfinished,
                 ("+", index) if i32::try_from(index).is_ok_and(|index| index > 0) => State::Made { index },
@@ -84,7 +84,8 @@ impl Record {
                 "ovs" => Port::OpenVswitch,
                 _ => return None,
             },
-        })
+        };
+        field().is_none().then_some(record)
     }
 
     /// The place with this record in it: the text, blanks, a newline.

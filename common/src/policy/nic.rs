@@ -109,14 +109,15 @@ impl Mac {
         Self([0xfe, a, b, c, d, e])
     }
 
-    /// Reads the six pairs of digits that [`fmt::Display`] writes.
+    /// Reads what [`fmt::Display`] writes, and nothing else: six pairs of digits, none of them a capital letter.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut octets = [0; 6];
         let mut pairs = text.split(':');
         for octet in &mut octets {
             let pair = pairs.next()?;
-            let hexadecimal = pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());
+            let hexadecimal =
+                pair.len() == 2 && pair.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
             *octet = u8::from_str_radix(pair, 16).ok().filter(|_| hexadecimal)?;
         }
         pairs.next().is_none().then_some(Self(octets))
@@ -200,8 +201,15 @@ mod tests {
 
     #[test]
     fn a_mac_is_six_pairs_and_nothing_else() {
-        for text in ["", "fe", "fe:00:00:00:00", "fe:00:00:00:00:00:00", "fe:0:0:0:0:0", "fe:+1:00:00:00:00"]
-        {
+        for text in [
+            "",
+            "fe",
+            "fe:00:00:00:00",
+            "fe:00:00:00:00:00:00",
+            "fe:0:0:0:0:0",
+            "fe:+1:00:00:00:00",
+            "FE:00:00:00:00:00",
+        ] {
             assert_eq!(Mac::parse(text), None, "{text}");
         }
     }

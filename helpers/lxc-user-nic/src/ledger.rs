@@ -7,6 +7,7 @@
 //! one that the next run sees to be free, and holds up nobody. What a record says is only believed while its place
 //! is locked.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
@@ -109,37 +110,48 @@ impl Table {
         if size % 64 == 0 && size <= MOST_BYTES { Ok(self) } else { Err(self.damaged()) }
     }
 
+    /// What is in the places, as far as that can be seen without waiting for somebody.
+    pub(crate) fn look(&self, interfaces: &Interfaces) -> Result<Vec<Seen>, Error> {
+        let see = |(number, place): (usize, &[u8; PLACE])| {
+            Ok(match Record::parse(place) {
+                Ok(None) => Seen::Empty,
+                Ok(Some(record)) if exists(&record, interfaces)? => Seen::Taken,
+                Ok(Some(record)) => Seen::Left(record),
+                Err(_) => {
+                    self.see_whole(number)?;
+                    Seen::Unclear
+                }
+            })
+        };
+        (0..).zip(&self.read()?).map(see).collect()
+    }
+
+    /// A place that seems to be damaged: somebody may just be writing it. Nobody is, if it can be locked.
+    fn see_whole(&self, number: usize) -> Result<(), Error> {
+        self.lock(number)?.map_or(Ok(()), |place| place.read().map(drop))
+    }
+
     /// Takes the lowest free place for an interface that is to be made, if fewer than `limit` exist or are being made,
     /// and writes `record` into it. Waits for nobody.
-    pub(crate) fn claim(
-        &self,
-        limit: u32,
-        record: &Record,
-        interfaces: &Interfaces,
-    ) -> Result<Claim<'_>, Error> {
-        let places = self.read()?;
+    pub(crate) fn claim(&self, seen: &[Seen], limit: u32, record: &Record) -> Result<Claim<'_>, Error> {
         let (mut free, mut taken, mut taken_below, mut busy) = (None, 0_usize, 0_usize, false);
         // The table can grow: beyond its end is a place for everybody who is just about to make it grow.
-        for number in 0..places.len().saturating_add(MOST_AT_ONCE) {
-            let seen = places.get(number).map(Record::parse);
+        for number in 0..seen.len().saturating_add(MOST_AT_ONCE) {
             let full = u32::try_from(taken).is_ok_and(|taken| taken >= limit);
-            if seen.is_none() && (free.is_some() || full) {
-                break;
+            match seen.get(number) {
+                None if free.is_some() || full => break,
+                Some(Seen::Taken) => {
+                    taken = taken.saturating_add(1);
+                    continue;
+                }
+                Some(Seen::Empty) if free.is_some() => continue,
+                None | Some(Seen::Empty | Seen::Left(_) | Seen::Unclear) => {}
             }
-            let state = match seen {
-                Some(Ok(Some(record))) if exists(&record, interfaces)? => Seen::Taken,
-                Some(Ok(None)) if free.is_some() => Seen::Empty,
-                _ => match self.lock(number)? {
-                    None => Seen::Busy,
-                    Some(place) if place.read()?.is_some() => Seen::Taken,
-                    Some(place) => Seen::Free(place),
-                },
-            };
-            match state {
-                Seen::Taken => taken = taken.saturating_add(1),
-                Seen::Busy => (taken, busy) = (taken.saturating_add(1), true),
-                Seen::Free(place) if free.is_none() => (free, taken_below) = (Some(place), taken),
-                Seen::Free(_) | Seen::Empty => {}
+            match self.lock(number)? {
+                None => (taken, busy) = (taken.saturating_add(1), true),
+                Some(place) if place.read()?.is_some() => taken = taken.saturating_add(1),
+                Some(place) if free.is_none() => (free, taken_below) = (Some(place), taken),
+                Some(_) => {}
             }
         }
         match free {
@@ -159,33 +171,26 @@ impl Table {
     /// again by the next run.
     pub(crate) fn tidy(
         &self,
-        interfaces: &Interfaces,
+        seen: &mut [Seen],
         forget: &mut impl FnMut(&[Record]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let (mut gone, mut unfinished) = (Vec::new(), Vec::new());
-        for (number, place) in self.read()?.iter().enumerate() {
-            match Record::parse(place) {
-                Ok(Some(record @ Record { state: State::Unfinished, .. })) => {
-                    unfinished.push((number, record))
-                }
-                Ok(Some(record)) if !exists(&record, interfaces)? => gone.push((number, record)),
-                Ok(_) | Err(_) => {}
-            }
-        }
+        let gone = |seen: &Seen| match seen {
+            Seen::Left(record) if record.state != State::Unfinished => Some(record.clone()),
+            Seen::Left(_) | Seen::Taken | Seen::Empty | Seen::Unclear => None,
+        };
+        let gone: Vec<Record> = seen.iter().filter_map(gone).collect();
         if !gone.is_empty() {
             // What is gone stays gone: no need to lock it first.
-            forget(&gone.iter().map(|(_, record)| record.clone()).collect::<Vec<_>>())?;
+            forget(&gone)?;
         }
-        for (number, record) in gone {
-            if let Some(place) = self.locked_with(number, &record)? {
-                place.withdraw()?;
+        for (number, seen) in seen.iter_mut().enumerate() {
+            let Seen::Left(record) = seen else { continue };
+            let Some(place) = self.locked_with(number, record)? else { continue };
+            if record.state == State::Unfinished {
+                forget(std::slice::from_ref(record))?;
             }
-        }
-        for (number, record) in unfinished {
-            if let Some(place) = self.locked_with(number, &record)? {
-                forget(&[record])?;
-                place.withdraw()?;
-            }
+            place.withdraw()?;
+            *seen = Seen::Empty;
         }
         Ok(())
     }
@@ -197,7 +202,7 @@ impl Table {
     }
 
     /// The names in the table, also those of interfaces that are not made yet.
-    pub(crate) fn names(&self) -> Result<Vec<InterfaceName>, Error> {
+    pub(crate) fn names(&self) -> Result<BTreeSet<InterfaceName>, Error> {
         let places = self.read()?;
         Ok(places
             .iter()
@@ -209,8 +214,13 @@ impl Table {
     /// The place of an interface of this name, if `is_it` agrees, locked. Waits for others who are making or removing it.
     pub(crate) fn find(&self, is_it: impl Fn(&Record) -> bool) -> Result<Option<(Place<'_>, Record)>, Error> {
         for (number, place) in self.read()?.iter().enumerate() {
-            if !matches!(Record::parse(place), Ok(Some(record)) if is_it(&record)) {
-                continue;
+            match Record::parse(place) {
+                Ok(Some(record)) if is_it(&record) => {}
+                Ok(_) => continue,
+                Err(_) => {
+                    self.see_whole(number)?;
+                    continue;
+                }
             }
             let start = Instant::now();
             let place = loop {
@@ -227,22 +237,13 @@ impl Table {
         Ok(None)
     }
 
-    /// All places, as they are just now. Where somebody is writing, that may be half of it: it is looked at again, if
-    /// nobody is there now.
+    /// All places, as they are just now.
     fn read(&self) -> Result<Vec<[u8; PLACE]>, Error> {
         let size = self.file.metadata().map_err(|error| self.cannot("look at", &error))?.len();
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
         self.file.read_exact_at(&mut bytes, 0).map_err(|error| self.cannot("read", &error))?;
         let places = bytes.chunks_exact(PLACE).filter_map(|place| place.first_chunk::<PLACE>().copied());
-        let places: Vec<_> = places.collect();
-        for (number, place) in places.iter().enumerate() {
-            if Record::parse(place).is_err() {
-                if let Some(place) = self.lock(number)? {
-                    place.read()?;
-                }
-            }
-        }
-        Ok(places)
+        Ok(places.collect())
     }
 
     /// Makes room for a place, or changes nothing: the file never gets shorter or has part of a place.
@@ -305,16 +306,16 @@ fn exists(record: &Record, interfaces: &Interfaces) -> Result<bool, Error> {
     }
 }
 
-/// What was seen of a place.
-enum Seen<'a> {
-    /// There is a record of an interface.
+/// What was seen of a place without locking it.
+pub(crate) enum Seen {
+    /// There is an interface.
     Taken,
-    /// Somebody is making or removing one.
-    Busy,
-    /// Nothing, and it was not looked at more closely.
+    /// The record of one that is gone, or that is not finished.
+    Left(Record),
+    /// Nothing.
     Empty,
-    /// Nothing, and it is locked.
-    Free(Place<'a>),
+    /// Somebody was just writing it.
+    Unclear,
 }
 
 impl Place<'_> {

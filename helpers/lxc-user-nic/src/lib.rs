@@ -16,7 +16,7 @@ use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use common::os::account::{self, Names};
-use common::os::audit::{self, Verdict};
+use common::os::audit::{Log, Verdict};
 use common::os::installed;
 use common::os::netns::{Interfaces, Netns, own_netns};
 use common::os::privilege::{self, Capability, Cut};
@@ -52,7 +52,7 @@ pub fn main(args: &[&OsStr], names: &impl Names) -> i32 {
 
 /// Tells the story, and logs how it ended if that is badly. What is done is logged in it, before the deed.
 fn run(args: &[&OsStr], names: &impl Names) -> Result<(), Error> {
-    let asked = Asked { caller: nix::unistd::getuid().as_raw(), words: args };
+    let asked = Asked { caller: nix::unistd::getuid().as_raw(), words: args, log: Log::of(PROGRAM) };
     tell(args, names, &asked).inspect_err(|error| asked.log(Verdict::Refused, &error.to_string()))
 }
 
@@ -62,7 +62,9 @@ fn tell(args: &[&OsStr], names: &impl Names, asked: &Asked<'_>) -> Result<(), Er
     let caller_is_root = nix::unistd::getuid().is_root();
     let for_root = if caller_is_root { Capability::SysPtrace } else { Capability::SetUid };
     let stage = privilege::cut_to(Capability::NetAdmin, &[Capability::SetUid, Capability::SetGid, for_root])?;
-    match Request::parse(args)? {
+    let request = Request::parse(args)?;
+    asked.log.open()?;
+    match request {
         Request::Create { pid, attachment, name } => {
             require_privilege(&stage, "create")?;
             create(stage, args, names, asked, (pid, &attachment, name.as_ref()))
@@ -119,8 +121,9 @@ fn create(
                 gone.iter().try_for_each(|record| wire::clear(&mut links, record))?;
                 view.forget(gone)
             };
-            table.tidy(&interfaces, &mut forget)?;
-            let place = match table.claim(quota.limit, &record, &interfaces)? {
+            let mut seen = table.look(&interfaces)?;
+            table.tidy(&mut seen, &mut forget)?;
+            let place = match table.claim(&seen, quota.limit, &record)? {
                 Claim::Placed(place) => place,
                 Claim::Full { taken, busy } => {
                     used.push((quota, taken));
@@ -200,11 +203,12 @@ fn require_privilege(stage: &Cut, doing: &'static str) -> Result<(), Error> {
 pub(crate) struct Asked<'a> {
     caller: u32,
     words: &'a [&'a OsStr],
+    log: Log,
 }
 
 impl Asked<'_> {
     pub(crate) fn log(&self, verdict: Verdict, what: &str) {
-        audit::record(PROGRAM, verdict, &format!("uid {} asked {}: {what}", self.caller, Words(self.words)));
+        self.log.record(verdict, &format!("uid {} asked {}: {what}", self.caller, Words(self.words)));
     }
 }
 

@@ -4,6 +4,7 @@
 //! It is one file for all owners, so no owner may hold up another at it: whoever does not get its lock soon adds his line
 //! without, and leaves the rest to the next. What can be wrong then is a line in a list.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -148,15 +149,20 @@ fn append(list: &mut File, added: &[u8], locked: bool) -> Result<(), Error> {
 }
 
 /// The text without the lines of interfaces that are gone: those named, and those of one quota that are not known.
-fn without(text: &[u8], gone: &[Record], quota: &[u8], known: &[InterfaceName]) -> Vec<u8> {
-    let is = |it: &InterfaceName, name: &[u8]| it.as_str().as_bytes() == name;
+fn without(text: &[u8], gone: &[Record], quota: &[u8], known: &BTreeSet<InterfaceName>) -> Vec<u8> {
+    let gone: BTreeSet<&[u8]> = gone.iter().map(|record| record.name.as_str().as_bytes()).collect();
+    let known: BTreeSet<&[u8]> = known.iter().map(|name| name.as_str().as_bytes()).collect();
     let stays = |line: &&[u8]| {
         let name = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
         let of_quota = line.strip_prefix(quota) == Some(name);
-        let is_gone = gone.iter().any(|record| is(&record.name, name));
-        !line.is_empty() && !is_gone && (!of_quota || known.iter().any(|known| is(known, name)))
+        !line.is_empty() && !gone.contains(name) && (!of_quota || known.contains(name))
     };
-    lines(text).filter(stays).flat_map(|line| [line, b"\n"]).collect::<Vec<_>>().concat()
+    let mut kept = Vec::with_capacity(text.len().saturating_add(1));
+    for line in lines(text).filter(stays) {
+        kept.extend_from_slice(line);
+        kept.push(b'\n');
+    }
+    kept
 }
 
 fn cannot(what: &str, error: &std::io::Error) -> Error {
@@ -183,12 +189,13 @@ mod tests {
         };
         let text = b"alice veth br0 veth1_a\nbob veth br0 veth2_a\n@lab veth br0 veth1_b\nodd\n\nalice veth br0 veth1_c\n\
                      alice veth br1 veth1_d\nalice veth br0 veth1_e";
-        let kept = without(text, &[gone("veth1_a"), gone("veth1_b")], b"alice veth br0 ", &[name("veth1_c")]);
+        let kept =
+            without(text, &[gone("veth1_a"), gone("veth1_b")], b"alice veth br0 ", &[name("veth1_c")].into());
         assert_eq!(
             String::from_utf8(kept).unwrap(),
             "bob veth br0 veth2_a\nodd\nalice veth br0 veth1_c\nalice veth br1 veth1_d\n"
         );
-        assert_eq!(without(b"", &[], b"x ", &[]), b"");
-        assert_eq!(without(b"a b c d", &[], b"a b c ", &[name("d")]), b"a b c d\n");
+        assert_eq!(without(b"", &[], b"x ", &BTreeSet::new()), b"");
+        assert_eq!(without(b"a b c d", &[], b"a b c ", &[name("d")].into()), b"a b c d\n");
     }
 }

@@ -3,10 +3,10 @@
 //! Everything here runs after the verdict and cannot change it.
 
 use common::Error;
+use common::os::installed;
 use common::os::namespace::Relation;
 use common::os::privilege::Raised;
 use common::os::target::{Target, read_own};
-use common::os::installed;
 use common::policy::id::Range;
 use common::policy::idmap::{Approved, Kind, NotGranted};
 use common::policy::text::Quoted;
@@ -105,6 +105,10 @@ pub(crate) fn kernel_refusal(
     if errno == Errno::ENOENT {
         return "the target is not a process, or this kernel has no user namespaces".to_owned();
     }
+    if errno == Errno::EINVAL {
+        // Everything else that is no map to the kernel has been refused before.
+        return "the kernel does not take this map; before Linux 4.15 it takes at most 5 ranges".to_owned();
+    }
     let file = program.kind.map_file();
     if target.is_undumpable(file) {
         return "the target is not dumpable (prctl PR_SET_DUMPABLE, or a program it cannot read), so its /proc files \
@@ -129,7 +133,7 @@ pub(crate) fn kernel_refusal(
                 Quoted(&label)
             )
         }
-        None if target.namespace() == Relation::Unknown => {
+        None if matches!(target.namespace(), Ok(Relation::Unknown)) => {
             "the kernel will not say whose user namespace the target is in: probably another user made it"
                 .to_owned()
         }
@@ -151,14 +155,14 @@ pub(crate) fn grounds(program: &Program, approved: &Approved) -> String {
         items.into_iter().take(MOST_IN_THE_LOG).collect::<Vec<_>>().join(",") + more
     };
     let word = program.kind.word();
-    let ids = list(approved.host_ranges().iter().map(Range::to_string).collect());
-    if approved.rests_on_policy() {
-        let lines = list(approved.policy_lines().iter().map(u32::to_string).collect());
-        format!("host {word}s {ids} by /etc/{}:{lines}", program.kind.policy_file())
-    } else {
-        format!("host {word} {ids}, his own")
-    }
+    let ids = list(approved.by_policy().iter().map(Range::to_string).collect());
+    let lines = list(approved.policy_lines().iter().map(u32::to_string).collect());
+    let by_policy = approved
+        .rests_on_policy()
+        .then(|| format!("host {word}s {ids} by /etc/{}:{lines}", program.kind.policy_file()));
+    let own = approved.own().map(|own| format!("host {word} {own}, his own"));
+    by_policy.into_iter().chain(own).collect::<Vec<_>>().join("; ")
 }
 
-/// Room for this many ranges, and as many line numbers, in one record.
+/// Room for this many ranges, and as many line numbers. What was asked for is in the record whole.
 const MOST_IN_THE_LOG: usize = 30;

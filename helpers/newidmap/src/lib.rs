@@ -9,9 +9,10 @@ mod write;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 
 use common::os::account::{self, Names, Question};
-use common::os::audit::{self, Verdict};
+use common::os::audit::{Log, Verdict};
 use common::os::privilege::{self, Capability, Lowered};
 use common::os::target::{Target, read_own};
 use common::os::trusted::{Etc, EtcFile};
@@ -21,8 +22,9 @@ use common::policy::login_defs;
 use common::policy::nsswitch::Nsswitch;
 use common::policy::passwd::Account;
 use common::policy::subid::{Grants, Owner, Search};
-use common::policy::text::Words;
+use common::policy::text::{Quoted, Words};
 use common::{Error, Outcome};
+use nix::errno::Errno;
 
 use request::Request;
 
@@ -63,11 +65,11 @@ pub fn main(program: &'static Program, args: &[&OsStr], names: &impl Names) -> i
 /// Tells the story, and logs how it ended if that is badly. A grant is logged in it, before the deed: the caller may kill
 /// us at any moment, and nothing is to happen that the log does not know of.
 fn run(program: &'static Program, args: &[&OsStr], names: &impl Names) -> Result<(), Error> {
+    let log = Log::of(program.name);
     // For the log: known before anything can go wrong.
     let mut record = Record { caller: nix::unistd::getuid().as_raw(), target: None, words: args };
-    tell(program, args, names, &mut record).inspect_err(|error| {
-        audit::record(program.name, Verdict::Refused, &format!("{record}: {error}"));
-    })
+    tell(program, args, names, &log, &mut record)
+        .inspect_err(|error| log.record(Verdict::Refused, &format!("{record}: {error}")))
 }
 
 /// What is asked, who asks, whether they may, then the deed: each step needs what the last one made.
@@ -75,10 +77,12 @@ fn tell(
     program: &'static Program,
     args: &[&OsStr],
     names: &impl Names,
+    log: &Log,
     record: &mut Record<'_>,
 ) -> Result<(), Error> {
-    let stage = privilege::cut_to(program.capability, &[Capability::SetFcap])?;
+    let stage = privilege::cut_to(program.capability, program.also())?;
     let request = Request::parse(program, args)?;
+    log.open()?;
 
     // Root's files, opened while we still have root's name; read later.
     let etc = Etc::open()?;
@@ -93,9 +97,11 @@ fn tell(
     let account = names.account(&Question { uid, etc: &etc, nsswitch: &accounts_from, args })?;
 
     let target = Target::open(&request.target)?;
-    record.target = target.identity();
+    let identity = target.identity();
+    record.target = identity.ok();
     let caller = Caller::new(uid, gid, account)?;
     caller.owns(&target, &etc)?;
+    identity.map_err(|errno| Error::when(no_process(errno))(errno))?;
 
     let policy = nsswitch.and_then(|nsswitch| Policy::of(&caller, program.kind, policy_file, &nsswitch));
     let approved = approve(program, &caller, &stage, request.triples()?, policy)?;
@@ -103,9 +109,16 @@ fn tell(
         .for_parent(&ids_here(program.kind))
         .map_err(|why| Error::Unfit { kind: program.kind, why })?;
     write::write(program, &caller, &target, &approved, &map, stage, || {
-        let grounds = explain::grounds(program, &approved);
-        audit::record(program.name, Verdict::Granted, &format!("{record}: {grounds}"));
+        log.record(Verdict::Granted, &format!("{record:#}: {}", explain::grounds(program, &approved)));
     })
+}
+
+const fn no_process(errno: Errno) -> &'static str {
+    if matches!(errno, Errno::ENOENT) {
+        "the target is not the /proc directory of a process"
+    } else {
+        "could not read who the target is"
+    }
 }
 
 /// The decision, and the reason if it is no.
@@ -266,11 +279,26 @@ impl fmt::Display for Record<'_> {
             Some((pid, start)) => write!(f, "pid {pid} started {start}")?,
             None => write!(f, "{}", Words(target))?,
         }
-        write!(f, " asked {}", Words(asked))
+        if f.alternate() {
+            // A request that is granted is not long, and there is no part of it that does not matter.
+            let words = asked.iter().map(|word| Quoted(word.as_bytes()).to_string());
+            write!(f, " asked {}", words.collect::<Vec<_>>().join(" "))
+        } else {
+            write!(f, " asked {}", Words(asked))
+        }
     }
 }
 
 impl Program {
+    /// What else may be needed: the kernel asks for this one where uid 0 is mapped, not for gid 0
+    /// (`user_namespace.c`, `verify_root_map()`).
+    const fn also(&self) -> &'static [Capability] {
+        match self.kind {
+            Kind::Uid => &[Capability::SetFcap],
+            Kind::Gid => &[],
+        }
+    }
+
     fn help(&self) -> String {
         let (word, map, policy) = (self.kind.word(), self.kind.map_file(), self.kind.policy_file());
         format!(

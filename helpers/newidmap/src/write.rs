@@ -2,7 +2,7 @@
 
 use common::Error;
 use common::os::privilege::Lowered;
-use common::os::target::Target;
+use common::os::target::{Target, WriteOnce};
 use common::policy::idmap::{Approved, Kind, Map};
 use nix::errno::Errno;
 
@@ -10,7 +10,7 @@ use crate::{Caller, Program, explain};
 
 /// Writes the map, and denies setgroups before it if it must.
 ///
-/// The order is: all checks, then the map opened, then `setgroups`, then the map written. A failure up to the opening
+/// The order is: all checks, then both files opened, then `setgroups` written, then the map. A failure up to the opening
 /// leaves the namespace as it was. The kernel has no way to do the two writes in one, so a failure of the second
 /// leaves setgroups denied, and says so.
 pub(crate) fn write(
@@ -26,18 +26,25 @@ pub(crate) fn write(
     let own = caller.own(program.kind);
     let refuse = |doing: &str, errno, cause| Error::Map { doing: format!("{doing} {file}"), errno, cause };
 
-    if let Some(why) = explain::foreign_namespace(caller, target.namespace()) {
+    if let Some(why) = explain::foreign_namespace(caller, target.namespace()?) {
         return Err(Error::ForeignNamespace { kind: program.kind, why });
     }
     if !stage.may_raise(program.capability) && !map.needs_no_privilege(own) {
         return Err(explain::without_privilege(program));
     }
 
-    // The kernel asks for CAP_SETFCAP where uid 0 is mapped, not for gid 0: user_namespace.c, verify_root_map().
     let maps_host_root = program.kind == Kind::Uid && map.maps_host_root();
     let raised = stage.raise(maps_host_root)?;
     let because = |errno| explain::kernel_refusal(program, target, &raised, maps_host_root, errno);
 
+    // Of the same namespace or of none: if the target enters another one between these two, that is not the caller's
+    // namespace's child, and the map is refused.
+    let setgroups = if program.kind == Kind::Gid && !approved.rests_on_policy() {
+        let setgroups = target.open_to_write("setgroups");
+        Some(setgroups.map_err(|errno| Error::Setgroups { errno, cause: because(errno) })?)
+    } else {
+        None
+    };
     let map_file = target.open_to_write(file).map_err(|errno| refuse("open of", errno, because(errno)))?;
     let now = map_file.read().map_err(|errno| refuse("read of", errno, because(errno)))?;
     if !now.is_empty() {
@@ -45,17 +52,16 @@ pub(crate) fn write(
     }
 
     before_the_deed();
-    let mut left_behind = "";
-    if program.kind == Kind::Gid && !approved.rests_on_policy() {
-        deny_setgroups(target)?;
-        left_behind = "; setgroups is now deny in the target's namespace";
-    }
+    let left_behind = if let Some(setgroups) = setgroups {
+        deny(&setgroups)?;
+        "; setgroups is now deny in the target's namespace"
+    } else {
+        ""
+    };
     map_file.write(map.text()).map_err(|errno| refuse("write to", errno, because(errno) + left_behind))
 }
 
-fn deny_setgroups(target: &Target) -> Result<(), Error> {
-    let setgroups =
-        target.open_to_write("setgroups").map_err(Error::when("couldn't open process setgroups"))?;
+fn deny(setgroups: &WriteOnce) -> Result<(), Error> {
     let now = setgroups.read().map_err(Error::when("failed to read setgroups"))?;
     if now.starts_with(b"deny") {
         return Ok(());

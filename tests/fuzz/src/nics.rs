@@ -271,8 +271,9 @@ pub fn nic_arguments(data: &[u8]) {
 
     let text = String::from_utf8_lossy(mac);
     let read = Mac::parse(&text);
-    assert_eq!(read.map(|mac| mac.0), octets(&text));
-    assert!(read.is_none_or(|mac| mac.to_string() == text.to_lowercase()));
+    // There is one way to write an address.
+    assert_eq!(read.map(|mac| mac.0), octets(&text).filter(|_| text == text.to_lowercase()));
+    assert!(read.is_none_or(|mac| mac.to_string() == text));
 
     // What the helper calls its own end.
     let mut bytes = Bytes(data);
