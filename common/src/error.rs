@@ -89,6 +89,20 @@ pub enum Error {
         /// The rule behind it, and what would help.
         why: String,
     },
+    /// The host's own policy is not as it should be.
+    Settings {
+        /// File and line.
+        place: String,
+        /// In what way.
+        why: String,
+    },
+    /// The host's own policy forbids it.
+    Forbidden {
+        /// What.
+        what: String,
+        /// The rule.
+        rule: Rule,
+    },
     /// The kernel would not take the map.
     Unfit {
         /// Which ids.
@@ -196,6 +210,15 @@ pub enum Error {
     },
 }
 
+/// A rule of the host's own policy.
+#[derive(Debug)]
+pub struct Rule {
+    /// What it says to a request.
+    pub why: String,
+    /// File, line and key.
+    pub place: String,
+}
+
 impl Error {
     /// For `map_err`: what was being done when a system call failed.
     pub fn when(doing: impl Into<Cow<'static, str>>) -> impl FnOnce(Errno) -> Self {
@@ -251,6 +274,10 @@ impl fmt::Display for Error {
             Self::NotGranted { kind, refused, why } => {
                 write!(f, "{} range {} not allowed: {why}", kind.word(), refused.triple)
             }
+            Self::Settings { place, why } => {
+                write!(f, "{place}: {why}; nothing is granted until root has mended it")
+            }
+            Self::Forbidden { what, rule } => write!(f, "{what} not allowed: {} ({})", rule.why, rule.place),
             Self::Unfit { kind, why } => write_unfit(f, *kind, why),
             Self::BadName { what, name, why } => write!(f, "{what} \"{}\" {why}", Quoted(name)),
             Self::NotANetns => f.write_str(

@@ -3,7 +3,10 @@
 pub mod account;
 pub mod audit;
 pub mod child;
+pub mod host_policy;
 pub mod installed;
+pub mod limits;
+pub mod live;
 pub mod namespace;
 pub mod netns;
 pub mod privilege;

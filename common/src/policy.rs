@@ -1,13 +1,16 @@
 //! Policy as pure functions: bytes in, decision out. No I/O, no clock, no environment.
 
 pub mod group;
+pub mod host;
 pub mod id;
 pub mod idmap;
 pub mod ledger;
+pub mod limits;
 pub mod login_defs;
 pub mod nic;
 pub mod nsswitch;
 pub mod passwd;
+pub mod settings;
 pub mod subid;
 pub mod text;
 pub mod usernet;

@@ -237,7 +237,7 @@ const LONGEST: usize = 16 * 1024;
 
 /// All of a `/proc` file, or its first [`LONGEST`] bytes. The kernel hands out what fits in a page, in whole lines; none
 /// of these files has a line as long as half a page, so less than that is the end.
-fn contents(mut file: impl Read) -> nix::Result<Vec<u8>> {
+pub(super) fn contents(mut file: impl Read) -> nix::Result<Vec<u8>> {
     let mut text = Vec::new();
     while text.len() < LONGEST {
         let mut page = [0_u8; 4096];

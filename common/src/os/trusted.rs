@@ -235,7 +235,7 @@ fn kind(status: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT
 }
 
-fn roots_alone(path: &str, status: &FileStat) -> Result<(), Error> {
+pub(super) fn roots_alone(path: &str, status: &FileStat) -> Result<(), Error> {
     distrust(status)
         .map_or(Ok(()), |why| Err(Error::Untrusted { path: path.to_owned(), owner: status.st_uid, why }))
 }

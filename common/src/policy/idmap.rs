@@ -1,7 +1,8 @@
 //! May this caller have this id map? And if so, what exactly does the kernel get to read?
 //!
-//! The road has one lane: [`Triple::parse`] → [`decide`] → [`Approved`] → [`Approved::for_parent`] → [`Map`]. Only a
-//! [`Map`] can be written, only [`decide`] makes an [`Approved`], and each step refuses what the next could not hold.
+//! The road has one lane: [`Triple::parse`] → [`decide`] → [`Granted`] → [`host::allow`](super::host::allow) → [`Approved`] →
+//! [`Approved::for_parent`] → [`Map`]. Only a [`Map`] can be written, only [`decide`] makes a [`Granted`], only the host's
+//! own rules make an [`Approved`] of it, and each step refuses what the next could not hold.
 
 use std::fmt::{self, Write};
 
@@ -108,13 +109,21 @@ impl fmt::Display for Triple {
     }
 }
 
-/// A request that the caller may make. There is no other way to get one than [`decide`].
+/// A request that the policy files grant to the caller. There is no other way to get one than [`decide`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Approved {
+pub struct Granted {
     triples: Vec<Triple>,
     by_policy: Vec<Range>,
     policy_lines: Vec<u32>,
     own: Option<Id>,
+}
+
+/// A request that the caller may make: granted, and nothing of the host's own rules against it. There is no other way to get
+/// one than [`host::allow`](super::host::allow).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Approved {
+    granted: Granted,
+    strict_setgroups: bool,
 }
 
 /// The first triple that is not allowed.
@@ -138,7 +147,7 @@ const MOST_LINES: usize = 64;
 ///
 /// # Errors
 /// [`NotGranted`]: the first triple that is not allowed.
-pub fn decide(own: Id, triples: Vec<Triple>, grants: &Grants) -> Result<Approved, NotGranted> {
+pub fn decide(own: Id, triples: Vec<Triple>, grants: &Grants) -> Result<Granted, NotGranted> {
     let (mut by_policy, mut policy_lines, mut as_own) = (Vec::new(), Vec::new(), None);
     for triple in &triples {
         let host = triple.host;
@@ -159,7 +168,7 @@ pub fn decide(own: Id, triples: Vec<Triple>, grants: &Grants) -> Result<Approved
     }
     policy_lines.sort_unstable();
     policy_lines.dedup();
-    Ok(Approved { triples, by_policy: id::merged(by_policy), policy_lines, own: as_own })
+    Ok(Granted { triples, by_policy: id::merged(by_policy), policy_lines, own: as_own })
 }
 
 /// A map that fits the kernel: `user_namespaces(7)`, "Defining user and group ID mappings".
@@ -194,30 +203,43 @@ pub const MOST_EXTENTS: usize = 340;
 /// The kernel's limit on the text: it has to be shorter than a page of 4096 bytes.
 pub const LONGEST_MAP: usize = 4095;
 
-impl Approved {
-    /// Was any part of it granted by the policy file, rather than by being the caller's own id? If not, newgidmap has
-    /// to deny setgroups first (CVE-2018-7169: dropping a group can *gain* access).
+impl Granted {
+    /// What was asked for.
     #[must_use]
-    pub fn rests_on_policy(&self) -> bool {
-        !self.by_policy.is_empty()
+    pub fn triples(&self) -> &[Triple] {
+        &self.triples
+    }
+}
+
+impl Approved {
+    /// For [`host::allow`](super::host::allow) alone.
+    pub(super) const fn allowed(granted: Granted, strict_setgroups: bool) -> Self {
+        Self { granted, strict_setgroups }
+    }
+
+    /// Does newgidmap have to deny setgroups first (CVE-2018-7169: dropping a group can *gain* access)? Yes, if no part of it
+    /// was granted by the policy file, rather than by being the caller's own id; strictly, if any part was not.
+    #[must_use]
+    pub fn denies_setgroups(&self) -> bool {
+        self.granted.by_policy.is_empty() || self.strict_setgroups && self.granted.own.is_some()
     }
 
     /// The host ids that the policy file grants, in order; those that adjoin or overlap are one range.
     #[must_use]
     pub fn by_policy(&self) -> &[Range] {
-        &self.by_policy
+        &self.granted.by_policy
     }
 
     /// The caller's own id, if it is in it without being granted by the policy file.
     #[must_use]
     pub const fn own(&self) -> Option<Id> {
-        self.own
+        self.granted.own
     }
 
     /// The lines of the policy file that grant it, in order.
     #[must_use]
     pub fn policy_lines(&self) -> &[u32] {
-        &self.policy_lines
+        &self.granted.policy_lines
     }
 
     /// The map for a namespace whose parent has these ids. A triple that crosses from one of the parent's extents to
@@ -226,14 +248,14 @@ impl Approved {
     /// # Errors
     /// [`Unfit`]: the kernel would refuse it.
     pub fn for_parent(&self, parent: &[Range]) -> Result<Map, Unfit> {
-        if let Some((a, b)) = overlap(&self.triples, |triple| triple.inside) {
+        if let Some((a, b)) = overlap(&self.granted.triples, |triple| triple.inside) {
             return Err(Unfit::OverlapInside(a, b));
         }
-        if let Some((a, b)) = overlap(&self.triples, |triple| triple.host) {
+        if let Some((a, b)) = overlap(&self.granted.triples, |triple| triple.host) {
             return Err(Unfit::OverlapOutside(a, b));
         }
         let mut extents = Vec::new();
-        for triple in &self.triples {
+        for triple in &self.granted.triples {
             split(triple, parent, &mut extents)?;
         }
         if extents.len() > MOST_EXTENTS {
@@ -312,6 +334,18 @@ pub fn ids_of_namespace(map: &[u8]) -> Vec<Range> {
     super::text::lines(map).filter_map(extent).collect()
 }
 
+/// The ids of ours that a user namespace maps, as its `uid_map` or `gid_map` lists them to us. Those that are none here are
+/// left out.
+#[must_use]
+pub fn host_ids_of_map(map: &[u8]) -> Vec<Range> {
+    let extent = |line: &[u8]| {
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let (_first, host, count) = (words.next()?, words.next()?, words.next()?);
+        Range::new(Id::new(id::decimal(host).ok()?)?, id::decimal(count).ok()?)
+    };
+    super::text::lines(map).filter_map(extent).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,13 +368,18 @@ mod tests {
         Grants::new((1..).zip(lines).map(grant).collect())
     }
 
+    /// On a host without rules of its own.
+    fn approved(own: Id, triples: &[Triple], grants: &Grants) -> Approved {
+        Approved::allowed(decide(own, triples.to_vec(), grants).unwrap(), false)
+    }
+
     fn whole() -> Vec<Range> {
         ids_of_namespace(b"         0          0 4294967295\n")
     }
 
     fn map(triples: &[Triple], parent: &[Range]) -> Result<String, Unfit> {
         let everything = grants(&[(0, u32::MAX)]);
-        decide(id(7), triples.to_vec(), &everything).unwrap().for_parent(parent).map(|map| map.text)
+        approved(id(7), triples, &everything).for_parent(parent).map(|map| map.text)
     }
 
     #[test]
@@ -369,7 +408,7 @@ mod tests {
     #[test]
     fn own_id_is_allowed_alone_and_never_as_part_of_more() {
         let none = grants(&[]);
-        assert!(!decide(id(1000), vec![triple(0, 1000, 1)], &none).unwrap().rests_on_policy());
+        assert!(approved(id(1000), &[triple(0, 1000, 1)], &none).denies_setgroups());
         assert!(decide(id(1000), vec![triple(0, 1000, 1), triple(5, 1000, 1)], &none).is_ok());
         assert!(decide(id(1000), vec![triple(0, 1000, 2)], &none).is_err());
         assert!(decide(id(1000), vec![triple(0, 1000, 2)], &grants(&[(1001, 10)])).is_err());
@@ -378,7 +417,7 @@ mod tests {
 
     #[test]
     fn own_id_that_policy_lists_rests_on_policy() {
-        let approved = decide(id(1000), vec![triple(0, 1000, 1)], &grants(&[(900, 5), (1000, 1)])).unwrap();
+        let approved = approved(id(1000), &[triple(0, 1000, 1)], &grants(&[(900, 5), (1000, 1)]));
         assert_eq!(approved.policy_lines(), [2]);
     }
 
@@ -424,9 +463,8 @@ mod tests {
 
     #[test]
     fn host_root_and_the_unprivileged_map_are_recognised() {
-        let approve = |triples: &[Triple]| {
-            decide(id(7), triples.to_vec(), &grants(&[(0, 10)])).unwrap().for_parent(&whole()).unwrap()
-        };
+        let approve =
+            |triples: &[Triple]| approved(id(7), triples, &grants(&[(0, 10)])).for_parent(&whole()).unwrap();
         assert!(approve(&[triple(9, 0, 1)]).maps_host_root());
         assert!(!approve(&[triple(0, 1, 1)]).maps_host_root());
         assert!(approve(&[triple(0, 7, 1)]).needs_no_privilege(id(7)));

@@ -2,7 +2,9 @@
 
 use memchr::memmem;
 
-use super::id::{self, Id};
+use super::host;
+use super::id::{self, Id, Range};
+use super::text::lines;
 
 /// Who a uid is: every account name of it, and those accounts' login groups. At least one of each.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -43,6 +45,46 @@ impl Account {
     }
 }
 
+/// Looks for an account, or a group, whose number is one that is wanted: both files have it in the third field.
+#[derive(Debug)]
+pub struct Numbers<'a> {
+    own: Id,
+    wanted: &'a [Range],
+    found: Option<host::Account>,
+}
+
+impl<'a> Numbers<'a> {
+    /// A search for others than the caller's own.
+    #[must_use]
+    pub const fn new(own: Id, wanted: &'a [Range]) -> Self {
+        Self { own, wanted, found: None }
+    }
+
+    /// Looks at a block of whole lines.
+    pub fn look_at(&mut self, block: &[u8]) {
+        for line in lines(block) {
+            if self.found.is_some() {
+                return;
+            }
+            let mut fields = line.split(|byte| *byte == b':');
+            let (Some(name), Some(_password), Some(number)) = (fields.next(), fields.next(), fields.next())
+            else {
+                continue;
+            };
+            // A line that the C library would not take for an account is one here all the same: it may be one to others.
+            let id = id::decimal(number).ok().and_then(Id::new).filter(|id| *id != self.own);
+            let id = id.filter(|id| self.wanted.iter().any(|range| range.contains(*id)));
+            self.found = id.map(|id| host::Account { id, name: name.to_vec() });
+        }
+    }
+
+    /// The first that was found.
+    #[must_use]
+    pub fn finish(self) -> Option<host::Account> {
+        self.found
+    }
+}
+
 /// `name:password:uid:gid:comment:home:shell`, if it is of this uid. As in the C library, comments (`#`) and NIS markers
 /// (`+`, `-`) are not accounts. Nor are lines with a blank in front or a NUL, of which the C library sees a part.
 fn account_of(uid: Id, line: &[u8]) -> Option<(&[u8], u32)> {
@@ -71,6 +113,22 @@ mod tests {
         let alice = account(1000, file);
         assert_eq!((alice.names, alice.gids), (vec![b"alice".to_vec(), b"alias".to_vec()], vec![1000, 50]));
         assert_eq!(account(7, file), Account::default());
+    }
+
+    #[test]
+    fn a_number_that_is_wanted_is_found_unless_it_is_the_callers_own() {
+        let found = |file: &str| {
+            let id = |raw| Id::new(raw).unwrap();
+            let wanted = [Range::new(id(100), 10).unwrap(), Range::new(id(1000), 5).unwrap()];
+            let mut numbers = Numbers::new(id(1000), &wanted);
+            numbers.look_at(file.as_bytes());
+            numbers.finish().map(|account| (account.id.raw(), String::from_utf8(account.name).unwrap()))
+        };
+        assert_eq!(found("root:x:0:0:::\nalice:x:1000:100:::\nb:x:110:0:"), None);
+        assert_eq!(
+            found("root:x:0:0:::\nalice:x:1000:100:::\nb:x:109:0:\nc:x:100:"),
+            Some((109, "b".to_owned()))
+        );
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //! cost a look, a copy or a name lookup.
 
 use memchr::memmem::Finder;
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memrchr};
 
+use super::host::{self, OtherOwner};
 use super::id::{self, Id, Range};
 
 /// A longer line is no line, as in the C helpers.
@@ -21,6 +22,12 @@ pub struct Owner {
 }
 
 impl Owner {
+    /// Does this line begin with the uid or one of the names?
+    fn has(&self, line: &[u8]) -> bool {
+        let needles = self.line_starts.iter().map(|start| start.needle());
+        needles.filter_map(|needle| needle.get(1..)).any(|start| line.starts_with(start))
+    }
+
     /// The owner with this uid and these names.
     ///
     /// A name of digits alone is left out: such a line means the uid of that number, and nobody else. Names that
@@ -61,15 +68,15 @@ pub struct Grants {
 
 /// Collects an owner's grants from a file that comes in blocks of whole lines.
 #[derive(Debug)]
-pub struct Search {
-    owner: Owner,
+pub struct Search<'a> {
+    owner: &'a Owner,
     found: Vec<Grant>,
 }
 
-impl Search {
+impl<'a> Search<'a> {
     /// A search for this owner's lines.
     #[must_use]
-    pub const fn new(owner: Owner) -> Self {
+    pub const fn new(owner: &'a Owner) -> Self {
         Self { owner, found: Vec::new() }
     }
 
@@ -100,14 +107,62 @@ impl Search {
     }
 }
 
+/// Looks for a line of another owner that grants an id which is wanted.
+#[derive(Debug)]
+pub struct Others<'a> {
+    owner: &'a Owner,
+    wanted: &'a [Range],
+    found: Option<OtherOwner>,
+}
+
+impl<'a> Others<'a> {
+    /// A search for lines that are not this owner's.
+    #[must_use]
+    pub const fn new(owner: &'a Owner, wanted: &'a [Range]) -> Self {
+        Self { owner, wanted, found: None }
+    }
+
+    /// Looks at a block of whole lines, the first of which is number `first_line` of the file. Every line is looked at: it is
+    /// not to be more than its numbers need.
+    pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
+        if self.found.is_some() || self.wanted.is_empty() {
+            return;
+        }
+        let mut number = first_line;
+        let mut rest = block;
+        while !rest.is_empty() {
+            let (line, below) = rest.split_at(memchr(b'\n', rest).unwrap_or(rest.len()));
+            if let Some(id) = self.wanted_of(line) {
+                self.found = Some(OtherOwner { id, line: number });
+                return;
+            }
+            rest = below.get(1..).unwrap_or_default();
+            number = number.saturating_add(1);
+        }
+    }
+
+    fn wanted_of(&self, line: &[u8]) -> Option<Id> {
+        let id = host::first_wanted(self.wanted, granted_by(line)?)?;
+        // No line begins with a colon and grants something.
+        (!line.starts_with(b":") && !self.owner.has(line)).then_some(id)
+    }
+
+    /// The first line that was found.
+    #[must_use]
+    pub fn finish(self) -> Option<OtherOwner> {
+        self.found
+    }
+}
+
 /// What a line grants to the owner that it begins with.
 fn granted_by(line: &[u8]) -> Option<Range> {
     if line.len() > LONGEST_LINE {
         return None;
     }
-    let mut fields = line.split(|byte| *byte == b':').skip(1);
-    let (first, count) = (fields.next()?, fields.next()?);
-    if fields.next().is_some() {
+    let (owner_and_first, count) = line.split_at_checked(memrchr(b':', line)?)?;
+    let (owner, first) = owner_and_first.split_at_checked(memrchr(b':', owner_and_first)?)?;
+    let (first, count) = (first.get(1..)?, count.get(1..)?);
+    if memchr(b':', owner).is_some() {
         return None;
     }
     Range::new(Id::new(id::decimal(first).ok()?)?, id::decimal(count).ok()?)
@@ -168,7 +223,7 @@ mod tests {
 
     fn found(file: &str, uid: u32, names: &[&str]) -> Vec<(u32, u32, u32)> {
         let owner = Owner::new(Id::new(uid).unwrap(), names.iter().map(|name| name.as_bytes()));
-        let mut search = Search::new(owner);
+        let mut search = Search::new(&owner);
         search.look_at(1, file.as_bytes());
         search.finish().by_first.iter().map(|g| (g.range.first().raw(), g.range.count(), g.line)).collect()
     }
@@ -282,6 +337,33 @@ mod tests {
         assert_eq!(top.first_missing(range(u32::MAX - 5, 5)), None);
     }
 
+    #[test]
+    fn a_line_of_another_owner_is_found_by_what_it_grants() {
+        let owner = Owner::new(Id::new(1000).unwrap(), [&b"alice"[..], b"lass"]);
+        let other = |file: &str| {
+            let wanted = [range(100, 50), range(200, 10)];
+            let mut others = Others::new(&owner, &wanted);
+            others.look_at(1, file.as_bytes());
+            others.finish().map(|found| (found.id.raw(), found.line))
+        };
+        assert_eq!(other("alice:100:50\n1000:90:900\nlass:200:1\nbob:50:50\nbob:150:50\nbob:210:9"), None);
+        assert_eq!(other("alice:100:50\nbob:149:1\ncarol:100:1"), Some((149, 2)));
+        assert_eq!(other("\nalicex:0:100000"), Some((100, 2)));
+        for nothing in [
+            "bob:100:0",
+            "bob:100:1:",
+            "bob:0100:1",
+            "bob:100:1 ",
+            "bob:100",
+            ":100:1",
+            "b:b:100:1",
+            "bob:4294967295:1",
+        ] {
+            assert_eq!(other(nothing), None, "{nothing}");
+        }
+        assert_eq!(other("1001:205:1"), Some((205, 1)));
+    }
+
     proptest! {
         #[test]
         fn coverage_is_what_a_set_of_numbers_says(
@@ -306,7 +388,8 @@ mod tests {
             }).collect();
             let cut = cut.min(lines.len());
             let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-            let mut search = Search::new(Owner::new(Id::new(7).unwrap(), [&b"alice"[..]]));
+            let owner = Owner::new(Id::new(7).unwrap(), [&b"alice"[..]]);
+            let mut search = Search::new(&owner);
             search.look_at(1, text(&lines[..cut]).as_bytes());
             search.look_at(u32::try_from(cut).unwrap() + 1, text(&lines[cut..]).as_bytes());
             let mut expected = naive;

@@ -3,10 +3,12 @@
 //! Everything here runs after the verdict and cannot change it.
 
 use common::Error;
+use common::os::host_policy::HostPolicy;
 use common::os::installed;
 use common::os::namespace::Relation;
 use common::os::privilege::Raised;
 use common::os::target::{Target, read_own};
+use common::policy::host::{Forbidden, Why};
 use common::policy::id::Range;
 use common::policy::idmap::{Approved, Kind, NotGranted};
 use common::policy::text::Quoted;
@@ -49,6 +51,35 @@ pub(crate) fn not_granted(
         format!("; root can grant more: usermod --add-sub{word}s FIRST-LAST {owner}")
     };
     rule + exempt + &help
+}
+
+/// A rule of the host's own, and what it has against a request.
+pub(crate) fn forbidden(program: &Program, host_policy: &HostPolicy, forbidden: &Forbidden) -> Error {
+    let (word, file) = (program.kind.word(), program.kind.policy_file());
+    let why = match &forbidden.why {
+        Why::OtherOwner(other) => {
+            format!(
+                "{word} {} is granted to another owner too, by line {} of /etc/{file}",
+                other.id, other.line
+            )
+        }
+        Why::Protected(id) => format!("{word} {id} is protected on this host"),
+        Why::Account(account) => {
+            let kind = if program.kind == Kind::Uid { "account" } else { "group" };
+            format!("{word} {} is the {kind} {} of this host", account.id, Quoted(&account.name))
+        }
+        Why::TooMany(ids, most) => format!("{ids} {word}s in all; at most {most} can be mapped at once"),
+        Why::Live(live) => {
+            format!("{word} {} is in use: the user namespace of process {} maps it", live.id, live.pid)
+        }
+        Why::NoLimit(what) => what.clone(),
+        Why::Unknown => "what this rule is about cannot be found out".to_owned(),
+    };
+    let what = forbidden.triple.map_or_else(
+        || format!("this {} is", program.kind.map_file()),
+        |triple| format!("{word} range {triple}"),
+    );
+    Error::Forbidden { what, rule: host_policy.rule(forbidden.key, forbidden.line, why) }
 }
 
 /// 16-bit ids are where hosts have their accounts; `useradd` grants subordinate ids from 100000 up: `login.defs(5)`.
@@ -157,8 +188,7 @@ pub(crate) fn grounds(program: &Program, approved: &Approved) -> String {
     let word = program.kind.word();
     let ids = list(approved.by_policy().iter().map(Range::to_string).collect());
     let lines = list(approved.policy_lines().iter().map(u32::to_string).collect());
-    let by_policy = approved
-        .rests_on_policy()
+    let by_policy = (!approved.by_policy().is_empty())
         .then(|| format!("host {word}s {ids} by /etc/{}:{lines}", program.kind.policy_file()));
     let own = approved.own().map(|own| format!("host {word} {own}, his own"));
     by_policy.into_iter().chain(own).collect::<Vec<_>>().join("; ")

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod explain;
+mod facts;
 mod request;
 mod write;
 
@@ -13,15 +14,18 @@ use std::os::unix::ffi::OsStrExt;
 
 use common::os::account::{self, Names, Question};
 use common::os::audit::{Log, Verdict};
+use common::os::host_policy::{self, HostPolicy};
 use common::os::privilege::{self, Capability, Lowered};
 use common::os::target::{Target, read_own};
 use common::os::trusted::{Etc, EtcFile};
+use common::policy::host::{self, OtherOwner};
 use common::policy::id::{Id, Range};
-use common::policy::idmap::{Approved, Kind, Triple, decide, ids_of_namespace};
+use common::policy::idmap::{Granted, Kind, Triple, decide, ids_of_namespace};
 use common::policy::login_defs;
 use common::policy::nsswitch::Nsswitch;
 use common::policy::passwd::Account;
-use common::policy::subid::{Grants, Owner, Search};
+use common::policy::settings::{Idmap, in_force};
+use common::policy::subid::{Grants, Others, Owner, Search};
 use common::policy::text::{Quoted, Words};
 use common::{Error, Outcome};
 use nix::errno::Errno;
@@ -88,6 +92,7 @@ fn tell(
     let etc = Etc::open()?;
     let policy_file = etc.policy(program.kind.policy_file());
     let nsswitch = etc.policy("nsswitch.conf");
+    let host_policy = etc.policy(host_policy::NAME);
 
     // From here on with nothing but the caller's rights.
     let stage = stage.lower()?;
@@ -103,8 +108,15 @@ fn tell(
     caller.owns(&target, &etc)?;
     identity.map_err(|errno| Error::when(no_process(errno))(errno))?;
 
-    let policy = nsswitch.and_then(|nsswitch| Policy::of(&caller, program.kind, policy_file, &nsswitch));
-    let approved = approve(program, &caller, &stage, request.triples()?, policy)?;
+    let host_policy = read_host_policy(host_policy)?;
+    let triples = request.triples()?;
+    let rules = &host_policy.settings.idmap;
+    let policy = nsswitch
+        .and_then(|nsswitch| Policy::of(&caller, program.kind, policy_file, &nsswitch, rules, &triples));
+    let (granted, others) = grant(program, &caller, &stage, triples, policy)?;
+    let facts = facts::find(program.kind, &caller, &target, &etc, rules, &granted, others)?;
+    let approved = host::allow(caller.own(program.kind), granted, rules, &facts)
+        .map_err(|forbidden| explain::forbidden(program, &host_policy, &forbidden))?;
     let map = approved
         .for_parent(&ids_here(program.kind))
         .map_err(|why| Error::Unfit { kind: program.kind, why })?;
@@ -121,21 +133,33 @@ const fn no_process(errno: Errno) -> &'static str {
     }
 }
 
-/// The decision, and the reason if it is no.
-fn approve(
+/// The host's own rules. Where their owner does not exist, they are not those of the host that we are on.
+fn read_host_policy(file: Result<Option<EtcFile>, Error>) -> Result<HostPolicy, Error> {
+    match file.and_then(HostPolicy::read) {
+        Err(error) if is_of_an_owner_unknown_here(&error) => Ok(HostPolicy::default()),
+        read => read,
+    }
+}
+
+/// What the policy files grant, and the reason if it is not this; and what they say of other owners of the same ids, if that
+/// was asked.
+fn grant(
     program: &Program,
     caller: &Caller,
     stage: &Lowered,
     triples: Vec<Triple>,
     policy: Result<Policy, Error>,
-) -> Result<Approved, Error> {
+) -> Result<(Granted, Option<Option<OtherOwner>>), Error> {
     let own = caller.own(program.kind);
     let out_of_reach = match policy {
         Ok(policy) => {
-            return decide(own, triples, &policy.grants).map_err(|refused| {
-                let why = explain::not_granted(program, caller, &policy, &refused);
-                Error::NotGranted { kind: program.kind, refused, why }
-            });
+            return match decide(own, triples, &policy.grants) {
+                Ok(granted) => Ok((granted, policy.other_owner)),
+                Err(refused) => {
+                    let why = explain::not_granted(program, caller, &policy, &refused);
+                    Err(Error::NotGranted { kind: program.kind, refused, why })
+                }
+            };
         }
         Err(error) => error,
     };
@@ -145,7 +169,9 @@ fn approve(
     if privileged && !is_of_an_owner_unknown_here(&out_of_reach) {
         return Err(out_of_reach);
     }
+    // Of his own id alone, nobody else is an owner.
     decide(own, triples, &Grants::default())
+        .map(|granted| (granted, Some(None)))
         .map_err(|_| if privileged { out_of_reach } else { explain::without_privilege(program) })
 }
 
@@ -216,6 +242,8 @@ pub(crate) struct Policy {
     pub(crate) may_be_repeated: bool,
     /// A source of subordinate ids that we cannot ask.
     pub(crate) foreign_source: Option<Vec<u8>>,
+    /// Whom else it grants some of the ids that are asked for. None: that was not asked.
+    other_owner: Option<Option<OtherOwner>>,
 }
 
 impl Policy {
@@ -224,6 +252,8 @@ impl Policy {
         kind: Kind,
         file: Result<Option<EtcFile>, Error>,
         nsswitch: &Nsswitch,
+        rules: &Idmap,
+        triples: &[Triple],
     ) -> Result<Self, Error> {
         let foreign_source = nsswitch.foreign_subid_source().map(<[u8]>::to_vec);
         // Until other sources can be asked, none of their hosts' policy is known: the files alone could grant what
@@ -235,16 +265,25 @@ impl Policy {
                 exists: false,
                 may_be_repeated: false,
                 foreign_source,
+                other_owner: Some(None),
             });
         };
         let owner = Owner::new(caller.uid, caller.account.names.iter().map(Vec::as_slice));
-        let mut search = Search::new(owner);
-        file.blocks(&format!("/etc/{}", kind.policy_file()), |line, block| search.look_at(line, block))?;
+        let mut search = Search::new(&owner);
+        let wanted = host::wanted(caller.own(kind), triples);
+        let mut others = in_force(rules.refuse_overlap).map(|_| Others::new(&owner, &wanted));
+        file.blocks(&format!("/etc/{}", kind.policy_file()), |line, block| {
+            search.look_at(line, block);
+            if let Some(others) = &mut others {
+                others.look_at(line, block);
+            }
+        })?;
         Ok(Self {
             grants: search.finish(),
             exists: true,
             may_be_repeated: file.readable_by_all(),
             foreign_source,
+            other_owner: others.map(Others::finish),
         })
     }
 }

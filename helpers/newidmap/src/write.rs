@@ -39,7 +39,7 @@ pub(crate) fn write(
 
     // Of the same namespace or of none: if the target enters another one between these two, that is not the caller's
     // namespace's child, and the map is refused.
-    let setgroups = if program.kind == Kind::Gid && !approved.rests_on_policy() {
+    let setgroups = if program.kind == Kind::Gid && approved.denies_setgroups() {
         let setgroups = target.open_to_write("setgroups");
         Some(setgroups.map_err(|errno| Error::Setgroups { errno, cause: because(errno) })?)
     } else {

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeSet;
 
+use common::policy::host::{Facts, allow};
 use common::policy::id::{Id, NotDecimal, Range, decimal};
 use common::policy::idmap::{Approved, Map, NotATriple, NotGranted, Triple, Unfit, decide, ids_of_namespace};
 use common::policy::login_defs::grants_aux_group_subids;
 use common::policy::nsswitch::Nsswitch;
 use common::policy::passwd::Account;
+use common::policy::settings::Idmap;
 use common::policy::subid::{Grant, Grants, Owner, Search};
 use common::policy::text::Quoted;
 
@@ -101,7 +103,8 @@ pub fn subid(data: &[u8]) {
     };
 
     let found_by = |pieces: &[(u32, &[u8])]| {
-        let mut search = Search::new(Owner::new(id(uid), names.iter().copied()));
+        let owner = Owner::new(id(uid), names.iter().copied());
+        let mut search = Search::new(&owner);
         pieces.iter().for_each(|(line, piece)| search.look_at(*line, piece));
         search.finish()
     };
@@ -208,7 +211,11 @@ pub fn decision(data: &[u8]) {
     let refused = asked.iter().position(|asked| !allowed(&asked));
 
     match (decide(id(u32::try_from(own).unwrap()), triples.clone(), &grants), refused) {
-        (Ok(approved), None) => {
+        (Ok(granted), None) => {
+            // On a host without rules of its own.
+            let approved =
+                allow(id(u32::try_from(own).unwrap()), granted, &Idmap::default(), &Facts::default());
+            let approved = approved.unwrap();
             let (covered, lines) = (asked.iter().filter(covered), granted.iter().zip(1_u32..));
             let meets = |asked: &Asked, (first, end): (u64, u64)| {
                 first < asked.host + asked.count && asked.host < end
@@ -219,7 +226,7 @@ pub fn decision(data: &[u8]) {
                 })
                 .collect();
             assert_eq!(approved.policy_lines(), Vec::from_iter(behind));
-            assert_eq!(approved.rests_on_policy(), !approved.policy_lines().is_empty());
+            assert_eq!(approved.denies_setgroups(), approved.policy_lines().is_empty());
             assert_map(&approved, &asked, &parent, own);
         }
         (Err(NotGranted { triple, missing: id, nearest }), Some(index)) => {

@@ -1,0 +1,48 @@
+//! `/etc/nsgate.ini`, as it is on this host.
+
+use super::trusted::EtcFile;
+use crate::Error;
+use crate::error::Rule;
+use crate::policy::settings::Settings;
+
+/// Under `/etc`.
+pub const NAME: &str = "nsgate.ini";
+const PATH: &str = "/etc/nsgate.ini";
+
+/// What it says.
+#[derive(Debug, Default)]
+pub struct HostPolicy {
+    /// All of it.
+    pub settings: Settings,
+    may_be_repeated: bool,
+}
+
+impl HostPolicy {
+    /// Reads it. Absent, it asks for nothing.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not as it should be.
+    pub fn read(file: Option<EtcFile>) -> Result<Self, Error> {
+        let Some(mut file) = file else { return Ok(Self::default()) };
+        let may_be_repeated = file.readable_by_all();
+        let text = file.contents(PATH)?;
+        let settings = Settings::parse(&text).map_err(|malformed| {
+            if may_be_repeated {
+                Error::Settings { place: format!("{PATH}:{}", malformed.line), why: malformed.why }
+            } else {
+                Error::Settings { place: PATH.to_owned(), why: "is not as it should be".to_owned() }
+            }
+        })?;
+        Ok(Self { settings, may_be_repeated })
+    }
+
+    /// A rule, and what it says to a request, as far as the caller may know.
+    #[must_use]
+    pub fn rule(&self, key: &'static str, line: u32, why: String) -> Rule {
+        if self.may_be_repeated {
+            Rule { why, place: format!("{PATH}:{line} {key}") }
+        } else {
+            Rule { why: "a rule of the host's forbids it".to_owned(), place: PATH.to_owned() }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Which host ids are mapped just now: by the id maps of all processes that can be seen.
+//!
+//! This costs a look at every process of the host. It sees user namespaces that have a process in them; and it is what is so
+//! at that moment: two requests at the same time may both be granted.
+
+use std::fs::File;
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
+use super::target::{contents, read_own};
+use crate::Error;
+use crate::policy::host::{self, Live};
+use crate::policy::id::{self, Range};
+use crate::policy::idmap::{Kind, host_ids_of_map};
+use crate::policy::limits::proc_hides_processes;
+
+/// The first process in another user namespace than ours that maps an id which is wanted.
+///
+/// # Errors
+/// It cannot be known: `/proc` hides processes, or cannot be read.
+pub fn user_of(wanted: &[Range], kind: Kind) -> Result<Option<Live>, Error> {
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let mountinfo = read_own("mountinfo").unwrap_or_default();
+    if proc_hides_processes(&mountinfo) != Some(false) {
+        return Err(Error::when(
+            "look for user namespaces that map these ids: /proc hides processes of others (hidepid)",
+        )(Errno::EACCES));
+    }
+    // A map of all there is, as we have it ourselves, is no claim to any of it.
+    let ours = read_own(kind.map_file()).unwrap_or_default();
+    let when = || Error::when("look for user namespaces that map these ids");
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut proc = Dir::open("/proc", flags, Mode::empty()).map_err(when())?;
+    let mut pids = Vec::new();
+    for entry in proc.iter() {
+        let entry = entry.map_err(when())?;
+        let pid = id::decimal(entry.file_name().to_bytes()).ok().and_then(|pid| i32::try_from(pid).ok());
+        pids.extend(pid);
+    }
+    for pid in pids {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let map = openat(&proc, format!("{pid}/{}", kind.map_file()).as_str(), flags, Mode::empty());
+        let map = match map.and_then(|map| contents(File::from(map))) {
+            Ok(map) => map,
+            // It has ended.
+            Err(Errno::ENOENT | Errno::ESRCH) => continue,
+            Err(errno) => return Err(when()(errno)),
+        };
+        if map == ours {
+            continue;
+        }
+        let found = host_ids_of_map(&map).into_iter().find_map(|range| host::first_wanted(wanted, range));
+        if let Some(id) = found {
+            return Ok(Some(Live { id, pid }));
+        }
+    }
+    Ok(None)
+}
