@@ -211,10 +211,9 @@ pub fn decision(data: &[u8]) {
     let refused = asked.iter().position(|asked| !allowed(&asked));
 
     match (decide(id(u32::try_from(own).unwrap()), triples.clone(), &grants), refused) {
-        (Ok(granted), None) => {
+        (Ok(it), None) => {
             // On a host without rules of its own.
-            let approved =
-                allow(id(u32::try_from(own).unwrap()), granted, &Idmap::default(), &Facts::default());
+            let approved = allow(id(u32::try_from(own).unwrap()), it, &Idmap::default(), &Facts::default());
             let approved = approved.unwrap();
             let (covered, lines) = (asked.iter().filter(covered), granted.iter().zip(1_u32..));
             let meets = |asked: &Asked, (first, end): (u64, u64)| {
