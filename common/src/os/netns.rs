@@ -4,11 +4,12 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::{FileStat, Mode, fstat, stat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat, stat};
 use nix::sys::statfs::{FsType, fstatfs};
 
 use super::sys;
+use super::target::contents;
 use crate::Error;
 
 /// `linux/magic.h`: `NSFS_MAGIC`.
@@ -110,6 +111,26 @@ impl Netns {
             namespace = parent;
         }
         Err(foreign("its user namespaces are nested deeper than there can be"))
+    }
+}
+
+impl OwnNetns {
+    /// What `/proc/PID/cgroup` says of this process, if it is the one that the namespace was opened by, or another in it. The
+    /// caller's own credentials must be in force.
+    ///
+    /// # Errors
+    /// It is not in it, or has ended.
+    pub fn cgroup_of(&self, pid: i32) -> Result<Vec<u8>, Error> {
+        let when = || Error::when(format!("look at the control group of process {pid}"));
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let process = open(format!("/proc/{pid}").as_str(), flags, Mode::empty()).map_err(when())?;
+        let netns = fstatat(&process, "ns/net", AtFlags::empty()).map_err(when())?;
+        if !is(&self.0, &netns) {
+            return Err(when()(Errno::ESRCH));
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = openat(&process, "cgroup", flags, Mode::empty()).map_err(when())?;
+        contents(std::fs::File::from(file)).map_err(when())
     }
 }
 

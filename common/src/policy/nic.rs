@@ -109,6 +109,37 @@ impl Mac {
         Self([0xfe, a, b, c, d, e])
     }
 
+    /// One for a container end, drawn by lot. Locally administered, and of one interface.
+    #[must_use]
+    pub const fn of_container_end(random: u64) -> Self {
+        Self::local(random)
+    }
+
+    /// The one that a container end always gets: by its user, his container's name and its own.
+    ///
+    /// The uid is in it as a number, so two users never have the same one, whatever they call their containers. Of the rest a
+    /// user has 25 bits, and 13 if his uid is 1048576 or more: there two of his own may meet.
+    #[must_use]
+    pub fn stable(uid: Id, container: &[u8], name: &InterfaceName) -> Self {
+        let bytes = container.iter().chain(b"/").chain(name.as_str().as_bytes());
+        // FNV-1a: it has to be the same tomorrow; nobody gains by choosing what goes in.
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        let (uid, hash) = (u64::from(uid.raw()), hash ^ (hash >> 32));
+        Self::local(if uid < 1 << 20 {
+            uid << 25 | hash & 0x1ff_ffff
+        } else {
+            1 << 45 | uid << 13 | hash & 0x1fff
+        })
+    }
+
+    /// Of 46 bits.
+    const fn local(bits: u64) -> Self {
+        let [a, b, c, d, e, top, ..] = bits.to_le_bytes();
+        Self([(top & 0x3f) << 2 | 0b10, e, d, c, b, a])
+    }
+
     /// Reads what [`fmt::Display`] writes, and nothing else: six pairs of digits, none of them a capital letter.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -192,11 +223,40 @@ mod tests {
         }
 
         #[test]
+        fn two_users_never_share_a_stable_mac(
+            a in 0..u32::MAX, b in 0..u32::MAX, container in "[a-z]{0,8}", other in "[a-z]{0,8}", near in 0_u32..3,
+        ) {
+            let name = InterfaceName::parse(b"eth0").unwrap();
+            let mac = |uid: u32, container: &str| {
+                Mac::stable(Id::new(uid).unwrap(), container.as_bytes(), &name)
+            };
+            for b in [b, a.wrapping_add(near).min(u32::MAX - 1), a >> 12, a >> 20] {
+                prop_assert!(a == b || mac(a, &container) != mac(b, &other));
+            }
+            prop_assert_eq!(mac(a, &container), mac(a, &container));
+            for mac in [mac(a, &container), Mac::of_container_end(u64::from(a) << 20)] {
+                prop_assert_eq!(mac.0[0] & 0b11, 0b10);
+            }
+        }
+
+        #[test]
         fn a_mac_reads_as_it_is_written(random: u64) {
             let mac = Mac::of_host_end(random);
             prop_assert_eq!(Mac::parse(&mac.to_string()), Some(mac));
             prop_assert_eq!(mac.0[0], 0xfe);
         }
+    }
+
+    #[test]
+    fn a_stable_mac_stays_and_differs_by_container_and_name() {
+        let mac = |uid, container: &str, name: &str| {
+            let name = InterfaceName::parse(name.as_bytes()).unwrap();
+            Mac::stable(Id::new(uid).unwrap(), container.as_bytes(), &name).to_string()
+        };
+        let of_web = mac(52001, "web", "eth0");
+        assert_eq!(of_web, "06:96:42:35:51:34");
+        let others = [mac(52001, "web", "eth1"), mac(52001, "we", "beth0"), mac(52001, "db", "eth0")];
+        assert!(!others.contains(&of_web), "{others:?}");
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! follows the count is a remark. COUNT is a strict decimal number up to 2147483647. A line that is not so grants
 //! nothing and does no harm to the others; nor does one that begins with a blank, as in LXC.
 //!
+//! `%u` in BRIDGE is the caller's uid, so one line can give each member of a group a bridge of his own. A name with any other
+//! `%` in it is no bridge's.
+//!
 //! A quota belongs to an owner, a type and a bridge. Several lines for one quota do not add up: the largest holds.
 
 use std::collections::BTreeMap;
@@ -64,6 +67,8 @@ pub struct Quota {
     pub limit: u32,
     /// The line that says so, counted from 1.
     pub line: u32,
+    /// Is the bridge one of the caller's own, by `%u`?
+    pub per_user: bool,
 }
 
 /// Collects the lines that may concern a caller who wants a [`VETH`] on one bridge, from a file that comes in blocks
@@ -71,7 +76,8 @@ pub struct Quota {
 #[derive(Debug)]
 pub struct Search<'a> {
     names: &'a [Vec<u8>],
-    bridge: &'a [u8],
+    uid: String,
+    bridge: &'a str,
     found: Found,
 }
 
@@ -89,13 +95,15 @@ struct Line {
     name: Vec<u8>,
     limit: u32,
     number: u32,
+    per_user: bool,
 }
 
 impl<'a> Search<'a> {
-    /// A search for the lines of a user with these names, or of a group, that are about this bridge (or `none`).
+    /// A search for the lines of a user with this uid and these names, or of a group, that are about this bridge (or
+    /// `none`).
     #[must_use]
-    pub fn new(names: &'a [Vec<u8>], bridge: &'a str) -> Self {
-        Self { names, bridge: bridge.as_bytes(), found: Found::default() }
+    pub fn new(uid: Id, names: &'a [Vec<u8>], bridge: &'a str) -> Self {
+        Self { names, uid: uid.to_string(), bridge, found: Found::default() }
     }
 
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
@@ -107,8 +115,8 @@ impl<'a> Search<'a> {
             if group.is_none() && !self.names.iter().any(|name| name == owner) {
                 continue;
             }
-            let Some(limit) = allotted(line, self.bridge) else { continue };
-            let line = Line { name: group.unwrap_or(owner).to_vec(), limit, number };
+            let Some((limit, per_user)) = allotted(line, |on| self.names_it(on)) else { continue };
+            let line = Line { name: group.unwrap_or(owner).to_vec(), limit, number, per_user };
             match group {
                 Some(name) => {
                     let Found { groups, places, .. } = &mut self.found;
@@ -128,6 +136,15 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Is this the bridge, and is it so by `%u`?
+    fn names_it(&self, on: &[u8]) -> Option<bool> {
+        if on == self.bridge.as_bytes() {
+            return Some(false);
+        }
+        let on = std::str::from_utf8(on).ok().filter(|on| on.contains("%u"))?;
+        (on.replace("%u", &self.uid) == self.bridge).then_some(true)
+    }
+
     /// All that was found.
     #[must_use]
     pub fn finish(self) -> Found {
@@ -137,9 +154,11 @@ impl<'a> Search<'a> {
 
 impl Line {
     fn keep_larger(&mut self, other: Self) {
+        let per_user = self.per_user || other.per_user;
         if other.limit > self.limit {
             *self = other;
         }
+        self.per_user = per_user;
     }
 }
 
@@ -157,12 +176,14 @@ impl Found {
             owner: Owner::User { uid, name: line.name },
             limit: line.limit,
             line: line.number,
+            per_user: line.per_user,
         });
         let mut quotas = Vec::from_iter(user);
         for line in self.groups {
             if let Some(gid) = is_in(&line.name) {
                 let owner = Owner::Group { gid, name: line.name };
-                let quota = Quota { owner, limit: line.limit, line: line.number };
+                let (limit, per_user) = (line.limit, line.per_user);
+                let quota = Quota { owner, limit, line: line.number, per_user };
                 // Two names of one group are one quota.
                 match quotas.iter_mut().find(|known| known.owner.key() == quota.owner.key()) {
                     Some(known) if known.limit >= quota.limit => {}
@@ -179,18 +200,18 @@ const fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// How many interfaces a line allots on this bridge, if it is a line about it and allots any.
-fn allotted(line: &[u8], bridge: &[u8]) -> Option<u32> {
+/// How many interfaces a line allots, if it is a line about the bridge and allots any; and what `names_it` says.
+fn allotted(line: &[u8], names_it: impl Fn(&[u8]) -> Option<bool>) -> Option<(u32, bool)> {
     let mut fields = line.split(is_blank).filter(|field| !field.is_empty());
     let (owner, kind, on, count) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-    let about_it = !line.first().is_none_or(is_blank)
+    let is_one = !line.first().is_none_or(is_blank)
         && !owner.is_empty()
         && kind == VETH.as_bytes()
-        && on == bridge
         && memchr(0, line).is_none()
         && memchr(b'\r', line).is_none();
+    let per_user = names_it(on).filter(|_| is_one)?;
     let count = id::decimal(count).ok().filter(|count| i32::try_from(*count).is_ok_and(|count| count > 0));
-    count.filter(|_| about_it)
+    count.map(|count| (count, per_user))
 }
 
 #[cfg(test)]
@@ -199,7 +220,7 @@ mod tests {
 
     fn quotas(file: &str, groups: &[(&str, u32)]) -> Vec<(String, u32, u32)> {
         let names = [b"alice".to_vec(), b"lass".to_vec()];
-        let mut search = Search::new(&names, "br0");
+        let mut search = Search::new(Id::new(1000).unwrap(), &names, "br0");
         search.look_at(1, file.as_bytes());
         let gid = |name: &[u8]| {
             groups.iter().find(|(group, _)| group.as_bytes() == name).and_then(|(_, gid)| Id::new(*gid))
@@ -232,6 +253,32 @@ mod tests {
     #[test]
     fn two_names_of_one_group_are_one_quota() {
         assert_eq!(quotas("@a veth br0 1\n@b veth br0 5", &[("a", 7), ("b", 7)]), [g(7, 5, 2)]);
+    }
+
+    #[test]
+    fn a_line_with_the_callers_uid_in_it_is_about_his_bridge_and_nobody_elses() {
+        let names = [b"alice".to_vec()];
+        let found = |file: &str, uid: u32, bridge: &str| {
+            let uid = Id::new(uid).unwrap();
+            let mut search = Search::new(uid, &names, bridge);
+            search.look_at(1, file.as_bytes());
+            let quotas = search.finish().quotas(uid, |_| Id::new(7));
+            quotas.iter().map(|quota| (quota.owner.key(), quota.limit, quota.per_user)).collect::<Vec<_>>()
+        };
+        let everybody = "@all veth nsbr-%u 3";
+        assert_eq!(found(everybody, 1000, "nsbr-1000"), [("g7".to_owned(), 3, true)]);
+        for (uid, bridge) in [(1001, "nsbr-1000"), (1000, "nsbr-100"), (1000, "nsbr-%u"), (10, "nsbr-1000")] {
+            assert_eq!(
+                found("@all veth nsbr-%u 3", uid, bridge),
+                if bridge == "nsbr-%u" { vec![("g7".to_owned(), 3, false)] } else { vec![] }
+            );
+        }
+        assert_eq!(found("alice veth %ubr%u 3", 10, "10br10"), [("u10".to_owned(), 3, true)]);
+        for other in ["alice veth %Ubr 3", "alice veth %dbr 3", "alice veth %%ubr 3"] {
+            assert_eq!(found(other, 10, "10br"), [], "{other}");
+        }
+        let both = found("alice veth a10 3\nalice veth a%u 2", 10, "a10");
+        assert_eq!(both, [("u10".to_owned(), 3, true)]);
     }
 
     #[test]

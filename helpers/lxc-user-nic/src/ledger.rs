@@ -211,6 +211,15 @@ impl Table {
             .collect())
     }
 
+    /// Is there a record of this name that says "made"?
+    pub(crate) fn counts(&self, name: &InterfaceName) -> Result<bool, Error> {
+        let is_it = |record: &Record| record.name == *name && record.state != State::Unfinished;
+        Ok(self
+            .read()?
+            .iter()
+            .any(|place| matches!(Record::parse(place), Ok(Some(record)) if is_it(&record))))
+    }
+
     /// The place of an interface of this name, if `is_it` agrees, locked. Waits for others who are making or removing it.
     pub(crate) fn find(&self, is_it: impl Fn(&Record) -> bool) -> Result<Option<(Place<'_>, Record)>, Error> {
         for (number, place) in self.read()?.iter().enumerate() {

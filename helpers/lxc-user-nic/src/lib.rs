@@ -4,35 +4,45 @@
 //! changed anywhere and nothing is held that somebody else could wait for.
 #![forbid(unsafe_code)]
 
+mod guards;
 mod ledger;
 mod links;
 mod ovs;
+mod own_bridge;
 mod permit;
 mod request;
 mod view;
 mod wire;
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use common::os::account::{self, Names};
 use common::os::audit::{Log, Verdict};
+use common::os::host_policy::{self, HostPolicy};
 use common::os::installed;
-use common::os::netns::{Interfaces, Netns, own_netns};
+use common::os::limits::{Limited, not_limited};
+use common::os::netns::{Interfaces, Netns, OwnNetns, own_netns};
 use common::os::privilege::{self, Capability, Cut};
 use common::os::startup;
+use common::os::target::read_own;
 use common::os::trusted::Etc;
+use common::policy::host::asks_for_any;
 use common::policy::ledger::Record;
 use common::policy::nic::{Attachment, InterfaceName};
+use common::policy::settings::{in_force, limit};
 use common::policy::text::Words;
 use common::{Error, Outcome};
 
-use ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE};
+use guards::{Guards, forbidden};
+use ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Table};
 use links::Links;
+use own_bridge::OwnBridge;
 use permit::{Caller, Permit};
 use request::Request;
 use view::View;
-use wire::{Bridge, Making};
+use wire::{Bridge, Making, Places, Rules, Wanted};
 
 pub(crate) const PROGRAM: &str = "lxc-user-nic";
 
@@ -65,9 +75,10 @@ fn tell(args: &[&OsStr], names: &impl Names, asked: &Asked<'_>) -> Result<(), Er
     let request = Request::parse(args)?;
     asked.log.open()?;
     match request {
-        Request::Create { pid, attachment, name } => {
+        Request::Create { pid, attachment, name, container } => {
             require_privilege(&stage, "create")?;
-            create(stage, args, names, asked, (pid, &attachment, name.as_ref()))
+            let target = Target { pid, attachment: &attachment, name: name.as_ref(), container };
+            create(stage, args, names, asked, &target)
         }
         Request::Delete { netns, attachment, name } => {
             require_privilege(&stage, "delete")?;
@@ -79,35 +90,65 @@ fn tell(args: &[&OsStr], names: &impl Names, asked: &Asked<'_>) -> Result<(), Er
 /// For so long the kernel may take to remove the interfaces of a network namespace whose last process has ended.
 const THE_KERNEL_CLEANS_UP: Duration = Duration::from_millis(300);
 
+/// What is to be made, as asked.
+struct Target<'a> {
+    pid: i32,
+    attachment: &'a Attachment,
+    name: Option<&'a InterfaceName>,
+    container: &'a OsStr,
+}
+
 /// Who asks, for which network namespace, and whether he may; a place in the ledger; the interface; the answer.
 fn create(
     stage: Cut,
     args: &[&OsStr],
     names: &impl Names,
     asked: &Asked<'_>,
-    (pid, attachment, name): (i32, &Attachment, Option<&InterfaceName>),
+    target: &Target<'_>,
 ) -> Result<(), Error> {
+    let attachment = target.attachment;
     // Root's files, opened while we still have root's name; read later.
     let etc = Etc::open()?;
     let policy = etc.policy(permit::POLICY);
+    let host_policy = etc.policy(host_policy::NAME);
     let nsswitch = account::read_nsswitch(etc.policy("nsswitch.conf")?)?;
 
-    let (permit, netns) = stage.as_caller(|| {
+    let (permit, netns, host_policy) = stage.as_caller(|| {
         let caller = Caller::of_this_process(&etc, &nsswitch, names, args)?;
-        let netns = Netns::of_process(pid)?.prove_power_of(caller.uid().raw())?;
-        Ok((Permit::of(&caller, attachment, policy?, names)?, netns))
+        let netns = Netns::of_process(target.pid)?.prove_power_of(caller.uid().raw())?;
+        let host_policy = HostPolicy::read(host_policy?)?;
+        let permit = Permit::of(&caller, attachment, policy?, names)?;
+        require_limits(&host_policy, attachment, &netns, target.pid)?;
+        Ok((permit, netns, host_policy))
     })?;
+    let rules = host_policy.settings.bridge(attachment.word());
+    let leave_out = in_force(host_policy.settings.nic.leave_out_missing).is_some();
+    let (guards, stable_mac) = (Guards::of(&rules, leave_out), in_force(rules.stable_mac).is_some());
+    let wanted = Wanted {
+        name: target.name,
+        container: target.container.as_bytes(),
+        rules: &Rules { guards, stable_mac },
+    };
 
     // From here on the caller cannot end or stop us, so nothing below may wait for ever.
     let _root = stage.become_root()?;
     let mut links = Links::open()?;
+    let interfaces = Interfaces::open()?;
+    if let Attachment::Bridge(name) = attachment {
+        let makes_bridges = in_force(host_policy.settings.per_user_bridge.create).is_some();
+        if makes_bridges && permit.names_an_own_bridge() {
+            let bridge = OwnBridge { asked, host_policy: &host_policy, uid: permit.uid(), name };
+            bridge.provide(&mut links, &Ledger::open(own_netns()?)?, &interfaces)?;
+        }
+    }
     let bridge = Bridge::find(&mut links, attachment)?;
 
     let ledger = Ledger::open(own_netns()?)?;
-    let interfaces = Interfaces::open()?;
+    let most = limit(rules.max_nics);
+    let all = most.map(|_| ledger.make_table(&permit::table_of_all(attachment))).transpose()?;
     let start = Instant::now();
     loop {
-        let (mut used, mut some_busy) = (Vec::new(), false);
+        let (mut used, mut some_busy, mut too_many) = (Vec::new(), false, None);
         for quota in permit.quotas() {
             let table = ledger.make_table(&permit::table(&quota.owner.key(), attachment))?;
             let view = View {
@@ -117,18 +158,27 @@ fn create(
                 bridge: attachment.word(),
             };
             let mut record = wire::intent(permit.uid(), &bridge);
-            let mut forget = |gone: &[Record]| {
-                gone.iter().try_for_each(|record| wire::clear(&mut links, record))?;
-                view.forget(gone)
-            };
-            let mut seen = table.look(&interfaces)?;
-            table.tidy(&mut seen, &mut forget)?;
-            let place = match table.claim(&seen, quota.limit, &record)? {
+            let own = match claim(&mut links, &table, &view, &interfaces, quota.limit, &record)? {
                 Claim::Placed(place) => place,
                 Claim::Full { taken, busy } => {
                     used.push((quota, taken));
                     some_busy |= busy;
                     continue;
+                }
+            };
+            let all = match all.as_ref().zip(most) {
+                None => None,
+                Some((all, most)) => {
+                    let view = View { table: all, owner: Vec::new(), ..view };
+                    match claim(&mut links, all, &view, &interfaces, most.value, &record)? {
+                        Claim::Placed(place) => Some(place),
+                        Claim::Full { taken, busy } => {
+                            own.withdraw()?;
+                            some_busy |= busy;
+                            too_many = Some((most, taken));
+                            break;
+                        }
+                    }
                 }
             };
             asked.log(Verdict::Granted, &format!("{} as {}", permit.grounds(quota), record.name));
@@ -139,18 +189,63 @@ fn create(
                 view: &view,
                 bridge: &bridge,
                 netns: &netns,
-                name,
+                wanted: &wanted,
+                host_policy: &host_policy,
                 owner: &quota.owner,
                 made: None,
             };
-            return making.make(&mut record, place);
+            return making.make(&mut record, Places { own, all });
         }
         // Those who are at work just now may leave room; and so may a container that has ended a moment ago.
         let patience = if some_busy { PATIENCE } else { THE_KERNEL_CLEANS_UP };
         if start.elapsed() > patience {
-            return Err(permit.quota_reached(&used));
+            return Err(match too_many {
+                None => permit.quota_reached(&used),
+                Some((most, taken)) => {
+                    let why = format!("{taken} of {} interfaces of all users are there", most.value);
+                    forbidden(&host_policy, attachment.word(), ("max-nics", most.line), why)
+                }
+            });
         }
         std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+/// Asks for a place in a table, after the places of what is gone have been emptied.
+fn claim<'a>(
+    links: &mut Links,
+    table: &'a Table,
+    view: &View<'_>,
+    interfaces: &Interfaces,
+    limit: u32,
+    record: &Record,
+) -> Result<Claim<'a>, Error> {
+    let mut forget = |gone: &[Record]| {
+        gone.iter().try_for_each(|record| wire::clear(links, record))?;
+        view.forget(gone)
+    };
+    let mut seen = table.look(interfaces)?;
+    table.tidy(&mut seen, &mut forget)?;
+    table.claim(&seen, limit, record)
+}
+
+/// Both the caller and the container must be limited, if the host wants it so: the caller could call from a place that is.
+fn require_limits(
+    host_policy: &HostPolicy,
+    attachment: &Attachment,
+    netns: &OwnNetns,
+    pid: i32,
+) -> Result<(), Error> {
+    let rule = host_policy.settings.nic.require_limits.as_ref();
+    let (Some(rule), Some(line)) = (rule, asks_for_any(rule)) else { return Ok(()) };
+    let (caller, container) = (read_own("cgroup"), netns.cgroup_of(pid)?);
+    let processes = [
+        Limited { who: "the caller", cgroup: caller.as_deref(), limits: None },
+        Limited { who: "the container", cgroup: Some(&container), limits: None },
+    ];
+    match not_limited(&rule.value, &processes)? {
+        None => Ok(()),
+        Some(why) => Err(forbidden(host_policy, attachment.word(), ("require-limits", line), why)),
     }
 }
 
@@ -161,8 +256,10 @@ fn delete(
     (path, attachment, name): (&std::path::Path, &Attachment, &InterfaceName),
 ) -> Result<(), Error> {
     let uid = permit::own_uid()?;
+    let host_policy = Etc::open()?.policy(host_policy::NAME);
     let (tables, _netns) = stage.as_caller(|| {
         let netns = Netns::at_path(path)?.prove_power_of(uid.raw())?;
+        HostPolicy::read(host_policy?)?;
         Ok((permit::tables_of(uid, attachment)?, netns))
     })?;
 
@@ -178,6 +275,11 @@ fn delete(
             // Then the list, then the record: whoever dies between two of these leaves a record that the next run sees.
             let view = View { lxc: &ledger.lxc, table: &table, owner: Vec::new(), bridge: attachment.word() };
             view.forget(std::slice::from_ref(&record))?;
+            if let Some(all) = ledger.table(&permit::table_of_all(attachment))? {
+                if let Some((place, _)) = all.find(is_it)? {
+                    place.withdraw()?;
+                }
+            }
             return place.withdraw();
         }
     }

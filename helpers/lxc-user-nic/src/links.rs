@@ -15,12 +15,15 @@ use rtnetlink::Handle;
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
-use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
-    AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgeMulticastRouterType, In6AddrGenMode, InfoBridgePort,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoBridge, InfoBridgePort,
     InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags,
     LinkInfo, LinkMessage,
 };
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
@@ -41,6 +44,8 @@ pub(crate) struct Pair<'a> {
     pub(crate) mtu: u32,
     /// None: the next free ethN.
     pub(crate) peer_name: Option<&'a InterfaceName>,
+    /// None: the kernel draws one by lot.
+    pub(crate) peer_mac: Option<Mac>,
     pub(crate) peer_netns: BorrowedFd<'a>,
 }
 
@@ -53,6 +58,7 @@ pub(crate) struct Link {
     pub(crate) mac: Vec<u8>,
     pub(crate) mtu: u32,
     pub(crate) alias: String,
+    pub(crate) group: u32,
     pub(crate) up: bool,
     /// The bridge it is a port of.
     pub(crate) bridge: Option<u32>,
@@ -82,13 +88,9 @@ impl Ipv6 {
         Self { disabled: true, accepts_router_advertisements: false, makes_addresses: false };
 }
 
-/// What a port of a bridge is not to do to it: be a bridge itself (BPDU guard), become the root of the spanning tree,
-/// attract the multicast of all others.
-pub(crate) const PORT_GUARDS: [InfoBridgePort; 3] = [
-    InfoBridgePort::Guard(true),
-    InfoBridgePort::Protect(true),
-    InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Disabled),
-];
+/// An interface that belongs to this group (`IFLA_GROUP`) is a bridge that we have made. It is born with it, so it says so
+/// also if its maker dies before it has an alias.
+pub(crate) const OUR_BRIDGES: u32 = 0x6e73_6762;
 
 impl Links {
     pub(crate) fn open() -> Result<Self, Error> {
@@ -135,7 +137,7 @@ impl Links {
         message.attributes = which;
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         match self.ask(RouteNetlinkMessage::GetLink(message), 0) {
-            Ok(link) => Ok(link),
+            Ok(answer) => Ok(answer.link),
             Err(Errno::ENODEV) => Ok(None),
             Err(errno) => Err(Error::when("look at an interface")(errno)),
         }
@@ -151,6 +153,7 @@ impl Links {
             LinkAttribute::Mtu(pair.mtu),
             LinkAttribute::NetNsFd(pair.peer_netns.as_raw_fd()),
         ];
+        peer.attributes.extend(pair.peer_mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         let mut message = LinkMessage::default();
         message.attributes = vec![
             LinkAttribute::IfName(pair.name.as_str().to_owned()),
@@ -164,9 +167,9 @@ impl Links {
         message.attributes.extend(pair.bridge.map(LinkAttribute::Controller));
         let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
         match self.ask(RouteNetlinkMessage::NewLink(message), flags) {
-            Ok(Some(made)) => Ok(Some(made)),
+            Ok(Answer { link: Some(made), .. }) => Ok(Some(made)),
             // Before 6.2 the kernel does not show what it has made.
-            Ok(None) => self.named(pair.name),
+            Ok(Answer { link: None, .. }) => self.named(pair.name),
             Err(Errno::EEXIST) => Ok(None),
             Err(errno) => Err(Error::when(explained(errno))(errno)),
         }
@@ -178,7 +181,7 @@ impl Links {
         &mut self,
         link: &Link,
         alias: &str,
-        guards: &[InfoBridgePort],
+        guards: Vec<InfoBridgePort>,
     ) -> Result<(), Error> {
         let mut message = LinkMessage::default();
         message.header.index = link.index;
@@ -190,7 +193,7 @@ impl Links {
         if !guards.is_empty() {
             message.attributes.push(LinkAttribute::LinkInfo(vec![
                 LinkInfo::PortKind(InfoPortKind::Bridge),
-                LinkInfo::PortData(InfoPortData::BridgePort(guards.to_vec())),
+                LinkInfo::PortData(InfoPortData::BridgePort(guards)),
             ]));
         }
         self.ask(RouteNetlinkMessage::NewLink(message), 0)
@@ -209,6 +212,61 @@ impl Links {
             .map_err(Error::when("bring the interface's host end up"))
     }
 
+    /// Makes a bridge, DOWN, without the spanning tree protocol, with an address of its own that stays whatever its ports
+    /// have.
+    ///
+    /// Ok(None): there is an interface of that name.
+    pub(crate) fn create_bridge(&mut self, name: &InterfaceName, mac: Mac) -> Result<Option<Link>, Error> {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(name.as_str().to_owned()),
+            LinkAttribute::Address(mac.0.to_vec()),
+            LinkAttribute::Group(OUR_BRIDGES),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Bridge),
+                LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::StpState(BridgeStpState::Disabled)])),
+            ]),
+        ];
+        match self.ask(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO) {
+            Ok(Answer { link: Some(made), .. }) => Ok(Some(made)),
+            Ok(Answer { link: None, .. }) => self.named(name),
+            Err(Errno::EEXIST) => Ok(None),
+            Err(errno) => Err(Error::when("make a bridge")(errno)),
+        }
+    }
+
+    /// Sets what an interface is called for people.
+    pub(crate) fn call(&mut self, index: u32, alias: &str) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes = vec![LinkAttribute::IfAlias(alias.to_owned())];
+        self.ask(RouteNetlinkMessage::NewLink(message), 0).map(drop).map_err(Error::when("mark a bridge"))
+    }
+
+    /// Lets a port of a bridge send from this address: enters it in the bridge's table, for good.
+    ///
+    /// Ok(false): another port has it.
+    pub(crate) fn lock_to(&mut self, index: u32, mac: Mac) -> Result<bool, Error> {
+        match self.ask(RouteNetlinkMessage::NewNeighbour(entry(index, mac)), NLM_F_CREATE | NLM_F_EXCL) {
+            Ok(_) => Ok(true),
+            Err(Errno::EEXIST) => Ok(false),
+            Err(errno) => Err(Error::when("enter an address in the bridge's table")(errno)),
+        }
+    }
+
+    /// Does the bridge's table have this address at this port, for good?
+    pub(crate) fn is_locked_to(&mut self, index: u32, mac: Mac) -> Result<bool, Error> {
+        match self.ask(RouteNetlinkMessage::GetNeighbour(entry(index, mac)), 0) {
+            Ok(Answer { entry: Some(found), .. }) => {
+                let static_one =
+                    [NeighbourState::Noarp, NeighbourState::Permanent].contains(&found.header.state);
+                Ok(static_one && found.header.ifindex == index)
+            }
+            Ok(Answer { entry: None, .. }) | Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(Error::when("look at the bridge's table")(errno)),
+        }
+    }
+
     /// Removes a pair. It is no error if it is gone.
     pub(crate) fn delete(&mut self, index: u32) -> Result<(), Error> {
         let mut message = LinkMessage::default();
@@ -219,11 +277,11 @@ impl Links {
         }
     }
 
-    /// Sends one message; the answer is the last interface that the kernel showed, and its acknowledgement.
+    /// Sends one message; the answer is what the kernel showed last, and its acknowledgement.
     ///
     /// A connection that has broken is of no use any more, but what is half made has to be removed all the same: then there
     /// is a new one.
-    fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> nix::Result<Option<Link>> {
+    fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> nix::Result<Answer> {
         if self.connection.is_finished() {
             *self = Self::open().map_err(|_| Errno::ECONNABORTED)?;
         }
@@ -232,7 +290,7 @@ impl Links {
         message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
         let shown = self.runtime.block_on(async {
             let mut replies = self.handle.request(message).map_err(|_| Errno::ENOBUFS)?;
-            let mut shown = None;
+            let mut shown = Answer::default();
             while let Some(reply) = replies.next().await {
                 match reply.payload {
                     NetlinkPayload::Error(answer) => {
@@ -241,7 +299,10 @@ impl Links {
                         errno.map_or(Ok(()), Err)?;
                     }
                     NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                        shown = Some(Link::of(link));
+                        shown.link = Some(Link::of(link));
+                    }
+                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(entry)) => {
+                        shown.entry = Some(entry);
                     }
                     _ => {}
                 }
@@ -251,6 +312,24 @@ impl Links {
         // The answer has an end without an acknowledgement only if nobody listens any more.
         if self.connection.is_finished() { Err(Errno::ECONNABORTED) } else { shown }
     }
+}
+
+/// What the kernel showed.
+#[derive(Default)]
+struct Answer {
+    link: Option<Link>,
+    entry: Option<NeighbourMessage>,
+}
+
+/// An address in the table of the bridge that this interface is a port of.
+fn entry(index: u32, mac: Mac) -> NeighbourMessage {
+    let mut entry = NeighbourMessage::default();
+    entry.header.family = AddressFamily::Bridge;
+    entry.header.ifindex = index;
+    entry.header.state = NeighbourState::Noarp;
+    entry.header.flags = NeighbourFlags::Controller;
+    entry.attributes = vec![NeighbourAttribute::LinkLayerAddress(mac.0.to_vec())];
+    entry
 }
 
 /// What it means when a pair cannot be made.
@@ -276,6 +355,7 @@ impl Link {
                 LinkAttribute::Address(mac) => link.mac = mac,
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
                 LinkAttribute::IfAlias(alias) => link.alias = alias,
+                LinkAttribute::Group(group) => link.group = group,
                 LinkAttribute::Controller(bridge) => link.bridge = Some(bridge),
                 LinkAttribute::Link(peer) => link.peer = Some(peer),
                 LinkAttribute::LinkNetNsId(netns) => link.peer_netns = Some(netns),

@@ -70,6 +70,11 @@ pub(crate) fn table(owner: &str, attachment: &Attachment) -> String {
     format!("{owner}.{VETH}.{}", attachment.word())
 }
 
+/// The ledger's name for the table of all owners' interfaces on a bridge.
+pub(crate) fn table_of_all(attachment: &Attachment) -> String {
+    table("all", attachment)
+}
+
 /// The caller may have an interface there, as long as one of these quotas has room. There is at least one.
 pub(crate) struct Permit {
     uid: Id,
@@ -94,7 +99,7 @@ impl Permit {
         let remedy =
             format!("root can allow it with a line there: {} {VETH} {bridge} 10", Quoted(caller.name()));
         let Some(mut file) = file else { return Err(refused(format!("there is no {PATH}; {remedy}"))) };
-        let mut search = Search::new(&caller.names, bridge);
+        let mut search = Search::new(caller.uid(), &caller.names, bridge);
         file.blocks(PATH, |line, block| search.look_at(line, block))?;
         let found = search.finish();
 
@@ -121,6 +126,11 @@ impl Permit {
 
     pub(crate) const fn uid(&self) -> Id {
         self.uid
+    }
+
+    /// Is the bridge one of the caller's own, by a line that says so?
+    pub(crate) fn names_an_own_bridge(&self) -> bool {
+        self.quotas.iter().any(|quota| quota.per_user)
     }
 
     /// The caller's own first.

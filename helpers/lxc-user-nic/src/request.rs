@@ -23,6 +23,8 @@ pub(crate) enum Request<'a> {
         attachment: Attachment,
         /// Its name in there. None: the next free ethN.
         name: Option<InterfaceName>,
+        /// What LXC calls the container.
+        container: &'a OsStr,
     },
     /// Remove one.
     Delete {
@@ -39,9 +41,13 @@ impl<'a> Request<'a> {
     pub(crate) fn parse(args: &[&'a OsStr]) -> Result<Self, Error> {
         let usage = |why: String| Error::Usage { why, usage: USAGE };
         // LXCPATH and NAME are for the caller's own use: rootlesskit passes /dev/null and dummy.
-        let (command, target, kind, on, name) = match args {
-            [command, _path, _name, target, kind, on] => (*command, *target, *kind, *on, None),
-            [command, _path, _name, target, kind, on, name] => (*command, *target, *kind, *on, Some(*name)),
+        let (command, container, target, kind, on, name) = match args {
+            [command, _path, container, target, kind, on] => {
+                (*command, *container, *target, *kind, *on, None)
+            }
+            [command, _path, container, target, kind, on, name] => {
+                (*command, *container, *target, *kind, *on, Some(*name))
+            }
             [] => return Err(usage("no command given".to_owned())),
             _ => return Err(usage(format!("{} arguments are not what a command takes", args.len()))),
         };
@@ -73,7 +79,7 @@ impl<'a> Request<'a> {
                 ))
             })?;
             let name = name.filter(|name| !name.is_empty()).map(interface).transpose()?;
-            Ok(Self::Create { pid, attachment, name })
+            Ok(Self::Create { pid, attachment, name, container })
         } else {
             let name = name.ok_or_else(|| usage("no interface to delete given".to_owned()))?;
             Ok(Self::Delete { netns: Path::new(target), attachment, name: interface(name)? })

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use common::Error;
 use common::os::audit::Verdict;
+use common::os::host_policy::HostPolicy;
 use common::os::netns::{Interfaces, OwnNetns};
 use common::os::sysctl;
 use common::policy::id::Id;
@@ -12,11 +13,11 @@ use common::policy::ledger::{Port, Record, State};
 use common::policy::nic::{Attachment, InterfaceName, Mac};
 use common::policy::usernet::Owner;
 use nix::errno::Errno;
-use rtnetlink::packet_route::link::InfoBridgePort;
 
 use crate::Asked;
+use crate::guards::{Guards, forbidden};
 use crate::ledger::Place;
-use crate::links::{Ipv6, Link, Links, PORT_GUARDS, Pair};
+use crate::links::{Ipv6, Link, Links, Pair};
 use crate::ovs;
 use crate::view::View;
 
@@ -25,6 +26,9 @@ const ETHERNET_MTU: u32 = 1500;
 
 /// How many names to try. Each is one of 14 million of this user's.
 const MOST_NAMES: u32 = 20;
+
+/// How many interfaces a container may have before the next one has to be named.
+const MOST_ETH: u32 = 1000;
 
 /// What a host end is attached to, as found on this host.
 #[derive(Debug)]
@@ -80,13 +84,6 @@ impl Bridge {
             Self::None | Self::OpenVswitch { .. } => None,
         }
     }
-
-    const fn guards(&self) -> &'static [InfoBridgePort] {
-        match self {
-            Self::Kernel { .. } => &PORT_GUARDS,
-            Self::None | Self::OpenVswitch { .. } => &[],
-        }
-    }
 }
 
 /// The record of an interface that is to be made, under a name that nobody can foresee.
@@ -101,7 +98,7 @@ pub(crate) fn intent(uid: Id, bridge: &Bridge) -> Record {
 }
 
 /// From the kernel's generator, by way of std's keys against hash flooding.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
@@ -126,6 +123,26 @@ pub(crate) fn clear(links: &mut Links, record: &Record) -> Result<(), Error> {
     }
 }
 
+/// What is asked for, beyond the bridge.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    /// None: the next free ethN.
+    pub(crate) name: Option<&'a InterfaceName>,
+    /// LXC's name of the container, as the caller says: nothing but the address depends on it.
+    pub(crate) container: &'a [u8],
+    /// What the host has for this bridge.
+    pub(crate) rules: &'a Rules,
+}
+
+/// What the host has for a bridge, made ready.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// Of a port of the kernel's.
+    pub(crate) guards: Guards,
+    /// Has the container end always the same address?
+    pub(crate) stable_mac: bool,
+}
+
 /// What it takes to make an interface.
 pub(crate) struct Making<'a> {
     pub(crate) asked: &'a Asked<'a>,
@@ -134,26 +151,53 @@ pub(crate) struct Making<'a> {
     pub(crate) view: &'a View<'a>,
     pub(crate) bridge: &'a Bridge,
     pub(crate) netns: &'a OwnNetns,
-    /// None: the next free ethN.
-    pub(crate) name: Option<&'a InterfaceName>,
+    pub(crate) wanted: &'a Wanted<'a>,
+    pub(crate) host_policy: &'a HostPolicy,
     pub(crate) owner: &'a Owner,
     /// The host end's ifindex, as soon as there is one.
     pub(crate) made: Option<u32>,
 }
 
+/// The places of one interface: in the table of its quota, and in that of all owners, if the host limits these.
+pub(crate) struct Places<'a> {
+    pub(crate) own: Place<'a>,
+    pub(crate) all: Option<Place<'a>>,
+}
+
+impl Places<'_> {
+    fn write(&self, record: &Record) -> Result<(), Error> {
+        self.all.as_ref().map_or(Ok(()), |place| place.write(record))?;
+        self.own.write(record)
+    }
+
+    fn withdraw(self) -> Result<(), Error> {
+        self.all.map_or(Ok(()), Place::withdraw)?;
+        self.own.withdraw()
+    }
+}
+
+/// Both ends, as made.
+struct Made {
+    host_end: Link,
+    /// None: the kernel has chosen it.
+    name: Option<InterfaceName>,
+    /// None: the same.
+    mac: Option<Mac>,
+}
+
 impl Making<'_> {
     /// Makes it, and says what was made; or leaves nothing of it, neither an interface nor a record.
-    pub(crate) fn make(mut self, record: &mut Record, place: Place<'_>) -> Result<(), Error> {
-        let made = self.wire(record, &place).and_then(|(index, answer)| {
+    pub(crate) fn make(mut self, record: &mut Record, places: Places<'_>) -> Result<(), Error> {
+        let made = self.wire(record, &places).and_then(|(index, answer)| {
             // From here on it counts, also if we should die.
             let made = Record { state: State::Made { index }, ..record.clone() };
-            place.write(&made)?;
+            places.write(&made)?;
             common::say(&answer).map_err(Error::Unreported)
         });
         // Why it could not be made is what the caller hears, whatever comes of taking it back.
         if made.is_err() {
             let name = record.name.clone();
-            match self.undo(record, place) {
+            match self.undo(record, places) {
                 Ok(()) => self.asked.log(Verdict::Removed, &format!("{name}, as it could not be made")),
                 Err(error) => {
                     self.asked.log(Verdict::Refused, &format!("{name} is left for the next run: {error}"))
@@ -164,14 +208,24 @@ impl Making<'_> {
     }
 
     /// Makes the pair and attaches it, all before it is UP. The ifindex of its host end, and the answer.
-    fn wire(&mut self, record: &mut Record, place: &Place<'_>) -> Result<(u32, String), Error> {
-        let made = self.pair(record, place)?;
-        self.made = Some(made.index);
+    fn wire(&mut self, record: &mut Record, places: &Places<'_>) -> Result<(u32, String), Error> {
+        let guards = &self.wanted.rules.guards;
+        if let Bridge::OpenVswitch { name, .. } = self.bridge {
+            let left_out = guards.without_a_kernel_port().map_err(|rule| {
+                let why = "a port of Open vSwitch cannot be guarded in this way".to_owned();
+                forbidden(self.host_policy, name.as_str(), rule, why)
+            })?;
+            self.log_left_out(record, &left_out);
+        }
+        let made = self.pair(record, places)?;
+        let index = made.host_end.index;
+        self.made = Some(index);
         self.view.add(&record.name)?;
 
         let alias = format!("nsgate:uid={},owner={}", record.uid, self.owner.key());
-        self.links.prepare(&made, &alias, self.bridge.guards())?;
-        if made.ipv6.is_some() {
+        let port = self.bridge.index().map(|_| guards.settings()).unwrap_or_default();
+        self.links.prepare(&made.host_end, &alias, port)?;
+        if made.host_end.ipv6.is_some() {
             sysctl::set("ipv6", &record.name, "disable_ipv6", "1")?;
             sysctl::set("ipv6", &record.name, "accept_ra", "0")?;
         }
@@ -179,42 +233,93 @@ impl Making<'_> {
             // The host would answer ARP for any address of its own there.
             sysctl::set("ipv4", &record.name, "arp_ignore", "1")?;
         }
-        let link = self.links.numbered(made.index)?.unwrap_or_default();
+        self.lock(&made)?;
+        let link = self.links.numbered(index)?.unwrap_or_default();
         self.confirm(&link, record, &alias)?;
         self.links.up(link.index)?;
         if let Bridge::OpenVswitch { name, .. } = self.bridge {
             ovs::add_port(name, &record.name)?;
         }
-        self.answer(&link, record)
+        self.answer(&link, made.name, record)
     }
 
     /// The pair, DOWN. If the host end's name is taken, it gets another one, and the ledger has it first.
-    fn pair(&mut self, record: &mut Record, place: &Place<'_>) -> Result<Link, Error> {
-        for _ in 0..MOST_NAMES {
+    fn pair(&mut self, record: &mut Record, places: &Places<'_>) -> Result<Made, Error> {
+        let (mut tries, mut next_eth) = (0, 0);
+        while tries < MOST_NAMES && next_eth < MOST_ETH {
+            let name = self.name_of_peer(next_eth)?;
+            let mac = self.mac_of_peer(record.uid, name.as_ref());
             let pair = Pair {
                 name: &record.name,
                 mac: record.mac,
                 bridge: self.bridge.index(),
                 mtu: self.bridge.mtu(),
-                peer_name: self.name,
+                peer_name: name.as_ref(),
+                peer_mac: mac,
                 peer_netns: self.netns.as_fd(),
             };
-            if let Some(made) = self.links.create(&pair)? {
-                return Ok(made);
+            if let Some(host_end) = self.links.create(&pair)? {
+                return Ok(Made { host_end, name, mac });
             }
             // Which of the two names is taken, the kernel does not say.
-            if !self.links.is_taken(&record.name)? {
-                let taken = self.name.map_or("eth%d", InterfaceName::as_str).as_bytes().to_vec();
+            if self.links.is_taken(&record.name)? {
+                tries = tries.saturating_add(1);
+                *record = intent(record.uid, self.bridge);
+                places.write(record)?;
+            } else if self.wanted.name.is_none() && name.is_some() {
+                next_eth = next_eth.saturating_add(1);
+            } else {
+                let taken = name.as_ref().map_or("eth%d", InterfaceName::as_str).as_bytes().to_vec();
                 return Err(Error::BadName {
                     what: "interface name",
                     name: taken,
                     why: "is taken in the container",
                 });
             }
-            *record = intent(record.uid, self.bridge);
-            place.write(record)?;
         }
         Err(Error::when("find a name for the interface")(Errno::EEXIST))
+    }
+
+    /// What the container end is to be called. None: the kernel knows what is free; but an address that depends on the name
+    /// has to be there before.
+    fn name_of_peer(&self, next_eth: u32) -> Result<Option<InterfaceName>, Error> {
+        match self.wanted.name {
+            Some(name) => Ok(Some(name.clone())),
+            None if self.wanted.rules.stable_mac => InterfaceName::parse(format!("eth{next_eth}").as_bytes())
+                .map(Some)
+                .map_err(|_| Error::when("find a name for the interface")(Errno::EINVAL)),
+            None => Ok(None),
+        }
+    }
+
+    /// What address the container end is to have, if that matters.
+    fn mac_of_peer(&self, uid: Id, name: Option<&InterfaceName>) -> Option<Mac> {
+        let rules = self.wanted.rules;
+        match name {
+            Some(name) if rules.stable_mac => Some(Mac::stable(uid, self.wanted.container, name)),
+            _ if self.locks_mac() => Some(Mac::of_container_end(random())),
+            _ => None,
+        }
+    }
+
+    fn locks_mac(&self) -> bool {
+        self.bridge.index().is_some() && self.wanted.rules.guards.locks_mac
+    }
+
+    /// Has the bridge know whose address is at this port. Nothing else could come from it then; and what is for that address
+    /// goes nowhere else.
+    fn lock(&mut self, made: &Made) -> Result<(), Error> {
+        let (true, Some(mac)) = (self.locks_mac(), made.mac) else { return Ok(()) };
+        let index = made.host_end.index;
+        let refused = |what| Error::NotAsAsked { interface: made.host_end.name.clone(), what };
+        if !self.links.lock_to(index, mac)? {
+            return Err(refused("its address, which another port of the bridge has"));
+        }
+        if self.links.is_locked_to(index, mac)? {
+            Ok(())
+        } else {
+            Err(refused("a place in the bridge's table"))
+        }
     }
 
     /// Is it what was asked for? The kernel ignores what it does not know.
@@ -231,24 +336,43 @@ impl Making<'_> {
             (link.mtu == self.bridge.mtu(), "the MTU of the bridge"),
             (link.bridge == self.bridge.index() && bridge_is_the_same, "its place on the bridge"),
             (link.alias == alias, "the mark of its owner"),
-            (
-                self.bridge.guards().iter().all(|guard| link.port.contains(guard)),
-                "the guards of a bridge port",
-            ),
             (link.ipv6.is_none_or(|ipv6| ipv6 == Ipv6::OFF), "peace from IPv6"),
             (self.bridge.index().is_some() || link.answers_own_arp_only, "peace from ARP"),
         ];
-        match wanted.into_iter().find(|(as_asked, _)| !as_asked) {
-            None => Ok(()),
-            Some((_, what)) => Err(Error::NotAsAsked { interface: record.name.to_string(), what }),
+        let not_as_asked = |what| Error::NotAsAsked { interface: record.name.to_string(), what };
+        if let Some((_, what)) = wanted.into_iter().find(|(as_asked, _)| !as_asked) {
+            return Err(not_as_asked(what));
+        }
+        let Bridge::Kernel { name, .. } = self.bridge else { return Ok(()) };
+        match self.wanted.rules.guards.confirm(&link.port) {
+            Ok(left_out) => self.log_left_out(record, &left_out),
+            Err(None) => return Err(not_as_asked("the guards of a bridge port")),
+            Err(Some(rule)) => {
+                let why = "this kernel does not guard a port in this way".to_owned();
+                return Err(forbidden(self.host_policy, name.as_str(), rule, why));
+            }
+        }
+        Ok(())
+    }
+
+    fn log_left_out(&self, record: &Record, left_out: &[&'static str]) {
+        if !left_out.is_empty() {
+            let what =
+                format!("{} goes without {}, which cannot be set here", record.name, left_out.join(", "));
+            self.asked.log(Verdict::Granted, &what);
         }
     }
 
     /// `NAME:INDEX:HOST_NICNAME:HOST_INDEX`, where the first two are the container's.
-    fn answer(&mut self, link: &Link, record: &Record) -> Result<(u32, String), Error> {
+    fn answer(
+        &mut self,
+        link: &Link,
+        name: Option<InterfaceName>,
+        record: &Record,
+    ) -> Result<(u32, String), Error> {
         let gone = || Error::NotAsAsked { interface: record.name.to_string(), what: "another end" };
         let (peer, netns) = (link.peer.ok_or_else(gone)?, link.peer_netns.ok_or_else(gone)?);
-        let name = match self.name {
+        let name = match name {
             Some(name) => name.as_str().to_owned(),
             None => self.links.in_netns(netns, peer)?.ok_or_else(gone)?.name,
         };
@@ -256,15 +380,15 @@ impl Making<'_> {
     }
 
     /// Takes back what there is of it. What cannot be taken back stays in the ledger, for the next run to try again.
-    fn undo(&mut self, record: &Record, place: Place<'_>) -> Result<(), Error> {
+    fn undo(&mut self, record: &Record, places: Places<'_>) -> Result<(), Error> {
         // If the ledger cannot be written, the interface goes all the same: a record without one does no harm.
-        let marked = place.write(record);
+        let marked = places.write(record);
         // By number, whatever somebody has called it meanwhile.
         self.made.map_or(Ok(()), |index| self.links.delete(index))?;
         clear(self.links, record)?;
         marked?;
         // First the list: whoever dies before the record is withdrawn leaves one that the next run sees.
         self.view.forget(std::slice::from_ref(record))?;
-        place.withdraw()
+        places.withdraw()
     }
 }

@@ -40,7 +40,7 @@ pub fn usernet(data: &[u8]) {
     };
 
     let found_by = |pieces: &[(u32, &[u8])]| {
-        let mut search = Search::new(&names, bridge);
+        let mut search = Search::new(id(1000), &names, bridge);
         pieces.iter().for_each(|(line, piece)| search.look_at(*line, piece));
         search.finish()
     };
@@ -96,7 +96,9 @@ fn allotted(file: &[u8], bridge: &str) -> Vec<Allotted> {
         let words: Vec<&str> = line.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
         let [owner, "veth", on, count, ..] = words[..] else { continue };
         let Ok(count @ 1..=LAST) = self::number(count.as_bytes()) else { continue };
-        if line.starts_with(owner) && on == latin(bridge.as_bytes()) && !line.contains(['\0', '\r']) {
+        let bridge = latin(bridge.as_bytes());
+        let is_it = on == bridge || on.contains("%u") && on.replace("%u", "1000") == bridge;
+        if line.starts_with(owner) && is_it && !line.contains(['\0', '\r']) {
             let owner = owner.chars().map(|letter| u8::try_from(letter).unwrap()).collect();
             allotted.push(Allotted { owner, count, number });
         }

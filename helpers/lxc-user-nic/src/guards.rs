@@ -1,0 +1,162 @@
+//! What a port of a bridge is kept from, by rule of the host's or always; and whether the kernel has made it so.
+
+use std::mem::discriminant;
+
+use common::Error;
+use common::os::host_policy::HostPolicy;
+use common::policy::settings::{Bridge, in_force, limit};
+use rtnetlink::packet_route::link::{BridgeMulticastRouterType, InfoBridgePort};
+
+/// All guards of a port.
+#[derive(Debug)]
+pub(crate) struct Guards {
+    guards: Vec<Guard>,
+    /// Does it send from its own address alone?
+    pub(crate) locks_mac: bool,
+    /// Is a guard that this kernel does not know left out?
+    leave_out: bool,
+}
+
+#[derive(Debug)]
+struct Guard {
+    settings: Vec<InfoBridgePort>,
+    /// Key and line of the rule that asks for it. None: it is always set.
+    rule: Option<(&'static str, u32)>,
+}
+
+impl Guards {
+    /// For a port of this bridge. A port is not to be a bridge itself (BPDU guard), become the root of the spanning tree, or
+    /// attract the multicast of all others: these always.
+    pub(crate) fn of(rules: &Bridge, leave_out: bool) -> Self {
+        let always = vec![
+            InfoBridgePort::Guard(true),
+            InfoBridgePort::Protect(true),
+            InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Disabled),
+        ];
+        let lock_mac = in_force(rules.lock_mac);
+        let isolate =
+            in_force(rules.isolate).map(|line| ("isolate", line, vec![InfoBridgePort::Isolated(true)]));
+        let lock = lock_mac.map(|line| {
+            ("lock-mac", line, vec![InfoBridgePort::Locked(true), InfoBridgePort::Learning(false)])
+        });
+        let groups = limit(rules.max_multicast_groups).map(|groups| {
+            ("max-multicast-groups", groups.line, vec![InfoBridgePort::MulticastMaxGroups(groups.value)])
+        });
+        let by_rule = [isolate, lock, groups].into_iter().flatten();
+        let by_rule = by_rule.map(|(key, line, settings)| Guard { settings, rule: Some((key, line)) });
+        let guards = std::iter::once(Guard { settings: always, rule: None }).chain(by_rule).collect();
+        Self { guards, locks_mac: lock_mac.is_some(), leave_out }
+    }
+
+    /// What is asked of the kernel.
+    pub(crate) fn settings(&self) -> Vec<InfoBridgePort> {
+        self.guards.iter().flat_map(|guard| guard.settings.iter().cloned()).collect()
+    }
+
+    /// Compares with what the kernel says. The keys of the rules that it does not know and that may be left out.
+    ///
+    /// # Errors
+    /// One is not set: its rule, or None if it is one that always is.
+    pub(crate) fn confirm(
+        &self,
+        port: &[InfoBridgePort],
+    ) -> Result<Vec<&'static str>, Option<(&'static str, u32)>> {
+        let mut left_out = Vec::new();
+        for Guard { settings, rule } in &self.guards {
+            let Some(missing) = settings.iter().find(|setting| !port.contains(setting)) else { continue };
+            // A setting that the kernel knows is among those that it shows, whatever it is set to.
+            let is_known = port.iter().any(|setting| discriminant(setting) == discriminant(missing));
+            match rule {
+                Some((key, _)) if self.leave_out && !is_known => left_out.push(*key),
+                rule => return Err(*rule),
+            }
+        }
+        Ok(left_out)
+    }
+
+    /// For a port of Open vSwitch, which has none of these: the rules that are left out.
+    ///
+    /// # Errors
+    /// A rule may not be left out.
+    pub(crate) fn without_a_kernel_port(&self) -> Result<Vec<&'static str>, (&'static str, u32)> {
+        let rules = self.guards.iter().filter_map(|guard| guard.rule);
+        rules.map(|rule| if self.leave_out { Ok(rule.0) } else { Err(rule) }).collect()
+    }
+}
+
+/// A rule is in the way of an interface on this bridge.
+pub(crate) fn forbidden(
+    host_policy: &HostPolicy,
+    bridge: &str,
+    (key, line): (&'static str, u32),
+    why: String,
+) -> Error {
+    Error::Forbidden { what: format!("a veth on {bridge} is"), rule: host_policy.rule(key, line, why) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::policy::settings::Settings;
+
+    fn guards(text: &str, leave_out: bool) -> Guards {
+        let settings = Settings::parse(format!("[bridge \"*\"]\n{text}").as_bytes()).unwrap();
+        Guards::of(&settings.bridge("br0"), leave_out)
+    }
+
+    const ALL: &str = "isolate = yes\nlock-mac = yes\nmax-multicast-groups = 5";
+
+    #[test]
+    fn what_is_set_as_asked_is_confirmed() {
+        for text in ["", "isolate = no", ALL] {
+            let guards = guards(text, false);
+            let mut port = guards.settings();
+            port.push(InfoBridgePort::HairpinMode(false));
+            assert_eq!(guards.confirm(&port), Ok(vec![]), "{text}");
+        }
+        assert_eq!(guards("", false).settings().len(), 3);
+        assert_eq!(guards(ALL, false).settings().len(), 7);
+        assert!(guards(ALL, false).locks_mac && !guards("isolate = yes", false).locks_mac);
+    }
+
+    #[test]
+    fn a_setting_of_another_value_is_refused_even_if_it_may_be_left_out() {
+        for leave_out in [false, true] {
+            let guards = guards(ALL, leave_out);
+            for (number, (rule, wrong)) in [
+                (None, InfoBridgePort::Guard(false)),
+                (None, InfoBridgePort::Protect(false)),
+                (None, InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Permanent)),
+                (Some(("isolate", 2)), InfoBridgePort::Isolated(false)),
+                (Some(("lock-mac", 3)), InfoBridgePort::Locked(false)),
+                (Some(("lock-mac", 3)), InfoBridgePort::Learning(true)),
+                (Some(("max-multicast-groups", 4)), InfoBridgePort::MulticastMaxGroups(0)),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let mut port = guards.settings();
+                port[number] = wrong;
+                assert_eq!(guards.confirm(&port), Err(rule));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_know_is_left_out_only_if_it_may_be() {
+        let without = |guards: &Guards, number: usize| {
+            let mut port = guards.settings();
+            port.remove(number);
+            port
+        };
+        let (strict, lax) = (guards(ALL, false), guards(ALL, true));
+        for (number, key) in [(3, "isolate"), (4, "lock-mac"), (6, "max-multicast-groups")] {
+            assert_eq!(lax.confirm(&without(&lax, number)), Ok(vec![key]));
+            assert_eq!(strict.confirm(&without(&strict, number)).unwrap_err().unwrap().0, key);
+        }
+        assert_eq!(lax.confirm(&without(&lax, 0)), Err(None), "what is always set is never left out");
+        assert_eq!(strict.without_a_kernel_port(), Err(("isolate", 2)));
+        assert_eq!(lax.without_a_kernel_port(), Ok(vec!["isolate", "lock-mac", "max-multicast-groups"]));
+        assert_eq!(guards("", false).without_a_kernel_port(), Ok(vec![]));
+    }
+}

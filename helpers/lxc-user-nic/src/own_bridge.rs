@@ -1,0 +1,166 @@
+//! Bridges of users' own: lxc-usernet names one with `%u`, and `[per-user-bridge] create` has it made when its user asks for
+//! it. Addresses and the like are for the host's network manager.
+//!
+//! It is born DOWN and in the group of our bridges; it is complete when it has an alias, which it gets last. Nobody uses one
+//! that is not complete. Like an interface, it has a place in a table before it exists; the place says "made" when all that
+//! is left to do can be done by anybody.
+
+use std::time::{Duration, Instant};
+
+use common::Error;
+use common::os::audit::Verdict;
+use common::os::host_policy::HostPolicy;
+use common::os::netns::Interfaces;
+use common::os::sysctl;
+use common::policy::id::Id;
+use common::policy::ledger::{Port, Record, State};
+use common::policy::nic::{InterfaceName, Mac};
+use common::policy::settings::{MOST_BRIDGES, Set};
+
+use crate::Asked;
+use crate::guards::forbidden;
+use crate::ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place};
+use crate::links::{Link, Links, OUR_BRIDGES};
+use crate::wire::random;
+
+/// Whoever is making it gets so long before somebody else does the rest.
+const PATIENCE_WITH_A_MAKER: Duration = Duration::from_millis(500);
+
+/// The table of all users' bridges.
+const TABLE: &str = "bridges";
+
+/// Who wants which bridge.
+pub(crate) struct OwnBridge<'a> {
+    pub(crate) asked: &'a Asked<'a>,
+    pub(crate) host_policy: &'a HostPolicy,
+    pub(crate) uid: Id,
+    pub(crate) name: &'a InterfaceName,
+}
+
+impl OwnBridge<'_> {
+    /// Makes it, if there is no interface of that name; or completes it.
+    pub(crate) fn provide(
+        &self,
+        links: &mut Links,
+        ledger: &Ledger,
+        interfaces: &Interfaces,
+    ) -> Result<(), Error> {
+        let table = ledger.make_table(TABLE)?;
+        let start = Instant::now();
+        loop {
+            let link = links.named(self.name)?;
+            if link.as_ref().is_some_and(|link| !is_ours(link) || is_complete(link)) {
+                return Ok(());
+            }
+            let mut seen = table.look(interfaces)?;
+            table.tidy(&mut seen, &mut |gone| gone.iter().try_for_each(|record| remove(links, record)))?;
+            match link {
+                // Its maker has died after it was counted, or stands still: the rest is the same whoever does it.
+                Some(link) if start.elapsed() > PATIENCE_WITH_A_MAKER && table.counts(self.name)? => {
+                    return self.complete(links, &link);
+                }
+                Some(_) if start.elapsed() > PATIENCE => {
+                    let why = "is being made by another lxc-user-nic, which does not get on".to_owned();
+                    return Err(Error::NoBridge { bridge: self.name.as_str().to_owned(), why });
+                }
+                Some(_) => {}
+                None => match table.claim(&seen, self.most().value, &self.intent())? {
+                    Claim::Placed(place) => {
+                        if self.make(links, place)? {
+                            return Ok(());
+                        }
+                    }
+                    Claim::Full { busy, .. } if !busy || start.elapsed() > PATIENCE => {
+                        return Err(self.too_many());
+                    }
+                    Claim::Full { .. } => {}
+                },
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    /// Makes it, all of it or nothing. Ok(false): there is an interface of that name by now.
+    fn make(&self, links: &mut Links, place: Place<'_>) -> Result<bool, Error> {
+        let mut record = self.intent();
+        place.write(&record)?;
+        let Some(made) = links.create_bridge(self.name, record.mac)? else {
+            place.withdraw()?;
+            return Ok(false);
+        };
+        self.asked.log(Verdict::Granted, &format!("a bridge of his own, {}", self.name));
+        record.state = State::Made { index: made.index };
+        let completed = self.prepare(&made).and_then(|()| {
+            place.write(&record)?;
+            self.complete(links, &made)
+        });
+        if completed.is_err() {
+            links.delete(made.index)?;
+            place.withdraw()?;
+        }
+        completed.map(|()| true)
+    }
+
+    fn intent(&self) -> Record {
+        Record {
+            state: State::Unfinished,
+            name: self.name.clone(),
+            uid: self.uid,
+            mac: Mac::of_container_end(random()),
+            port: Port::Kernel,
+        }
+    }
+
+    /// Before anybody can send anything to it: what routers say is not for the host.
+    fn prepare(&self, link: &Link) -> Result<(), Error> {
+        if link.ipv6.is_some() {
+            sysctl::set("ipv6", self.name, "accept_ra", "0")?;
+            sysctl::set("ipv6", self.name, "autoconf", "0")?;
+        }
+        Ok(())
+    }
+
+    fn complete(&self, links: &mut Links, link: &Link) -> Result<(), Error> {
+        self.prepare(link)?;
+        let now = links.numbered(link.index)?.unwrap_or_default();
+        if now.ipv6.is_some_and(|ipv6| ipv6.accepts_router_advertisements) {
+            let what = "deafness to router advertisements";
+            return Err(Error::NotAsAsked { interface: self.name.to_string(), what });
+        }
+        links.up(link.index)?;
+        links.call(link.index, &format!("nsgate:bridge,uid={}", self.uid))
+    }
+
+    fn most(&self) -> Set<u32> {
+        let set = self.host_policy.settings.per_user_bridge.max_bridges;
+        set.unwrap_or(Set { value: MOST_BRIDGES, line: 0 })
+    }
+
+    fn too_many(&self) -> Error {
+        let most = self.most();
+        let why = format!("there are {} bridges of users' own already", most.value);
+        // Without a line of its own, the limit goes with the key that has bridges made.
+        let create = self.host_policy.settings.per_user_bridge.create;
+        let rule = match create {
+            Some(create) if most.line == 0 => ("create", create.line),
+            _ => ("max-bridges", most.line),
+        };
+        forbidden(self.host_policy, self.name.as_str(), rule, why)
+    }
+}
+
+fn is_ours(link: &Link) -> bool {
+    link.is_bridge() && link.group == OUR_BRIDGES
+}
+
+fn is_complete(link: &Link) -> bool {
+    !link.alias.is_empty()
+}
+
+/// What its maker has left before it was counted. One that is gone is gone.
+fn remove(links: &mut Links, record: &Record) -> Result<(), Error> {
+    let left = links.named(&record.name)?.filter(|link| {
+        record.state == State::Unfinished && is_ours(link) && !is_complete(link) && link.mac == record.mac.0
+    });
+    left.map_or(Ok(()), |link| links.delete(link.index))
+}
