@@ -1,0 +1,418 @@
+//! `/etc/nsgate.ini` and newuidmap and newgidmap: what the host's own rules take away, and that they take away nothing else.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use world::{ALICE, Answer, BOB, CAROL, Install, ROOT, Target, User, World, theirs};
+
+const INI: &str = "/etc/nsgate.ini";
+
+fn with_rules(rules: &str, test: impl FnOnce(&World) + Send) {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            world.write(file, "alice:910000:1000\nbob:911000:1000\n");
+        }
+        world.write(INI, rules);
+        test(world);
+    });
+}
+
+/// Both helpers, of the same ids.
+fn ask(world: &World, user: User, target: &Target, triples: &[&str]) -> [Answer; 2] {
+    let pid = target.pid();
+    let args = [&[&*pid], triples].concat();
+    [world.newuidmap(user, &args), world.newgidmap(user, &args)]
+}
+
+#[track_caller]
+fn granted(world: &World, user: User, triples: &[&str]) -> Target {
+    let target = world.target(user);
+    for answer in ask(world, user, &target, triples) {
+        answer.succeeds();
+    }
+    assert_eq!(target.uid_map(), triples.join(" "));
+    assert_eq!(target.gid_map(), triples.join(" "));
+    target
+}
+
+/// Refused by both, with these words, where `WORD` is uid or gid; and nothing is changed.
+#[track_caller]
+fn refused(world: &World, user: User, triples: &[&str], says: &str) {
+    let target = world.target(user);
+    for (answer, word) in ask(world, user, &target, triples).iter().zip(["uid", "gid"]) {
+        answer.refuses(&says.replace("WORD", word));
+    }
+    target.assert_untouched();
+}
+
+const SOME: [&str; 3] = ["0", "910000", "10"];
+const OWN: [&str; 3] = ["0", "52001", "1"];
+
+#[test]
+fn no_file_and_a_file_without_rules_change_nothing() {
+    let all_off = "[idmap]\noverlap = allow\nprotect =\nprotect-accounts = no\nstrict-setgroups = no\nmax-ids = 0\n\
+        exclusive = no\nrequire-limits =\nulimits =\n[nic]\n[bridge \"*\"]\nisolate = no\n[per-user-bridge]\n";
+    for rules in ["", "; nothing\n", all_off] {
+        with_rules(rules, |world| {
+            // Bob's too, an account's, and twice.
+            world.append("/etc/subuid", "bob:910000:10\n");
+            world.append("/etc/passwd", "svc:x:910003:910003::/:/bin/sh\n");
+            let _first = granted(world, ALICE, &SOME);
+            let _second = granted(world, ALICE, &SOME);
+            let target = world.target(ALICE);
+            world.newgidmap(ALICE, &[&*target.pid(), "0", "52001", "1", "1", "910000", "1"]).succeeds();
+            assert_eq!(target.setgroups(), "allow");
+        });
+    }
+}
+
+#[test]
+fn a_file_that_is_not_as_it_should_be_ends_every_request_with_its_line() {
+    with_rules("", |world| {
+        for (text, says) in [
+            ("[idmap]\noverlaps = refuse\n", "/etc/nsgate.ini:2: \"overlaps\" is not a key of [idmap]"),
+            ("\n[id-map]\n", "/etc/nsgate.ini:2: [id-map] is not a section"),
+            ("[idmap]\nmax-ids = 5\nmax-ids = 5\n", "/etc/nsgate.ini:3: max-ids is set a second time"),
+            ("[idmap]\nexclusive = maybe\n", "/etc/nsgate.ini:2: exclusive = \"maybe\" is not a value"),
+            ("junk\n", "/etc/nsgate.ini:1: \"junk\" is"),
+            ("[bridge \"*\"]\nisolate = si\n", "/etc/nsgate.ini:2: "),
+        ] {
+            world.write(INI, text);
+            for triples in [SOME, OWN] {
+                refused(world, ALICE, &triples, says);
+            }
+            refused(world, ROOT, &["0", "0", "1"], says);
+        }
+        world.write(INI, b"[idmap]\n\xff\n");
+        refused(world, ALICE, &SOME, "/etc/nsgate.ini:2: is not text");
+    });
+}
+
+#[test]
+fn a_file_that_is_not_roots_alone_is_refused() {
+    with_rules("", |world| {
+        chown(INI, Some(ALICE.id), None).expect("chown");
+        refused(world, ALICE, &SOME, "/etc/nsgate.ini is not trusted: it belongs to uid 52001");
+        chown(INI, Some(0), None).expect("chown");
+        fs::set_permissions(INI, fs::Permissions::from_mode(0o664)).expect("chmod");
+        refused(world, ALICE, &OWN, "/etc/nsgate.ini is not trusted: it can be written by others");
+        fs::remove_file(INI).expect("remove");
+        fs::create_dir(INI).expect("create");
+        refused(world, ALICE, &SOME, "/etc/nsgate.ini is not a regular file");
+        fs::remove_dir(INI).expect("remove");
+        let fifo = Command::new("mkfifo").arg(INI).status().expect("mkfifo");
+        assert!(fifo.success());
+        refused(world, ALICE, &SOME, "/etc/nsgate.ini is not a regular file");
+    });
+}
+
+/// Who cannot read the rules is not told what they say.
+#[test]
+fn a_private_file_is_obeyed_and_not_repeated() {
+    with_rules("", |world| {
+        for (text, triples) in [
+            ("[idmap]\nprotect = 910005\n", SOME),
+            ("[idmap]\nmax-ids = 9\n", SOME),
+            ("[idmap]\nsecret = 9\n", SOME),
+        ] {
+            world.write(INI, text);
+            fs::set_permissions(INI, fs::Permissions::from_mode(0o600)).expect("chmod");
+            let target = world.target(ALICE);
+            for answer in ask(world, ALICE, &target, &triples) {
+                answer.refuses("/etc/nsgate.ini");
+                for word in [":2", "910005", "protect", "max-ids", "secret"] {
+                    let said = answer.stderr.replace("[910000-", "").replace("910010)", "");
+                    assert!(!said.contains(word), "{word}: {answer:?}");
+                }
+            }
+            target.assert_untouched();
+        }
+        world.install(Install::FileCapabilities);
+        refused(world, ALICE, &SOME, "cannot open /etc/nsgate.ini: Permission denied");
+    });
+}
+
+#[test]
+fn an_id_that_another_owner_holds_too_is_not_mapped() {
+    with_rules("[idmap]\n\noverlap = refuse", |world| {
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            // Her own lines, by uid too, and those that grant nothing, are no other owner's.
+            world.append(file, "52001:910000:10\nbob:910100:0\nbob:910100:10:\nbob:0910100:10\nbob:910500:1\ncarol:52001:1\n");
+        }
+        let _target = granted(world, ALICE, &["0", "910000", "500"]);
+        let _own = granted(world, ALICE, &OWN);
+        let says = "WORD range [7-9) -> [910499-910501) not allowed: WORD 910500 is granted to another owner too, by line 7 \
+                    of /etc/subWORD (/etc/nsgate.ini:3 overlap)";
+        refused(world, ALICE, &["0", "910000", "7", "7", "910499", "2"], says);
+        refused(
+            world,
+            BOB,
+            &["0", "910500", "1"],
+            "WORD 910500 is granted to another owner too, by line 1 of",
+        );
+    });
+}
+
+#[test]
+fn a_protected_id_is_mapped_for_nobody() {
+    with_rules("[idmap]\nprotect = 0, 910020-910029, 52001 ; not for containers\n", |world| {
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            world.append(file, "alice:0:10\n");
+        }
+        let _target = granted(world, ALICE, &["0", "910000", "20"]);
+        let _own = granted(world, ALICE, &OWN);
+        let _root = granted(world, ROOT, &["0", "0", "1"]);
+        let by = "(/etc/nsgate.ini:2 protect)";
+        refused(
+            world,
+            ALICE,
+            &["0", "910000", "21"],
+            &format!("not allowed: WORD 910020 is protected on this host {by}"),
+        );
+        refused(world, ALICE, &["0", "910029", "5"], &format!("WORD 910029 is protected on this host {by}"));
+        refused(world, ALICE, &["0", "0", "1"], &format!("WORD 0 is protected on this host {by}"));
+    });
+}
+
+#[test]
+fn an_id_that_is_an_account_or_a_group_is_mapped_for_itself_alone() {
+    with_rules("[idmap]\nprotect-accounts = yes\n", |world| {
+        world.append("/etc/passwd", "svc:x:910020:5::/:/bin/sh\n");
+        world.append("/etc/group", "lab:x:910020:\n");
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            world.append(file, "alice:52001:2\n");
+        }
+        let _target = granted(world, ALICE, &["0", "910000", "20"]);
+        let _own = granted(world, ALICE, &OWN);
+        let by = "(/etc/nsgate.ini:2 protect-accounts)";
+        let target = world.target(ALICE);
+        let [uid, gid] = ask(world, ALICE, &target, &["0", "910000", "21"]);
+        uid.refuses(&format!("not allowed: uid 910020 is the account svc of this host {by}"));
+        gid.refuses(&format!("not allowed: gid 910020 is the group lab of this host {by}"));
+        // Hers and Bob's.
+        let [uid, gid] = ask(world, ALICE, &target, &["0", "52001", "2"]);
+        uid.refuses("uid 52002 is the account bob of this host");
+        gid.refuses("gid 52002 is the group bob of this host");
+        target.assert_untouched();
+    });
+}
+
+#[test]
+fn a_map_has_at_most_so_many_ids() {
+    with_rules("[idmap]\nmax-ids = 20\n", |world| {
+        let _target = granted(world, ALICE, &["0", "910000", "20"]);
+        let says = "this WORD_map is not allowed: 21 WORDs in all; at most 20 can be mapped at once (/etc/nsgate.ini:2 max-ids)";
+        refused(world, ALICE, &["0", "910000", "20", "20", "52001", "1"], says);
+    });
+}
+
+/// F03, strictly: an own group in the map is enough.
+#[test]
+fn strictly_one_own_group_denies_setgroups() {
+    with_rules("[idmap]\nstrict-setgroups = yes\n", |world| {
+        for (triples, setgroups) in
+            [(&["0", "910000", "10"][..], "allow"), (&["0", "910000", "10", "10", "52001", "1"], "deny")]
+        {
+            let target = world.target(ALICE);
+            world.newgidmap(ALICE, &[&[&*target.pid()], triples].concat()).succeeds();
+            assert_eq!(target.setgroups(), setgroups);
+        }
+    });
+}
+
+/// These ids are of this test alone: others may run at the same time, and the kernel knows of all of them.
+#[test]
+fn host_ids_that_a_live_namespace_maps_are_not_mapped_again() {
+    with_rules("[idmap]\nexclusive = yes\n", |world| {
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            world.write(file, "alice:920000:1000\n");
+        }
+        let mut first = granted(world, ALICE, &["0", "920000", "100"]);
+        let _beside = granted(world, ALICE, &["0", "920100", "100"]);
+        let _own = granted(world, ALICE, &OWN);
+        let _own_again = granted(world, ALICE, &OWN);
+        let says = format!(
+            "not allowed: WORD 920099 is in use: the user namespace of process {} maps it (/etc/nsgate.ini:2 exclusive)",
+            first.pid()
+        );
+        refused(world, ALICE, &["0", "920099", "1"], &says);
+        refused(world, ALICE, &["0", "52001", "1", "1", "920099", "1"], &says);
+        first.end();
+        let _second = granted(world, ALICE, &["0", "920000", "100"]);
+
+        // Whoever cannot see all processes does not know.
+        let mut mount = world.command(ROOT, "/usr/bin/mount");
+        world.run(mount.args(["-t", "proc", "-o", "hidepid=invisible", "proc", "/proc"])).succeeds();
+        refused(world, ALICE, &["0", "920300", "1"], "/proc hides processes of others (hidepid)");
+        let _own_still = granted(world, ALICE, &OWN);
+    });
+}
+
+/// A control group of this test's, with 'pids' in it. Goes with the value.
+struct Group(PathBuf);
+
+impl Group {
+    fn new(name: &str) -> Self {
+        let v1 = Path::new("/sys/fs/cgroup/pids");
+        let top = if v1.is_dir() { v1 } else { Path::new("/sys/fs/cgroup") };
+        if !v1.is_dir() {
+            fs::write(top.join("cgroup.subtree_control"), "+pids")
+                .expect("this host has the pids controller");
+        }
+        let group = top.join(format!("nsgate-test-{}-{name}", std::process::id()));
+        fs::create_dir(&group).expect("make a control group");
+        Self(group)
+    }
+
+    fn below(&self, name: &str) -> Self {
+        let group = self.0.join(name);
+        fs::create_dir(&group).expect("make a control group");
+        Self(group)
+    }
+
+    fn limit(&self, pids: &str) {
+        fs::write(self.0.join("pids.max"), pids).expect("limit");
+    }
+
+    fn take(&self, pid: &str) {
+        fs::write(self.0.join("cgroup.procs"), pid).expect("move a process");
+    }
+
+    /// A command of Alice's that is in this group.
+    fn command(&self, world: &World, helper: &str) -> Command {
+        let mut command = world.command(ROOT, "/bin/sh");
+        let enter = format!(
+            "echo 0 >{}/cgroup.procs && exec setpriv --clear-groups --reuid=52001 --regid=52001 \"$@\"",
+            self.0.display()
+        );
+        command.args(["-c", &enter, "sh", helper]);
+        command
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // What was in it may take a moment to end.
+        for _ in 0..200 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+/// The caller and the target: who is limited could call for who is not.
+#[test]
+fn limits_of_a_control_group_are_required_of_the_caller_and_the_target() {
+    with_rules("[idmap]\nrequire-limits = pids\n", |world| {
+        let (free, limited) = (Group::new("free"), Group::new("limited"));
+        limited.limit("1000");
+        let below = limited.below("below");
+        let run = |caller: &Group, of_target: &Group| {
+            let target = world.target(ALICE);
+            of_target.take(&target.pid());
+            let answers = ["newuidmap", "newgidmap"].map(|helper| {
+                let mut command = caller.command(world, &format!("/usr/bin/{helper}"));
+                world.run(command.args([&target.pid(), "0", "910000", "10"]))
+            });
+            (answers, target)
+        };
+        for (caller, of_target) in
+            [(&limited, &limited), (&below, &limited), (&limited, &below), (&below, &below)]
+        {
+            let (answers, _target) = run(caller, of_target);
+            answers.iter().for_each(|answer| drop(answer.succeeds()));
+        }
+        for (caller, of_target, who) in [
+            (&free, &free, "the caller"),
+            (&free, &limited, "the caller"),
+            (&limited, &free, "the target process"),
+        ] {
+            let (answers, target) = run(caller, of_target);
+            for answer in answers {
+                answer.refuses(&format!(
+                    "not allowed: pids is not limited for {who}, by its control group or one above it (/etc/nsgate.ini:2 \
+                     require-limits)"
+                ));
+            }
+            target.assert_untouched();
+        }
+        // A limit that she can lift is none.
+        let hers = free.below("hers");
+        hers.limit("1000");
+        chown(hers.0.join("pids.max"), Some(ALICE.id), None).expect("chown");
+        let (answers, target) = run(&hers, &hers);
+        answers.iter().for_each(|answer| drop(answer.refuses("pids is not limited")));
+        target.assert_untouched();
+    });
+}
+
+#[test]
+fn ulimits_are_required_of_the_caller_and_the_target() {
+    with_rules("[idmap]\nulimits = cpu, nofile\n", |world| {
+        let limited = |command: &str| {
+            let mut limited = world.command(ALICE, "/usr/bin/prlimit");
+            limited.args(["--cpu=500:600", "--nofile=100:200", command]);
+            limited
+        };
+        let unlimited = |command: &str| {
+            // The soft limit is one that she can lift herself.
+            let mut unlimited = world.command(ALICE, "/usr/bin/prlimit");
+            unlimited.args(["--cpu=500:", "--nofile=100:200", command]);
+            unlimited
+        };
+        let limited_target = || world.target_of(limited("/usr/bin/unshare").args(["-U", "sleep", "1000"]));
+        let unlimited_target =
+            || world.target_of(unlimited("/usr/bin/unshare").args(["-U", "sleep", "1000"]));
+        let target = limited_target();
+        for helper in ["/usr/bin/newuidmap", "/usr/bin/newgidmap"] {
+            world.run(limited(helper).args([&*target.pid(), "0", "910000", "10"])).succeeds();
+        }
+        let by = "has no limit (ulimit, RLIMIT_CPU) (/etc/nsgate.ini:2 ulimits)";
+        let (one, other) = (limited_target(), unlimited_target());
+        for helper in ["/usr/bin/newuidmap", "/usr/bin/newgidmap"] {
+            world
+                .run(unlimited(helper).args([&*one.pid(), "0", "910000", "10"]))
+                .refuses(&format!("the caller {by}"));
+            let answer = world.run(limited(helper).args([&*other.pid(), "0", "910000", "10"]));
+            answer.refuses(&format!("the target process {by}"));
+        }
+        one.assert_untouched();
+        other.assert_untouched();
+    });
+}
+
+/// Each rule alone, over some requests: what is refused without it is refused with it.
+#[test]
+fn no_rule_turns_a_refusal_into_a_grant() {
+    let rules = [
+        "overlap = refuse",
+        "protect = 5",
+        "protect-accounts = yes",
+        "strict-setgroups = yes",
+        "max-ids = 100000",
+        "exclusive = yes",
+        "overlap = allow\nprotect =\nmax-ids = 0",
+    ];
+    for rule in rules {
+        with_rules(&format!("[idmap]\n{rule}\n"), |world| {
+            for triples in [
+                ["0", "909999", "2"],
+                ["0", "910999", "2"],
+                ["0", "911000", "1"],
+                ["0", "0", "1"],
+                ["0", "52001", "2"],
+            ] {
+                refused(world, ALICE, &triples, ") not allowed");
+            }
+            refused(world, CAROL, &SOME, ") not allowed");
+            refused(world, ROOT, &SOME, ") not allowed");
+        });
+    }
+}
