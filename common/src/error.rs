@@ -96,6 +96,8 @@ pub enum Error {
         /// In what way.
         why: String,
     },
+    /// Policy has changed since it was read.
+    Changed,
     /// The host's own policy forbids it.
     Forbidden {
         /// What.
@@ -277,6 +279,7 @@ impl fmt::Display for Error {
             Self::Settings { place, why } => {
                 write!(f, "{place}: {why}; nothing is granted until root has mended it")
             }
+            Self::Changed => f.write_str("policy has been changed just now; call again"),
             Self::Forbidden { what, rule } => write!(f, "{what} not allowed: {} ({})", rule.why, rule.place),
             Self::Unfit { kind, why } => write_unfit(f, *kind, why),
             Self::BadName { what, name, why } => write!(f, "{what} \"{}\" {why}", Quoted(name)),

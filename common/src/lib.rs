@@ -40,14 +40,20 @@ pub fn say(text: &str) -> Result<(), Errno> {
 }
 
 /// Writes a text in one write, unless there is no room for it in time: the other end may be a pipe that nobody reads, or
-/// a terminal that was stopped.
+/// a terminal that was stopped. Others may take the room that there seemed to be, and a file of the caller's own making may
+/// never answer: then the process ends.
 fn tell(stream: impl AsFd, text: &str) -> Result<(), Errno> {
     const PATIENCE: u16 = 5000;
+    const END: u32 = 10;
+    os::die_in(END)?;
     let mut polled = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
     if poll(&mut polled, PATIENCE) == Ok(0) {
+        os::live_on();
         return Err(Errno::ETIMEDOUT);
     }
-    match nix::unistd::write(&stream, text.as_bytes()) {
+    let written = nix::unistd::write(&stream, text.as_bytes());
+    os::live_on();
+    match written {
         Ok(written) if written == text.len() => Ok(()),
         Ok(_) => Err(Errno::ENOSPC),
         Err(errno) => Err(errno),

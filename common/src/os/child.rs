@@ -1,16 +1,18 @@
 //! Another program of root's, run by a helper that has become root.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::process::{Child, Command};
 
 use super::sys;
 
-/// Starts it, with every signal as it is by default and no descriptor but the standard ones: whatever the caller has left
-/// open or ignored is nothing to it.
+/// Starts it, with every signal as it is by default and no descriptor but the standard ones and `locks`: whatever the caller
+/// has left open or ignored is nothing to it. What the locks are on stays locked as long as it lives, also if we die before
+/// it does.
 ///
 /// # Errors
 /// It cannot be started.
-pub fn spawn(command: &mut Command) -> io::Result<Child> {
-    sys::inherit_nothing(command);
+pub fn spawn(command: &mut Command, locks: &[BorrowedFd<'_>]) -> io::Result<Child> {
+    sys::inherit_nothing_but(command, locks);
     command.spawn()
 }

@@ -15,6 +15,7 @@ pub struct HostPolicy {
     /// All of it.
     pub settings: Settings,
     may_be_repeated: bool,
+    file: Option<EtcFile>,
 }
 
 impl HostPolicy {
@@ -33,7 +34,15 @@ impl HostPolicy {
                 Error::Settings { place: PATH.to_owned(), why: "is not as it should be".to_owned() }
             }
         })?;
-        Ok(Self { settings, may_be_repeated })
+        Ok(Self { settings, may_be_repeated, file: Some(file) })
+    }
+
+    /// Is the file still what it was when it was read?
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn is_as_it_was(&self) -> Result<bool, Error> {
+        self.file.as_ref().map_or(Ok(true), EtcFile::is_as_it_was)
     }
 
     /// A rule, and what it says to a request, as far as the caller may know.

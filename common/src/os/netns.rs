@@ -11,6 +11,7 @@ use nix::sys::statfs::{FsType, fstatfs};
 use super::sys;
 use super::target::contents;
 use crate::Error;
+use crate::policy::nic::Mac;
 
 /// `linux/magic.h`: `NSFS_MAGIC`.
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
@@ -66,8 +67,8 @@ impl Netns {
     /// namespace that he made below the one we are all in, or to one below that. Whether he has dropped capabilities in
     /// it does not matter.
     ///
-    /// Root has power over whatever belongs to our own user namespace too. Only the network namespace that we are in
-    /// is out of bounds for everybody: an interface put there would be the host's.
+    /// Root has power over whatever belongs to our own user namespace, or to any below. Only the network namespace that we are
+    /// in is out of bounds for everybody: an interface put there would be the host's.
     ///
     /// # Errors
     /// He has not, or the kernel does not say so.
@@ -102,7 +103,7 @@ impl Netns {
             if is(&parent, &our_user) {
                 let owner = sys::namespace_owner(namespace.as_fd())
                     .map_err(Error::when("ask who made the user namespace"))?;
-                return if owner == uid {
+                return if owner == uid || uid == 0 {
                     Ok(OwnNetns(self.0))
                 } else {
                     Err(foreign("it belongs to a user namespace that somebody else made"))
@@ -176,6 +177,18 @@ impl Interfaces {
         let index = i32::try_from(index).map_err(|_| Error::when("look for an interface")(Errno::EINVAL))?;
         match sys::interface_name(self.0.as_fd(), index) {
             Ok(name) => Ok(Some(name)),
+            Err(Errno::ENODEV) => Ok(None),
+            Err(errno) => Err(Error::when("look for an interface")(errno)),
+        }
+    }
+
+    /// Its address. Ok(None): there is none of this name.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn mac(&self, name: &[u8]) -> Result<Option<Mac>, Error> {
+        match sys::interface_mac(self.0.as_fd(), name) {
+            Ok(mac) => Ok(Some(Mac(mac))),
             Err(Errno::ENODEV) => Ok(None),
             Err(errno) => Err(Error::when("look for an interface")(errno)),
         }

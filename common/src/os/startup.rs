@@ -44,7 +44,10 @@ pub fn lift_limits() -> Result<(), Error> {
     for limit in [Resource::RLIMIT_AS, Resource::RLIMIT_DATA, Resource::RLIMIT_CPU, Resource::RLIMIT_RTTIME] {
         lift(limit).unwrap_or_default();
     }
-    setrlimit(Resource::RLIMIT_NOFILE, ENOUGH_FILES, ENOUGH_FILES).unwrap_or_default();
+    // Not lowered: the caller may have left many open.
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or_default();
+    let enough = (soft.max(ENOUGH_FILES), hard.max(ENOUGH_FILES));
+    setrlimit(Resource::RLIMIT_NOFILE, enough.0, enough.1).unwrap_or_default();
     sys::heed_children().map_err(Error::when("heed the end of children"))?;
     // A file that is written in part would be damaged.
     let lifted = lift(Resource::RLIMIT_FSIZE);

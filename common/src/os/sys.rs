@@ -85,12 +85,14 @@ pub(super) fn heed_children() -> nix::Result<()> {
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop)
 }
 
-/// Makes a command start with every signal as it is by default, and no descriptor but the standard ones.
-pub(super) fn inherit_nothing(command: &mut std::process::Command) {
+/// Makes a command start with every signal as it is by default, and no descriptor but the standard ones and these. It has to
+/// be started while they are open.
+pub(super) fn inherit_nothing_but(command: &mut std::process::Command, kept: &[BorrowedFd<'_>]) {
     use nix::sys::signal::{SigHandler, Signal, signal};
     use std::os::unix::process::CommandExt;
 
-    let prepare = || {
+    let kept: Vec<c_int> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    let prepare = move || {
         // Two of these cannot be set, which is no harm: they are always as they are by default.
         for number in Signal::iterator() {
             // SAFETY: the default runs no code of ours; sigaction(2) is async-signal-safe.
@@ -104,6 +106,10 @@ pub(super) fn inherit_nothing(command: &mut std::process::Command) {
                 // SAFETY: as above.
                 unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
             }
+        }
+        for number in &kept {
+            // SAFETY: as above.
+            unsafe { libc::fcntl(*number, libc::F_SETFD, 0) };
         }
         Ok(())
     };
@@ -371,6 +377,29 @@ pub(super) fn interface_name(socket: BorrowedFd<'_>, index: c_int) -> nix::Resul
     Ok(name.map(|letter| letter.to_ne_bytes()).map(|[byte]| byte).collect())
 }
 
+nix::ioctl_readwrite_bad!(siocgifhwaddr, libc::SIOCGIFHWADDR, libc::ifreq);
+
+/// The address of the interface with this name, in the network namespace of this socket: `SIOCGIFHWADDR`.
+///
+/// # Errors
+/// `ENODEV`: there is none.
+pub(super) fn interface_mac(socket: BorrowedFd<'_>, name: &[u8]) -> nix::Result<[u8; 6]> {
+    let mut ifr_name = [0; libc::IFNAMSIZ];
+    for (letter, byte) in ifr_name.iter_mut().zip(name).take(libc::IFNAMSIZ.saturating_sub(1)) {
+        *letter = c_char::from_ne_bytes([*byte]);
+    }
+    let mut request = libc::ifreq { ifr_name, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_ifindex: 0 } };
+    // SAFETY: the descriptor is open while borrowed; the kernel reads and writes one ifreq, which is what this is.
+    unsafe { siocgifhwaddr(socket.as_raw_fd(), &raw mut request) }?;
+    // SAFETY: the kernel has filled in this member of the union; any bytes are one.
+    let address = unsafe { request.ifr_ifru.ifru_hwaddr };
+    let mut mac = [0; 6];
+    for (byte, letter) in mac.iter_mut().zip(address.sa_data) {
+        [*byte] = letter.to_ne_bytes();
+    }
+    Ok(mac)
+}
+
 /// The gid of a group as the C library's name services tell it: `getgrnam_r(3)`. As [`account_by_uid`], for the
 /// dynamic twins.
 ///
@@ -468,6 +497,27 @@ pub(super) fn ended_in_time() -> nix::Result<()> {
     nix::unistd::alarm::cancel();
     // SAFETY: ignoring a signal runs no code of ours.
     unsafe { signal(Signal::SIGALRM, SigHandler::SigIgn) }.map(drop)
+}
+
+/// From now on the process dies when that many seconds have passed, whatever it waits for: also where nothing can be told any
+/// more, and inside a file system of the caller's.
+///
+/// # Errors
+/// The signal could not be set up.
+pub(crate) fn die_in(seconds: u32) -> nix::Result<()> {
+    use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+    // SAFETY: the default runs no code of ours.
+    unsafe { signal(Signal::SIGALRM, SigHandler::SigDfl) }?;
+    let mut alarm = SigSet::empty();
+    alarm.add(Signal::SIGALRM);
+    // Also takes back a timer that the caller has left running.
+    nix::unistd::alarm::set(seconds);
+    alarm.thread_unblock()
+}
+
+/// Takes back [`die_in`].
+pub(crate) fn live_on() {
+    nix::unistd::alarm::cancel();
 }
 
 /// How long the host's name services may take, in seconds.

@@ -45,6 +45,7 @@ pub struct Etc {
 pub struct EtcFile {
     file: File,
     size: usize,
+    changed: (i64, i64),
     readable_by_all: bool,
 }
 
@@ -280,7 +281,17 @@ impl EtcFile {
         }
         let size = usize::try_from(status.st_size).unwrap_or(0);
         let readable_by_all = within_reach && status.st_mode & Mode::S_IROTH.bits() != 0;
-        Ok(Self { file: File::from(file), size, readable_by_all })
+        let changed = (status.st_ctime, status.st_ctime_nsec);
+        Ok(Self { file: File::from(file), size, changed, readable_by_all })
+    }
+
+    /// Is it still what it was when it was opened? Another file in its place, or another text in it, changes it.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn is_as_it_was(&self) -> Result<bool, Error> {
+        let status = fstat(&self.file).map_err(Error::when("look at a policy file again"))?;
+        Ok((status.st_ctime, status.st_ctime_nsec) == self.changed)
     }
 
     /// May everybody read it? Only then may a message repeat what it says.

@@ -7,9 +7,9 @@
 //! one that the next run sees to be free, and holds up nobody. What a record says is only believed while its place
 //! is locked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
@@ -167,32 +167,44 @@ impl Table {
     /// Empties the places whose interface is gone, or was left unfinished by somebody who has died. Waits for nobody, and
     /// holds one place at a time.
     ///
-    /// Before that, `forget` gets to know of them: to remove what there is left, and in any order, as it may be asked to
-    /// again by the next run.
+    /// Before that, `clear` gets each of them, with what it is locked by, to remove what there is left; then `forget` gets all.
+    /// Both may be asked to again by the next run. What cannot be cleared stays, and counts: that is said at the end.
     pub(crate) fn tidy(
         &self,
         seen: &mut [Seen],
-        forget: &mut impl FnMut(&[Record]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let gone = |seen: &Seen| match seen {
-            Seen::Left(record) if record.state != State::Unfinished => Some(record.clone()),
-            Seen::Left(_) | Seen::Taken | Seen::Empty | Seen::Unclear => None,
-        };
-        let gone: Vec<Record> = seen.iter().filter_map(gone).collect();
-        if !gone.is_empty() {
-            // What is gone stays gone: no need to lock it first.
-            forget(&gone)?;
-        }
-        for (number, seen) in seen.iter_mut().enumerate() {
+        mut clear: impl FnMut(&Record, &[BorrowedFd<'_>]) -> Result<(), Error>,
+        forget: impl FnOnce(&[Record]) -> Result<(), Error>,
+    ) -> Result<Option<Error>, Error> {
+        let (mut cleared, mut trouble) = (BTreeMap::new(), None);
+        for (number, seen) in seen.iter().enumerate() {
             let Seen::Left(record) = seen else { continue };
-            let Some(place) = self.locked_with(number, record)? else { continue };
-            if record.state == State::Unfinished {
-                forget(std::slice::from_ref(record))?;
+            let outcome = if record.state == State::Unfinished {
+                let Some(place) = self.locked_with(number, record)? else { continue };
+                clear(record, &[place.lock()])
+            } else {
+                // What is gone stays gone: no need to lock it first.
+                clear(record, &[])
+            };
+            match outcome {
+                Ok(()) => drop(cleared.insert(number, record.clone())),
+                // It may have taken its time: enough for one run.
+                Err(error) => {
+                    trouble = Some(error);
+                    break;
+                }
             }
-            place.withdraw()?;
-            *seen = Seen::Empty;
         }
-        Ok(())
+        if !cleared.is_empty() {
+            forget(&cleared.values().cloned().collect::<Vec<_>>())?;
+        }
+        for (number, record) in cleared {
+            let Some(place) = self.locked_with(number, &record)? else { continue };
+            place.withdraw()?;
+            if let Some(seen) = seen.get_mut(number) {
+                *seen = Seen::Empty;
+            }
+        }
+        Ok(trouble)
     }
 
     /// The place, locked, if nobody else has it and it still has this record in it.
@@ -308,11 +320,13 @@ impl Table {
 }
 
 /// Does the kernel have the interface of this record? One that is unfinished does not count as one here.
+///
+/// Somebody may have renamed it. And where a network namespace has come to an end and another has got its number, some other
+/// interface may have the number of one of that.
 fn exists(record: &Record, interfaces: &Interfaces) -> Result<bool, Error> {
-    match record.state {
-        State::Made { index } => Ok(interfaces.name(index)?.is_some()),
-        State::Unfinished => Ok(false),
-    }
+    let State::Made { index } = record.state else { return Ok(false) };
+    let Some(name) = interfaces.name(index)? else { return Ok(false) };
+    Ok(name == record.name.as_str().as_bytes() || interfaces.mac(&name)? == Some(record.mac))
 }
 
 /// What was seen of a place without locking it.
@@ -328,6 +342,11 @@ pub(crate) enum Seen {
 }
 
 impl Place<'_> {
+    /// What it is locked by: as long as anybody has this open.
+    pub(crate) fn lock(&self) -> BorrowedFd<'_> {
+        self.table.file.as_fd()
+    }
+
     /// Puts this record in its place.
     pub(crate) fn write(&self, record: &Record) -> Result<(), Error> {
         self.write_place(&record.to_place())

@@ -14,7 +14,9 @@ mod request;
 mod view;
 mod wire;
 
+use std::cell::Cell;
 use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
@@ -146,9 +148,9 @@ fn create(
     let ledger = Ledger::open(own_netns()?)?;
     let most = limit(rules.max_nics);
     let all = most.map(|_| ledger.make_table(&permit::table_of_all(attachment))).transpose()?;
-    let start = Instant::now();
+    let (start, hurried) = (Instant::now(), Cell::new(false));
     loop {
-        let (mut used, mut some_busy, mut too_many) = (Vec::new(), false, None);
+        let (mut used, mut some_busy, mut too_many, mut in_the_way) = (Vec::new(), false, None, None);
         for quota in permit.quotas() {
             let table = ledger.make_table(&permit::table(&quota.owner.key(), attachment))?;
             let view = View {
@@ -156,9 +158,12 @@ fn create(
                 table: &table,
                 owner: quota.owner.word(),
                 bridge: attachment.word(),
+                hurried: &hurried,
             };
             let mut record = wire::intent(permit.uid(), &bridge);
-            let own = match claim(&mut links, &table, &view, &interfaces, quota.limit, &record)? {
+            let (claimed, trouble) = claim(&mut links, &table, &view, &interfaces, quota.limit, &record)?;
+            in_the_way = in_the_way.or(trouble);
+            let own = match claimed {
                 Claim::Placed(place) => place,
                 Claim::Full { taken, busy } => {
                     used.push((quota, taken));
@@ -170,7 +175,9 @@ fn create(
                 None => None,
                 Some((all, most)) => {
                     let view = View { table: all, owner: Vec::new(), ..view };
-                    match claim(&mut links, all, &view, &interfaces, most.value, &record)? {
+                    let (claimed, trouble) = claim(&mut links, all, &view, &interfaces, most.value, &record)?;
+                    in_the_way = in_the_way.or(trouble);
+                    match claimed {
                         Claim::Placed(place) => Some(place),
                         Claim::Full { taken, busy } => {
                             own.withdraw()?;
@@ -181,6 +188,11 @@ fn create(
                     }
                 }
             };
+            let places = Places { own, all };
+            if let Err(changed) = policy_is_as_it_was(&permit, &host_policy) {
+                places.withdraw()?;
+                return Err(changed);
+            }
             asked.log(Verdict::Granted, &format!("{} as {}", permit.grounds(quota), record.name));
             let making = Making {
                 asked,
@@ -194,7 +206,11 @@ fn create(
                 owner: &quota.owner,
                 made: None,
             };
-            return making.make(&mut record, Places { own, all });
+            return making.make(&mut record, places);
+        }
+        // What cannot be removed counts, and is why there is no room.
+        if let Some(error) = in_the_way {
+            return Err(error);
         }
         // Those who are at work just now may leave room; and so may a container that has ended a moment ago.
         let patience = if some_busy { PATIENCE } else { THE_KERNEL_CLEANS_UP };
@@ -211,7 +227,12 @@ fn create(
     }
 }
 
-/// Asks for a place in a table, after the places of what is gone have been emptied.
+/// The caller may have stopped us since policy was read. What was taken from him meanwhile he is not to have.
+fn policy_is_as_it_was(permit: &Permit, host_policy: &HostPolicy) -> Result<(), Error> {
+    if permit.policy_is_as_it_was()? && host_policy.is_as_it_was()? { Ok(()) } else { Err(Error::Changed) }
+}
+
+/// Asks for a place in a table, after the places of what is gone have been emptied. Also says why some could not be.
 fn claim<'a>(
     links: &mut Links,
     table: &'a Table,
@@ -219,14 +240,11 @@ fn claim<'a>(
     interfaces: &Interfaces,
     limit: u32,
     record: &Record,
-) -> Result<Claim<'a>, Error> {
-    let mut forget = |gone: &[Record]| {
-        gone.iter().try_for_each(|record| wire::clear(links, record))?;
-        view.forget(gone)
-    };
+) -> Result<(Claim<'a>, Option<Error>), Error> {
     let mut seen = table.look(interfaces)?;
-    table.tidy(&mut seen, &mut forget)?;
-    table.claim(&seen, limit, record)
+    let clear = |record: &Record, locks: &[BorrowedFd<'_>]| wire::clear(links, record, locks);
+    let trouble = table.tidy(&mut seen, clear, |gone| view.forget(gone))?;
+    Ok((table.claim(&seen, limit, record)?, trouble))
 }
 
 /// Both the caller and the container must be limited, if the host wants it so: the caller could call from a place that is.
@@ -271,9 +289,10 @@ fn delete(
         let Some(table) = ledger.table(&table)? else { continue };
         if let Some((place, record)) = table.find(is_it)? {
             asked.log(Verdict::Removed, &format!("{name}, as asked"));
-            wire::clear(&mut links, &record)?;
+            wire::clear(&mut links, &record, &[place.lock()])?;
             // Then the list, then the record: whoever dies between two of these leaves a record that the next run sees.
-            let view = View { lxc: &ledger.lxc, table: &table, owner: Vec::new(), bridge: attachment.word() };
+            let (bridge, hurried) = (attachment.word(), &Cell::new(false));
+            let view = View { lxc: &ledger.lxc, table: &table, owner: Vec::new(), bridge, hurried };
             view.forget(std::slice::from_ref(&record))?;
             if let Some(all) = ledger.table(&permit::table_of_all(attachment))? {
                 if let Some((place, _)) = all.find(is_it)? {

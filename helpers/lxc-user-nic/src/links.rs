@@ -137,7 +137,10 @@ impl Links {
         message.attributes = which;
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         match self.ask(RouteNetlinkMessage::GetLink(message), 0) {
-            Ok(answer) => Ok(answer.link),
+            // An answer that cannot be read is not one that says no.
+            Ok(answer) => {
+                answer.link.map(Some).ok_or_else(|| Error::when("look at an interface")(Errno::EBADMSG))
+            }
             Err(Errno::ENODEV) => Ok(None),
             Err(errno) => Err(Error::when("look at an interface")(errno)),
         }

@@ -1,6 +1,7 @@
 //! Open vSwitch, by its own command `ovs-vsctl(8)`: a root's program that may be absent, hang, or not do what it says.
 
 use std::io::Read;
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ const LONGEST_ANSWER: u64 = 1024;
 /// Is there a bridge of this name? No, where there is no Open vSwitch.
 pub(crate) fn has_bridge(bridge: &InterfaceName) -> Result<bool, Error> {
     let doing = || format!("ask Open vSwitch about {bridge}");
-    match call(&["--", "br-exists", bridge.as_str()]) {
+    match call(&["--", "br-exists", bridge.as_str()], &[]) {
         Err(Failure::Absent) => Ok(false),
         Ok((status, _)) if status.success() => Ok(true),
         // ovs-vsctl(8): 2 is no.
@@ -35,13 +36,18 @@ pub(crate) fn has_bridge(bridge: &InterfaceName) -> Result<bool, Error> {
     }
 }
 
-/// Adds a port, and makes sure that it is there.
-pub(crate) fn add_port(bridge: &InterfaceName, port: &InterfaceName) -> Result<(), Error> {
+/// Adds a port, and makes sure that it is there. Its places stay locked as long as the command lives: it may outlive us, and
+/// add the port when nobody reckons with it any more.
+pub(crate) fn add_port(
+    bridge: &InterfaceName,
+    port: &InterfaceName,
+    locks: &[BorrowedFd<'_>],
+) -> Result<(), Error> {
     let (bridge_name, name) = (bridge.as_str(), port.as_str());
     let doing = || format!("add a port to the Open vSwitch bridge {bridge}");
-    succeed(&["--", "add-port", bridge_name, name]).map_err(|failure| failure.when(doing()))?;
+    succeed(&["--", "add-port", bridge_name, name], locks).map_err(|failure| failure.when(doing()))?;
     // The second line is the number that the switch has given to the port: -1, or none, if it could not.
-    let seen = succeed(&["--", "port-to-br", name, "--", "get", "Interface", name, "ofport"])
+    let seen = succeed(&["--", "port-to-br", name, "--", "get", "Interface", name, "ofport"], &[])
         .map_err(|failure| failure.when(doing()))?;
     let mut lines = seen.lines();
     let is_there = lines.next() == Some(bridge_name)
@@ -51,15 +57,15 @@ pub(crate) fn add_port(bridge: &InterfaceName, port: &InterfaceName) -> Result<(
 
 /// Removes a port, from whatever bridge it is on now, and makes sure that it is gone. It is no error if it was, or if
 /// there is no Open vSwitch any more.
-pub(crate) fn remove_port(port: &InterfaceName) -> Result<(), Error> {
+pub(crate) fn remove_port(port: &InterfaceName, locks: &[BorrowedFd<'_>]) -> Result<(), Error> {
     let doing = || format!("remove the Open vSwitch port {port}");
     // The switch itself may take its time: the port is gone when the database says so.
-    match succeed(&["--no-wait", "--", "--if-exists", "del-port", port.as_str()]) {
+    match succeed(&["--no-wait", "--", "--if-exists", "del-port", port.as_str()], locks) {
         Ok(_) => {}
         Err(Failure::Absent) => return Ok(()),
         Err(failure) => return Err(failure.when(doing())),
     }
-    match call(&["--", "port-to-br", port.as_str()]) {
+    match call(&["--", "port-to-br", port.as_str()], &[]) {
         Ok((status, _)) if status.success() => Err(Failure::NotRemoved.when(doing())),
         Ok(_) => Ok(()),
         Err(failure) => Err(failure.when(doing())),
@@ -95,19 +101,19 @@ impl Failure {
     }
 }
 
-fn succeed(args: &[&str]) -> Result<String, Failure> {
-    match call(args)? {
+fn succeed(args: &[&str], locks: &[BorrowedFd<'_>]) -> Result<String, Failure> {
+    match call(args, locks)? {
         (status, answer) if status.success() => Ok(answer),
         (status, _) => Err(Failure::Status(status)),
     }
 }
 
 /// Runs it, with nothing of the caller's, and returns the beginning of what it prints.
-fn call(args: &[&str]) -> Result<(ExitStatus, String), Failure> {
+fn call(args: &[&str], locks: &[BorrowedFd<'_>]) -> Result<(ExitStatus, String), Failure> {
     let mut command = Command::new(COMMAND);
     command.arg(ITS_OWN_PATIENCE).args(args).env_clear().current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let child = child::spawn(&mut command);
+    let child = child::spawn(&mut command, locks);
     let mut child = child.map_err(|error| {
         if error.kind() == std::io::ErrorKind::NotFound {
             Failure::Absent

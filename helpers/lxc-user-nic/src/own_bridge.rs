@@ -53,7 +53,8 @@ impl OwnBridge<'_> {
                 return Ok(());
             }
             let mut seen = table.look(interfaces)?;
-            table.tidy(&mut seen, &mut |gone| gone.iter().try_for_each(|record| remove(links, record)))?;
+            let trouble = table.tidy(&mut seen, |record, _| remove(links, record), |_| Ok(()))?;
+            trouble.map_or(Ok(()), Err)?;
             match link {
                 // Its maker has died after it was counted, or stands still: the rest is the same whoever does it.
                 Some(link) if start.elapsed() > PATIENCE_WITH_A_MAKER && table.counts(self.name)? => {

@@ -81,8 +81,7 @@ pub(crate) struct Permit {
     user: Vec<u8>,
     bridge: String,
     quotas: Vec<Quota>,
-    /// May a message repeat what policy says?
-    may_be_repeated: bool,
+    file: EtcFile,
 }
 
 impl Permit {
@@ -115,17 +114,16 @@ impl Permit {
         if quotas.is_empty() {
             return Err(refused(format!("no line of {PATH} for him or a group of his says so; {remedy}")));
         }
-        Ok(Self {
-            uid: caller.uid(),
-            user: caller.name().to_vec(),
-            bridge: bridge.to_owned(),
-            quotas,
-            may_be_repeated: file.readable_by_all(),
-        })
+        Ok(Self { uid: caller.uid(), user: caller.name().to_vec(), bridge: bridge.to_owned(), quotas, file })
     }
 
     pub(crate) const fn uid(&self) -> Id {
         self.uid
+    }
+
+    /// Is the policy file still what it was when it was read?
+    pub(crate) fn policy_is_as_it_was(&self) -> Result<bool, Error> {
+        self.file.is_as_it_was()
     }
 
     /// Is the bridge one of the caller's own, by a line that says so?
@@ -147,7 +145,7 @@ impl Permit {
     pub(crate) fn quota_reached(&self, taken: &[(&Quota, usize)]) -> Error {
         let line = |(quota, taken): &(&Quota, usize)| {
             let owner = Quoted(&quota.owner.word()).to_string();
-            if self.may_be_repeated {
+            if self.file.readable_by_all() {
                 format!("{taken} of {} used by {owner} ({PATH}:{})", quota.limit, quota.line)
             } else {
                 format!("all that {owner} may have are used")

@@ -4,6 +4,7 @@
 //! It is one file for all owners, so no owner may hold up another at it: whoever does not get its lock soon adds his line
 //! without, and leaves the rest to the next. What can be wrong then is a line in a list.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -30,6 +31,9 @@ const PATH: &str = "/run/lxc/nics";
 const NEXT: &str = "nics.new";
 
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A list of more bytes is not added to.
+const LARGEST: u64 = 4 << 20;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// The list, as seen from one quota.
@@ -40,6 +44,8 @@ pub(crate) struct View<'a> {
     pub(crate) table: &'a Table,
     pub(crate) owner: Vec<u8>,
     pub(crate) bridge: &'a str,
+    /// Has this run waited for the list in vain before? Then it does not again.
+    pub(crate) hurried: &'a Cell<bool>,
 }
 
 impl View<'_> {
@@ -47,6 +53,10 @@ impl View<'_> {
     pub(crate) fn add(&self, name: &InterfaceName) -> Result<(), Error> {
         let line = [&self.start_of_line(), name.as_str().as_bytes(), b"\n"].concat();
         let (mut list, locked) = self.open_in_time()?;
+        // As nobody is made to wait for it, nobody may make it grow for ever.
+        if list.metadata().is_ok_and(|status| status.len() > LARGEST) {
+            return Ok(());
+        }
         append(&mut list, &line, locked)
     }
 
@@ -71,7 +81,8 @@ impl View<'_> {
             roots_file(&list, PATH)?;
             // Whoever had the lock may have put another file in its place; then that one has to be locked.
             let locked = lock(&list)? && is_in_place(self.lxc, &list)?;
-            if locked || start.elapsed() > PATIENCE {
+            if locked || self.hurried.get() || start.elapsed() > PATIENCE {
+                self.hurried.set(!locked);
                 return Ok((list, locked));
             }
             std::thread::sleep(BETWEEN_LOOKS);
@@ -87,7 +98,8 @@ impl View<'_> {
         let kept = without(&text, gone, &self.start_of_line(), &known);
 
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let new = openat(self.lxc, NEXT, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+        // As soon as it is in its place, others may add to it.
+        let new = openat(self.lxc, NEXT, flags | OFlag::O_APPEND, Mode::S_IRUSR | Mode::S_IWUSR)
             .map_err(Error::when(format!("make a new {PATH}")))?;
         let mut new = File::from(new);
         new.write_all(&kept).map_err(|error| cannot("write", &error))?;

@@ -1,7 +1,7 @@
 //! The interface itself: made, guarded, looked at again, brought up; or removed.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use common::Error;
 use common::os::audit::Verdict;
@@ -103,7 +103,7 @@ pub(crate) fn random() -> u64 {
 }
 
 /// Removes whatever there is of an interface: the pair, and the port. It is no error if nothing is.
-pub(crate) fn clear(links: &mut Links, record: &Record) -> Result<(), Error> {
+pub(crate) fn clear(links: &mut Links, record: &Record, locks: &[BorrowedFd<'_>]) -> Result<(), Error> {
     let link = match record.state {
         State::Made { index } => links.numbered(index)?,
         State::Unfinished => links.named(&record.name)?,
@@ -119,7 +119,7 @@ pub(crate) fn clear(links: &mut Links, record: &Record) -> Result<(), Error> {
     // Last, because it may fail: then the record stays, and the port is all that is left to remove.
     match record.port {
         Port::Kernel => Ok(()),
-        Port::OpenVswitch => ovs::remove_port(&record.name),
+        Port::OpenVswitch => ovs::remove_port(&record.name, locks),
     }
 }
 
@@ -170,7 +170,11 @@ impl Places<'_> {
         self.own.write(record)
     }
 
-    fn withdraw(self) -> Result<(), Error> {
+    fn locks(&self) -> Vec<BorrowedFd<'_>> {
+        std::iter::once(&self.own).chain(&self.all).map(Place::lock).collect()
+    }
+
+    pub(crate) fn withdraw(self) -> Result<(), Error> {
         self.all.map_or(Ok(()), Place::withdraw)?;
         self.own.withdraw()
     }
@@ -220,7 +224,6 @@ impl Making<'_> {
         let made = self.pair(record, places)?;
         let index = made.host_end.index;
         self.made = Some(index);
-        self.view.add(&record.name)?;
 
         let alias = format!("nsgate:uid={},owner={}", record.uid, self.owner.key());
         let port = self.bridge.index().map(|_| guards.settings()).unwrap_or_default();
@@ -238,8 +241,9 @@ impl Making<'_> {
         self.confirm(&link, record, &alias)?;
         self.links.up(link.index)?;
         if let Bridge::OpenVswitch { name, .. } = self.bridge {
-            ovs::add_port(name, &record.name)?;
+            ovs::add_port(name, &record.name, &places.locks())?;
         }
+        self.view.add(&record.name)?;
         self.answer(&link, made.name, record)
     }
 
@@ -385,7 +389,7 @@ impl Making<'_> {
         let marked = places.write(record);
         // By number, whatever somebody has called it meanwhile.
         self.made.map_or(Ok(()), |index| self.links.delete(index))?;
-        clear(self.links, record)?;
+        clear(self.links, record, &places.locks())?;
         marked?;
         // First the list: whoever dies before the record is withdrawn leaves one that the next run sees.
         self.view.forget(std::slice::from_ref(record))?;
