@@ -490,15 +490,19 @@ fn calls_of_a_hostile_caller(world: &World, ovs: &Ovs) -> Vec<Call> {
     calls
 }
 
-/// K04. Differs: of C's, `ovs-vsctl` inherits the caller's descriptors and that of the database.
+/// K04. Differs: of C's, `ovs-vsctl` inherits the caller's descriptors and that of the database. Of ours, what changes a port
+/// inherits the lock on the place of that port, and nothing else.
 #[test]
-fn ovs_vsctl_inherits_no_descriptor() {
+fn ovs_vsctl_inherits_no_descriptor_but_the_lock() {
     if theirs() {
         return;
     }
     enter(|world, ovs| {
         for call in calls_of_a_hostile_caller(world, ovs) {
-            assert_eq!(call.descriptors.keys().copied().collect::<Vec<_>>(), [0, 1, 2], "{call:?}");
+            let more: Vec<&String> = call.descriptors.iter().filter(|(number, _)| **number > 2).map(|(_, what)| what).collect();
+            let changes_a_port = ["add-port", "del-port"].iter().any(|word| call.args.iter().any(|arg| arg == word));
+            assert_eq!(more.len(), usize::from(changes_a_port), "{call:?}");
+            assert!(more.iter().all(|what| what.ends_with("/u52001.veth.ovsbr0")), "{call:?}");
             assert_eq!(call.descriptors[&0], "/dev/null", "{call:?}");
         }
     });
@@ -1001,7 +1005,7 @@ fn nobody_else_waits_for_a_hanging_ovs_vsctl() {
                 ovs.stand_in(&[(word, Does::HangOnce)]);
                 let containers = [ALICE, BOB, CAROL].map(|user| world.container(user));
                 let [alice, bob, carol] = &containers;
-                std::thread::scope(|scope| {
+                let made_after_all = std::thread::scope(|scope| {
                     let hung = scope.spawn(|| create_in_group(world, alice));
                     wait_until(|| Path::new("/run/stand-in/once").exists());
                     let others = [
@@ -1025,9 +1029,15 @@ fn nobody_else_waits_for_a_hanging_ovs_vsctl() {
                     println!("{times:?}");
                     assert!(times.iter().all(|time| time.2 < Duration::from_secs(1)), "{times:?}");
                     assert!(!hung.is_finished(), "nothing hung meanwhile");
-                    assert_refused(&hung.join().expect("join"));
+                    let hung = hung.join().expect("join");
+                    // What hung may have been the removal of a leftover, which then counts.
+                    let made = hung.status == Some(0);
+                    if !made {
+                        assert_refused(&hung);
+                    }
+                    usize::from(made)
                 });
-                assert_eq!(alice.names().len(), 1, "{:?}", alice.names());
+                assert_eq!(alice.names().len(), 1 + made_after_all, "{:?}", alice.names());
                 for mut container in containers {
                     container.end();
                 }
