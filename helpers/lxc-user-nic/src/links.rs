@@ -259,7 +259,11 @@ impl Links {
 
     /// Does the bridge's table have this address at this port, for good?
     pub(crate) fn is_locked_to(&mut self, index: u32, mac: Mac) -> Result<bool, Error> {
-        match self.ask(RouteNetlinkMessage::GetNeighbour(entry(index, mac)), 0) {
+        // The kernel takes no question with more in it.
+        let mut question = entry(index, mac);
+        question.header.state = NeighbourState::None;
+        question.header.flags = NeighbourFlags::Controller;
+        match self.ask(RouteNetlinkMessage::GetNeighbour(question), 0) {
             Ok(Answer { entry: Some(found), .. }) => {
                 let static_one =
                     [NeighbourState::Noarp, NeighbourState::Permanent].contains(&found.header.state);
@@ -330,7 +334,8 @@ fn entry(index: u32, mac: Mac) -> NeighbourMessage {
     entry.header.family = AddressFamily::Bridge;
     entry.header.ifindex = index;
     entry.header.state = NeighbourState::Noarp;
-    entry.header.flags = NeighbourFlags::Controller;
+    // Without that, a frame from this address at a port that is not locked moves even a static entry there.
+    entry.header.flags = NeighbourFlags::Controller | NeighbourFlags::Sticky;
     entry.attributes = vec![NeighbourAttribute::LinkLayerAddress(mac.0.to_vec())];
     entry
 }
