@@ -28,6 +28,7 @@ use nix::sched::{CloneFlags, unshare};
 mod held;
 mod nic;
 pub mod ovs;
+pub mod packets;
 
 pub use held::{Held, Place};
 pub use nic::{Container, LXC_USER_NIC, Link, NicAnswer, Record, State};
