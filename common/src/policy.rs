@@ -9,5 +9,6 @@ pub mod nic;
 pub mod nsswitch;
 pub mod passwd;
 pub mod subid;
+pub mod subid_source;
 pub mod text;
 pub mod usernet;
