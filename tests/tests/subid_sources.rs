@@ -178,6 +178,7 @@ fn a_plugin_grants_to_whom_and_what_it_says() {
         sources(world, "good");
         for how in [Install::SetUid, Install::FileCapabilities, Install::Both] {
             world.install(how);
+            forget();
             granted(world, ALICE, &["0 800000 10000"]);
             assert_eq!(asked(), "alice 800000 10000 1\nalice 800000 10000 2\n");
             granted(world, ALICE, &["0 52001 1", "1 800000 5", "100 809999 1"]);
@@ -331,6 +332,7 @@ fn a_crash_or_an_exit_is_no_answer() {
             ("segv", "*(volatile char *) 8 = 0;", "crashed (SIGSEGV)"),
             ("abrt", "abort();", "crashed (SIGABRT)"),
             ("kill", "raise(SIGKILL);", "crashed (SIGKILL)"),
+            ("rt", "raise(SIGRTMIN + 3);", "crashed"),
             ("exit0", "exit(0);", "ended instead of answering (exit status 0)"),
             ("exit3", "_exit(3);", "ended instead of answering (exit status 3)"),
             ("close", "close(3);", "ended instead of answering (exit status 1)"),
@@ -622,7 +624,7 @@ fn a_plugin_that_cannot_be_loaded_is_named_with_the_reason() {
             "unbound",
             &format!("{INTERFACE}{{ extern int nowhere_at_all(void); return nowhere_at_all(); }}"),
         );
-        fs::write(path_of("text"), "not a library").expect("write");
+        fs::write(path_of("text"), "not a library ".repeat(100)).expect("write");
         fs::write(path_of("nothing"), "").expect("write");
         fs::create_dir(path_of("directory")).expect("mkdir");
         nix::unistd::mkfifo(&*path_of("fifo"), nix::sys::stat::Mode::from_bits_truncate(0o644))
@@ -814,6 +816,14 @@ fn a_plugin_costs_one_exec_of_the_twin_and_one_child_and_nobody_else_pays() {
             let mut command = world.strace(ALICE, &options, "/usr/bin/newuidmap");
             let status = world.run(command.args([&target.pid(), "0", first, "1"])).status;
             let trace = fs::read_to_string("/run/world/trace").expect("trace");
+            if let Some((ours, _)) = trace.split_once("execve(\"/usr/libexec/nsgate/newuidmap-nss\"") {
+                let (_, ours) = ours.split_once("/usr/bin/newuidmap").expect("the helper");
+                let opened: Vec<&str> = ours.lines().filter(|line| line.contains("openat(")).collect();
+                assert!(
+                    opened.len() > 3 && opened.iter().all(|line| line.contains("O_CLOEXEC")),
+                    "{opened:?}"
+                );
+            }
             let count = |words: &[&str]| {
                 trace.lines().filter(|line| words.iter().any(|word| line.contains(word))).count()
             };
@@ -888,12 +898,11 @@ fn the_record_names_the_plugin_that_granted_or_failed() {
 /// SSSD's own plugin, of Debian's package, without an SSSD: `tests/install-tools tests` puts it there.
 #[test]
 fn sssds_plugin_without_its_daemon_is_an_error_and_the_files_still_count() {
+    let real = tree().join("target/tools/libsubid_sss.so");
+    let bytes = fs::read(&real)
+        .unwrap_or_else(|error| panic!("{}: {error}; run: tests/install-tools tests", real.display()));
     enter(|world| {
-        let real = tree().join("target/tools/libsubid_sss.so");
-        fs::copy(&real, path_of("sss")).unwrap_or_else(|error| {
-            panic!("{}: {error}; run: tests/install-tools tests", real.display());
-        });
-        fs::set_permissions(path_of("sss"), fs::Permissions::from_mode(0o644)).expect("chmod");
+        fs::write(path_of("sss"), bytes).expect("write");
         for line in ["sss", "sss files", "files sss"] {
             sources(world, line);
             refused(world, ALICE, &["0 800000 1"], &says("sss", "answered: "));

@@ -82,13 +82,8 @@ impl Plugins for Services {
         }
         match (heard, ended) {
             (Ok(bytes), _) => understand(&bytes, inquiry.ranges),
-            (Err(Silence::Closed), Some(WaitStatus::Signaled(_, signal, _))) => {
-                Err(format!("crashed ({})", signal.as_str()))
-            }
-            (Err(Silence::Closed), Some(WaitStatus::Exited(_, status))) => {
-                Err(format!("ended instead of answering (exit status {status})"))
-            }
-            (Err(Silence::Closed), _) => Err("closed what it should answer on".to_owned()),
+            (Err(Silence::Closed), Some(how)) => Err(how),
+            (Err(Silence::Closed), None) => Err("closed what it should answer on".to_owned()),
             (Err(Silence::Late), _) => Err(format!("did not answer in {} seconds", sys::PATIENCE)),
             (Err(Silence::Deaf(errno)), _) => Err(cannot(errno)),
         }
@@ -211,18 +206,22 @@ fn wait_for(pipe: &File, deadline: Instant) -> Result<(), Silence> {
     }
 }
 
-/// How the child has ended. None: it has not, and time is up.
-fn how_it_ended(child: Pid, deadline: Instant) -> Option<WaitStatus> {
+/// How the child has ended: then it has been waited for. None: it has not, and time is up.
+fn how_it_ended(child: Pid, deadline: Instant) -> Option<String> {
     loop {
         match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => {}
-            Ok(status) => return Some(status),
-            Err(_) => return None,
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Some(format!("crashed ({})", signal.as_str())),
+            Ok(WaitStatus::Exited(_, status)) => {
+                return Some(format!("ended instead of answering (exit status {status})"));
+            }
+            // A signal that has no name.
+            Ok(_) | Err(_) => return Some("crashed".to_owned()),
         }
         if Instant::now() >= deadline {
             return None;
         }
-        // What is closed comes before what is ended, by next to nothing.
+        // A process closes what it has open a moment before it has ended.
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -476,12 +476,13 @@ pub(super) fn ended_in_time() -> nix::Result<()> {
 /// How long the host's name services may take, in seconds.
 pub(super) const PATIENCE: u32 = 25;
 
-/// Does a deed in a child process, which ends with it, unless that does not return. For programs of one thread.
+/// Does a deed in a child process, which ends with it. For programs that start no threads.
 ///
 /// # Errors
 /// The kernel has no process left for the caller, or no memory.
 pub(super) fn in_child(deed: impl FnOnce() -> std::io::Result<()>) -> nix::Result<Pid> {
-    // SAFETY: there is no other thread, which could hold a lock; so the child may do whatever its parent may.
+    // SAFETY: no thread of ours holds a lock; if a name service's module has started one, the C library keeps its own
+    // locks free over a fork. So the child may do what its parent may.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
