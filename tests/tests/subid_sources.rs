@@ -518,6 +518,98 @@ fn a_plugin_has_the_callers_ids_no_capability_and_nothing_of_the_helpers() {
     });
 }
 
+/// Every system call on the way to the plugin fails once. Whatever breaks, the plugin is not run with more than it should
+/// have, and there is no map that it has not granted.
+#[test]
+fn a_failure_on_the_way_to_a_plugin_never_leaves_it_more() {
+    enter(|world| {
+        // The tracer gets hold of the twin while this one is asked, and so sees what comes for the next one.
+        plugin("wait", "{ while (access(\"/tmp/go\", F_OK)) usleep(1000); return UNKNOWN_USER; }");
+        plugin("nosy", NOSY);
+        sources(world, "wait nosy");
+        let none = "0000000000000000";
+        let nothing =
+            format!("CapInh:\t{none}\nCapPrm:\t{none}\nCapEff:\t{none}\nCapAmb:\t{none}\nNoNewPrivs:\t1\n");
+        let runs = |call: &str, nth: u32, error: &str| {
+            if Path::new("/tmp/go").exists() {
+                fs::remove_file("/tmp/go").expect("remove");
+            }
+            forget();
+            let target = world.target(ALICE);
+            let mut command = world.launch(ALICE, &["open:7=r:/etc/passwd"], "/usr/bin/newgidmap");
+            command.env("HOME", "/").args([&target.pid(), "0", "800000", "1"]);
+            let twin = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawn");
+            let start = Instant::now();
+            let wait_for = |what: &dyn Fn() -> bool| {
+                while !what() {
+                    assert!(start.elapsed() < Duration::from_secs(10), "{call} {nth}: nothing happens");
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            };
+            wait_for(&|| !children(twin.id()).is_empty());
+            let mut strace = world.command(ROOT, "/usr/bin/strace");
+            let inject = format!("inject={call}:error={error}:when={nth}");
+            strace.args(["-f", "-o", "/run/world/trace", "-e", &inject, "-p", &twin.id().to_string()]);
+            let mut strace = strace.stderr(Stdio::null()).spawn().expect("strace");
+            let status = format!("/proc/{}/status", twin.id());
+            wait_for(&|| !fs::read_to_string(&status).expect("status").contains("TracerPid:\t0\n"));
+            fs::write("/tmp/go", "").expect("write");
+            let output = twin.wait_with_output().expect("wait");
+            strace.wait().expect("wait");
+            let trace = fs::read_to_string("/run/world/trace").expect("trace");
+
+            let asked = asked();
+            eprintln!(
+                "{call} {nth} {error}: {:?} {}",
+                output.status.code(),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            if !asked.is_empty() {
+                assert!(asked.contains(&nothing), "{call} {nth}: {asked}");
+                assert!(
+                    asked.contains("open 3\ncwd / dumpable 0\nno environment\n"),
+                    "{call} {nth}: {asked}"
+                );
+                assert!(!asked.contains("power"), "{call} {nth}: {asked}");
+            }
+            if output.status.code() == Some(0) {
+                assert_eq!(
+                    (target.gid_map(), target.setgroups()),
+                    ("0 800000 1".to_owned(), "allow".to_owned())
+                );
+            } else {
+                target.assert_untouched();
+            }
+            (trace.contains("(INJECTED)"), !asked.is_empty())
+        };
+        for (call, times) in [("capset", 1), ("prctl", 3), ("chdir", 1), ("dup2", 3), ("dup3", 1)] {
+            for nth in 1..=times {
+                let (broken, asked) = runs(call, nth, "EPERM");
+                assert!(broken && !asked, "{call} {nth}: broken {broken}, asked {asked}");
+            }
+        }
+        // Kernels before 5.9 do not have it.
+        assert_eq!(runs("close_range", 1, "ENOSYS"), (true, true));
+        for (call, times) in [
+            ("pipe2", 1),
+            ("clone", 1),
+            ("rt_sigaction", 1),
+            ("kill", 1),
+            ("wait4", 2),
+            ("write", 1),
+            ("poll", 2),
+            ("read", 3),
+            ("openat", 5),
+        ] {
+            for nth in 1..=times {
+                for error in ["EPERM", "EINTR"] {
+                    runs(call, nth, error);
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn the_caller_can_end_the_child_that_asks_but_not_answer_for_it() {
     enter(|world| {
