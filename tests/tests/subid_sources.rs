@@ -204,6 +204,9 @@ fn a_plugin_grants_to_whom_and_what_it_says() {
             refused(world, BOB, &["0 800000 1"], "XID 800000 is not granted to bob by \"good\"");
             own_ids_work(world, CAROL);
         }
+        // Nearly as many as fit.
+        let many: Vec<String> = (0..300).map(|n| format!("{n} {} 1", 800_000 + 2 * n)).collect();
+        granted(world, ALICE, &many.iter().map(String::as_str).collect::<Vec<_>>());
         refused(
             world,
             ROOT,
@@ -997,7 +1000,7 @@ fn sssds_plugin_without_its_daemon_is_an_error_and_the_files_still_count() {
         fs::write(path_of("sss"), bytes).expect("write");
         for line in ["sss", "sss files", "files sss"] {
             sources(world, line);
-            refused(world, ALICE, &["0 800000 1"], &says("sss", "answered: "));
+            refused(world, ALICE, &["0 800000 1"], &says("sss", "answered: connection error"));
             own_ids_work(world, ALICE);
         }
         granted(world, ALICE, &["0 600000 65536"]);
