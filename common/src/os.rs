@@ -11,6 +11,7 @@ pub mod namespace;
 pub mod netns;
 pub mod privilege;
 pub mod startup;
+pub mod subid_source;
 mod sys;
 pub mod sysctl;
 pub mod target;

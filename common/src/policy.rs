@@ -12,5 +12,6 @@ pub mod nsswitch;
 pub mod passwd;
 pub mod settings;
 pub mod subid;
+pub mod subid_source;
 pub mod text;
 pub mod usernet;

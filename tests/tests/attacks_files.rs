@@ -1024,21 +1024,25 @@ fn subid_sources(world: &World, line: &str) {
 
 /// D23: Differs: the C helpers use the files where the named source cannot be loaded.
 #[test]
-fn a_source_that_cannot_be_asked_refuses_whatever_the_files_grant() {
+fn a_source_that_cannot_be_asked_refuses_what_the_files_do_not_grant() {
     World::enter(|world| {
-        let reason = "/etc/nsswitch.conf (subid:) names the source \"sss\"";
-        for line in [
-            "subid: sss\n",
-            "SUBID:\tsss\n",
-            "subid:sss",
-            "subid: sss files\n",
-            "subid: files sss\n",
-            "subid: sss [NOTFOUND=return] files\n",
-            "# subid: files\nsubid:\nsubid: sss\nsubid: files\n",
+        let absent =
+            "the subid source \"nosuch\" of /etc/nsswitch.conf cannot be loaded: no libsubid_nosuch.so in ";
+        let action =
+            "/etc/nsswitch.conf (subid:) names the source \"[NOTFOUND=return]\", which cannot be a source's";
+        for (line, files_count, reason) in [
+            ("subid: nosuch\n", false, absent),
+            ("SUBID:\tnosuch\n", false, absent),
+            ("subid:nosuch", false, absent),
+            ("subid: nosuch files\n", true, absent),
+            ("subid: files nosuch\n", true, absent),
+            ("subid: nosuch [NOTFOUND=return] files\n", false, action),
+            ("subid: files [NOTFOUND=return] nosuch\n", false, action),
+            ("# subid: files\nsubid:\nsubid: nosuch\nsubid: files\n", false, absent),
         ] {
             eprintln!("{line:?}");
             subid_sources(world, line);
-            if theirs() {
+            if files_count || theirs() {
                 granted(world, ALICE, 600_000, 10);
             } else {
                 refused(world, ALICE, 600_000, 10, reason);
@@ -1065,12 +1069,18 @@ fn a_foreign_source_alone_does_not_need_the_files() {
         return; // they fall back to them
     }
     World::enter(|world| {
-        subid_sources(world, "subid: sss\n");
+        subid_sources(world, "subid: nosuch\n");
         for file in FILES {
             fs::set_permissions(file, fs::Permissions::from_mode(0o666)).expect("chmod");
         }
         own_ids_work(world, ALICE);
-        refused(world, ALICE, 600_000, 10, "/etc/nsswitch.conf (subid:) names the source \"sss\"");
+        refused(
+            world,
+            ALICE,
+            600_000,
+            10,
+            "the subid source \"nosuch\" of /etc/nsswitch.conf cannot be loaded",
+        );
     });
 }
 

@@ -499,8 +499,10 @@ fn ovs_vsctl_inherits_no_descriptor_but_the_lock() {
     }
     enter(|world, ovs| {
         for call in calls_of_a_hostile_caller(world, ovs) {
-            let more: Vec<&String> = call.descriptors.iter().filter(|(number, _)| **number > 2).map(|(_, what)| what).collect();
-            let changes_a_port = ["add-port", "del-port"].iter().any(|word| call.args.iter().any(|arg| arg == word));
+            let more: Vec<&String> =
+                call.descriptors.iter().filter(|(number, _)| **number > 2).map(|(_, what)| what).collect();
+            let changes_a_port =
+                ["add-port", "del-port"].iter().any(|word| call.args.iter().any(|arg| arg == word));
             assert_eq!(more.len(), usize::from(changes_a_port), "{call:?}");
             assert!(more.iter().all(|what| what.ends_with("/u52001.veth.ovsbr0")), "{call:?}");
             assert_eq!(call.descriptors[&0], "/dev/null", "{call:?}");

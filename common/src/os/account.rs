@@ -79,7 +79,7 @@ impl Names for Files {
         if nsswitch.accounts_are_in_files() && (found.is_some() || !nsswitch.accounts_are_elsewhere_too()) {
             return Ok(found);
         }
-        let errno = self.become_twin(question);
+        let errno = self.become_twin(question.args);
         Err(Error::NoTwin { uid: uid.raw(), in_files: found.is_some(), twin: self.twin, errno })
     }
 
@@ -92,7 +92,7 @@ impl Names for Files {
     ) -> Result<Groups<'a>, Error> {
         let groups = groups_in_files(question.etc, names)?;
         if groups.some_missing() && question.nsswitch.groups_are_elsewhere_too() {
-            self.become_twin(question);
+            self.become_twin(question.args);
         }
         Ok(groups)
     }
@@ -100,8 +100,8 @@ impl Names for Files {
 
 impl Files {
     /// Does not return, or says why it does.
-    fn become_twin(&self, question: &Question<'_>) -> Errno {
-        let words = question.args.iter().map(|word| CString::new(word.as_bytes()));
+    pub(super) fn become_twin(&self, args: &[&OsStr]) -> Errno {
+        let words = args.iter().map(|word| CString::new(word.as_bytes()));
         let command: Vec<CString> = std::iter::once(Ok(self.twin.to_owned()))
             .chain(words)
             .collect::<Result<_, _>>()

@@ -4,15 +4,18 @@
 #![allow(unsafe_code, reason = "this file is where it lives; everything else denies it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::ffi::{CStr, OsStr};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ffi::{CStr, OsStr, c_void};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc::{self, c_char, c_int, gid_t, uid_t};
+use nix::libc::{self, c_char, c_int, c_ulong, gid_t, uid_t};
+use nix::unistd::{ForkResult, Pid};
+
+use crate::policy::idmap::Kind;
 
 /// Gives a program its `main`, in place of the one that std makes: `common::program!("name", |args| ...)`, once, in a crate with
 /// `#![no_main]`. The story gets the arguments after the program's name, and answers with the exit status.
@@ -521,7 +524,108 @@ pub(crate) fn live_on() {
 }
 
 /// How long the host's name services may take, in seconds.
-const PATIENCE: u32 = 25;
+pub(super) const PATIENCE: u32 = 25;
+
+/// Does a deed in a child process, which ends with it. For programs that start no threads.
+///
+/// # Errors
+/// The kernel has no process left for the caller, or no memory.
+pub(super) fn in_child(deed: impl FnOnce() -> std::io::Result<()>) -> nix::Result<Pid> {
+    // SAFETY: no thread of ours holds a lock; if a name service's module has started one, the C library keeps its own
+    // locks free over a fork. So the child may do what its parent may.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let status = c_int::from(deed().is_err());
+            // SAFETY: _exit(2) is async-signal-safe and does not return; nothing of the parent's is run at exit.
+            unsafe { libc::_exit(status) }
+        }
+    }
+}
+
+/// Closes every descriptor but the standard ones and this one, which gets number 3. For a child process whose deed uses
+/// none of the others any more.
+///
+/// # Errors
+/// The kernel refused.
+pub(super) fn keep_only(kept: OwnedFd) -> nix::Result<OwnedFd> {
+    const PLACE: c_int = 3;
+    let number = kept.into_raw_fd();
+    if number != PLACE {
+        // SAFETY: two numbers; nothing is read or written in memory. What had the second one is not used any more.
+        Errno::result(unsafe { libc::dup3(number, PLACE, libc::O_CLOEXEC) })?;
+    }
+    let (first, all, now) = (4_u32, u32::MAX, 0_u32);
+    // SAFETY: three numbers; nothing is read or written in memory, and what is closed is not used any more.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, all, now) } != 0 {
+        for number in 4..MOST_DESCRIPTORS {
+            // SAFETY: as above.
+            unsafe { libc::close(number) };
+        }
+    }
+    owned(PLACE)
+}
+
+/// A plugin of shadow's interface for subordinate ids, in this process.
+#[derive(Debug)]
+pub(super) struct SubidPlugin {
+    has_range: HasRange,
+}
+
+/// `enum subid_status shadow_subid_has_range(const char *owner, unsigned long start, unsigned long count, enum subid_type,
+/// bool *result)`.
+type HasRange = unsafe extern "C" fn(*const c_char, c_ulong, c_ulong, c_int, *mut Verdict) -> c_int;
+
+/// Room for a `bool`; some plugins write an `int`.
+#[repr(C, align(16))]
+struct Verdict([u8; 16]);
+
+impl SubidPlugin {
+    /// Loads it: `dlopen(3)`. What it runs then is up to whoever has made the file: only a process that has nothing to
+    /// lose calls this, with a file that is root's alone.
+    ///
+    /// # Errors
+    /// Why not, in the words of the loader.
+    pub(super) fn load(path: &CStr) -> Result<Self, Vec<u8>> {
+        // SAFETY: the path is a C string.
+        let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+        if library.is_null() {
+            return Err(loader_says());
+        }
+        // SAFETY: the library is open, and stays so; the name is a C string.
+        let symbol = unsafe { libc::dlsym(library, c"shadow_subid_has_range".as_ptr()) };
+        // SAFETY: null is None, and a function by this name has this type: it is what plugins are made by.
+        match unsafe { std::mem::transmute::<*mut c_void, Option<HasRange>>(symbol) } {
+            Some(has_range) => Ok(Self { has_range }),
+            None => Err(b"it has no shadow_subid_has_range".to_vec()),
+        }
+    }
+
+    /// Asks it whether this owner has all of this range: the status, and the answer if that is 0.
+    pub(super) fn has_range(&self, owner: &CStr, first: u32, count: u32, kind: Kind) -> (c_int, bool) {
+        let kind = match kind {
+            Kind::Uid => 1,
+            Kind::Gid => 2,
+        };
+        let mut verdict = Verdict([0; 16]);
+        let (first, count) = (c_ulong::from(first), c_ulong::from(count));
+        // SAFETY: of the function's type; a live C string, and live room for more than the function has to write.
+        let status = unsafe { (self.has_range)(owner.as_ptr(), first, count, kind, &raw mut verdict) };
+        let Verdict([yes, ..]) = verdict;
+        (status, yes != 0)
+    }
+}
+
+/// What went wrong in the last call of the loader's: `dlerror(3)`.
+fn loader_says() -> Vec<u8> {
+    // SAFETY: there is one thread, so nobody else's error is in the way.
+    let text = unsafe { libc::dlerror() };
+    if text.is_null() {
+        return b"the loader does not say why".to_vec();
+    }
+    // SAFETY: not null, so a C string, which stays until the next call.
+    unsafe { CStr::from_ptr(text) }.to_bytes().to_vec()
+}
 
 /// Takes charge of a descriptor that the kernel has just handed out.
 fn owned(fresh: c_int) -> nix::Result<OwnedFd> {

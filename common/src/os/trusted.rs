@@ -109,7 +109,7 @@ impl Etc {
         let plain =
             if name.contains('/') { Err(Errno::ELOOP) } else { openat(&self.etc, name, READ, Mode::empty()) };
         let opened = match plain {
-            Err(Errno::ELOOP) => match self.walk(name, &path, writer) {
+            Err(Errno::ELOOP) => match self.copy(&path).and_then(|etc| walk(etc, name, &path, writer)) {
                 Err(Error::System { errno, .. }) => Err(errno),
                 walked => Ok(walked?),
             },
@@ -122,63 +122,81 @@ impl Etc {
         }
     }
 
-    /// Follows symbolic links by hand, to look at each of them and at every directory on the way. The file, and whether
-    /// everybody may get there.
-    fn walk(&self, name: &str, path: &str, writer: Writer) -> Result<(OwnedFd, bool), Error> {
-        let when = || Error::when(format!("cannot open {path}"));
-        let clone = |directory: &OwnedFd| directory.try_clone().map_err(|error| when()(errno(&error)));
-        let mut names: VecDeque<Vec<u8>> = name.split('/').map(|part| part.as_bytes().to_vec()).collect();
-        let mut directory = clone(&self.etc)?;
-        let untrusted = |why: &str| Error::Untrusted {
-            path: path.to_owned(),
-            owner: 0,
-            why: format!("is not trusted: it {why}"),
-        };
-        let (mut links, mut shared, mut within_reach) = (0_u32, false, true);
-        while let Some(name) = names.pop_front() {
-            let entry = openat(&directory, name.as_slice(), PATH_ONLY, Mode::empty()).map_err(when())?;
-            let status = fstat(&entry).map_err(when())?;
-            if writer == Writer::RootAlone {
-                roots_alone(path, &status)?;
-                if shared && kind(&status) != SFlag::S_IFDIR {
-                    return Err(untrusted("is reached through a directory that others can write"));
-                }
-                // Links in /proc lead where the caller has a file open, or is.
-                let file_system = fstatfs(&entry).map_err(when())?;
-                if file_system.filesystem_type() == PROC_SUPER_MAGIC {
-                    return Err(untrusted("is reached through /proc"));
-                }
-                shared = others_can_write(&status);
-            }
-            match kind(&status) {
-                SFlag::S_IFDIR => {
-                    within_reach &= status.st_mode & Mode::S_IXOTH.bits() != 0;
-                    directory = entry;
-                }
-                SFlag::S_IFLNK => {
-                    links = links.saturating_add(1);
-                    if links > MOST_LINKS {
-                        return Err(when()(Errno::ELOOP));
-                    }
-                    let target = readlinkat(&entry, "").map_err(when())?;
-                    if target.as_bytes().starts_with(b"/") {
-                        directory =
-                            open("/", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(when())?;
-                    }
-                    let parts = target.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty());
-                    for part in parts.rev() {
-                        names.push_front(part.to_vec());
-                    }
-                }
-                _ if names.is_empty() => {
-                    let file = openat(&directory, name.as_slice(), READ, Mode::empty());
-                    return file.map(|file| (file, within_reach)).map_err(when());
-                }
-                _ => return Err(when()(Errno::ENOTDIR)),
-            }
-        }
-        Err(when()(Errno::EISDIR))
+    fn copy(&self, path: &str) -> Result<OwnedFd, Error> {
+        self.etc.try_clone().map_err(|error| Error::when(format!("cannot open {path}"))(errno(&error)))
     }
+}
+
+/// Is there a library by this absolute path, which only root can have written? Then whoever opens the path gets what was
+/// looked at, or what root has put in its place since.
+///
+/// # Errors
+/// It cannot be read, is not a regular file, or somebody other than root could have written or replaced it.
+pub fn roots_library(path: &str) -> Result<bool, Error> {
+    let root =
+        open("/", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(Error::when("cannot open /"))?;
+    let status = fstat(&root).map_err(Error::when("cannot look at /"))?;
+    roots_alone(path, &status)?;
+    match walk(root, path.trim_start_matches('/'), path, Writer::RootAlone) {
+        Ok((file, _)) => EtcFile::check(file, true, path, Writer::RootAlone).map(|_| true),
+        Err(Error::System { errno: Errno::ENOENT, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Follows symbolic links by hand, to look at each of them and at every directory on the way. The file, and whether
+/// everybody may get there.
+fn walk(mut directory: OwnedFd, name: &str, path: &str, writer: Writer) -> Result<(OwnedFd, bool), Error> {
+    let when = || Error::when(format!("cannot open {path}"));
+    let mut names: VecDeque<Vec<u8>> = name.split('/').map(|part| part.as_bytes().to_vec()).collect();
+    let untrusted = |why: &str| Error::Untrusted {
+        path: path.to_owned(),
+        owner: 0,
+        why: format!("is not trusted: it {why}"),
+    };
+    let (mut links, mut shared, mut within_reach) = (0_u32, false, true);
+    while let Some(name) = names.pop_front() {
+        let entry = openat(&directory, name.as_slice(), PATH_ONLY, Mode::empty()).map_err(when())?;
+        let status = fstat(&entry).map_err(when())?;
+        if writer == Writer::RootAlone {
+            roots_alone(path, &status)?;
+            if shared && kind(&status) != SFlag::S_IFDIR {
+                return Err(untrusted("is reached through a directory that others can write"));
+            }
+            // Links in /proc lead where the caller has a file open, or is.
+            let file_system = fstatfs(&entry).map_err(when())?;
+            if file_system.filesystem_type() == PROC_SUPER_MAGIC {
+                return Err(untrusted("is reached through /proc"));
+            }
+            shared = others_can_write(&status);
+        }
+        match kind(&status) {
+            SFlag::S_IFDIR => {
+                within_reach &= status.st_mode & Mode::S_IXOTH.bits() != 0;
+                directory = entry;
+            }
+            SFlag::S_IFLNK => {
+                links = links.saturating_add(1);
+                if links > MOST_LINKS {
+                    return Err(when()(Errno::ELOOP));
+                }
+                let target = readlinkat(&entry, "").map_err(when())?;
+                if target.as_bytes().starts_with(b"/") {
+                    directory = open("/", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(when())?;
+                }
+                let parts = target.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+                for part in parts.rev() {
+                    names.push_front(part.to_vec());
+                }
+            }
+            _ if names.is_empty() => {
+                let file = openat(&directory, name.as_slice(), READ, Mode::empty());
+                return file.map(|file| (file, within_reach)).map_err(when());
+            }
+            _ => return Err(when()(Errno::ENOTDIR)),
+        }
+    }
+    Err(when()(Errno::EISDIR))
 }
 
 /// A directory of root's that others cannot write, by its `name` in another one, or by absolute path; made with this

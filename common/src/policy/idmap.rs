@@ -8,6 +8,7 @@ use std::fmt::{self, Write};
 
 use super::id::{self, Id, NotDecimal, Range};
 use super::subid::{Grant, Grants};
+use super::subid_source::SourceName;
 
 /// Which ids: the two programs differ in this alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -115,6 +116,7 @@ pub struct Granted {
     triples: Vec<Triple>,
     by_policy: Vec<Range>,
     policy_lines: Vec<u32>,
+    policy_sources: Vec<SourceName>,
     own: Option<Id>,
 }
 
@@ -149,12 +151,14 @@ const MOST_LINES: usize = 64;
 /// [`NotGranted`]: the first triple that is not allowed.
 pub fn decide(own: Id, triples: Vec<Triple>, grants: &Grants) -> Result<Granted, NotGranted> {
     let (mut by_policy, mut policy_lines, mut as_own) = (Vec::new(), Vec::new(), None);
+    let mut policy_sources = Vec::new();
     for triple in &triples {
         let host = triple.host;
         match grants.first_missing(host) {
             None => {
                 by_policy.push(host);
                 policy_lines.extend(grants.behind(host).take(MOST_LINES).map(|grant| grant.line));
+                policy_sources.extend(grants.sources_behind(host).cloned());
             }
             Some(_) if host.first() == own && host.count() == 1 => as_own = Some(own),
             Some(missing) => {
@@ -168,7 +172,24 @@ pub fn decide(own: Id, triples: Vec<Triple>, grants: &Grants) -> Result<Granted,
     }
     policy_lines.sort_unstable();
     policy_lines.dedup();
-    Ok(Granted { triples, by_policy: id::merged(by_policy), policy_lines, own: as_own })
+    policy_sources.sort_unstable();
+    policy_sources.dedup();
+    Ok(Granted { triples, by_policy: id::merged(by_policy), policy_lines, policy_sources, own: as_own })
+}
+
+/// The host ids that sources besides the files have to be asked for, as far as these do not grant them.
+///
+/// The caller's own id is his in any case, so a source is asked for it only if its answer decides something: whether
+/// newgidmap has to deny setgroups, where nothing else is to be mapped.
+#[must_use]
+pub fn wanted(kind: Kind, own: Id, triples: &[Triple]) -> Vec<Range> {
+    let is_own = |host: &Range| host.first() == own && host.count() == 1;
+    let hosts = || triples.iter().map(Triple::host);
+    if kind == Kind::Gid && hosts().all(|host| is_own(&host)) {
+        hosts().collect()
+    } else {
+        hosts().filter(|host| !is_own(host)).collect()
+    }
 }
 
 /// A map that fits the kernel: `user_namespaces(7)`, "Defining user and group ID mappings".
@@ -218,19 +239,19 @@ impl Approved {
     }
 
     /// Does newgidmap have to deny setgroups first (CVE-2018-7169: dropping a group can *gain* access)? Yes, if no part of it
-    /// was granted by the policy file, rather than by being the caller's own id; strictly, if any part was not.
+    /// was granted by policy, rather than by being the caller's own id; strictly, if any part was not.
     #[must_use]
     pub fn denies_setgroups(&self) -> bool {
         self.granted.by_policy.is_empty() || self.strict_setgroups && self.granted.own.is_some()
     }
 
-    /// The host ids that the policy file grants, in order; those that adjoin or overlap are one range.
+    /// The host ids that policy grants, in order; those that adjoin or overlap are one range.
     #[must_use]
     pub fn by_policy(&self) -> &[Range] {
         &self.granted.by_policy
     }
 
-    /// The caller's own id, if it is in it without being granted by the policy file.
+    /// The caller's own id, if it is in it without being granted by policy.
     #[must_use]
     pub const fn own(&self) -> Option<Id> {
         self.granted.own
@@ -240,6 +261,12 @@ impl Approved {
     #[must_use]
     pub fn policy_lines(&self) -> &[u32] {
         &self.granted.policy_lines
+    }
+
+    /// The other sources that grant a part of it, by name.
+    #[must_use]
+    pub fn policy_sources(&self) -> &[SourceName] {
+        &self.granted.policy_sources
     }
 
     /// The map for a namespace whose parent has these ids. A triple that crosses from one of the parent's extents to
@@ -419,6 +446,37 @@ mod tests {
     fn own_id_that_policy_lists_rests_on_policy() {
         let approved = approved(id(1000), &[triple(0, 1000, 1)], &grants(&[(900, 5), (1000, 1)]));
         assert_eq!(approved.policy_lines(), [2]);
+    }
+
+    #[test]
+    fn a_source_is_asked_for_the_own_id_only_where_that_decides_about_setgroups() {
+        let (own, other) = (triple(0, 1000, 1), triple(1, 5000, 10));
+        for (kind, triples, expected) in [
+            (Kind::Uid, vec![own], vec![]),
+            (Kind::Gid, vec![own, own], vec![range(1000, 1), range(1000, 1)]),
+            (Kind::Uid, vec![own, other], vec![range(5000, 10)]),
+            (Kind::Gid, vec![own, other], vec![range(5000, 10)]),
+            (Kind::Gid, vec![triple(0, 1000, 2)], vec![range(1000, 2)]),
+            (Kind::Gid, vec![triple(0, 1001, 1)], vec![range(1001, 1)]),
+        ] {
+            assert_eq!(wanted(kind, id(1000), &triples), expected, "{kind:?} {triples:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_source_grants_rests_on_policy_and_the_source_is_named() {
+        let mut both = grants(&[(100, 10)]);
+        both.add(&SourceName::new(b"sss").unwrap(), vec![range(110, 10), range(1000, 1)]);
+        let approved = |triples: &[Triple]| approved(id(1000), triples, &both);
+        let named = |approved: &Approved| {
+            approved.policy_sources().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let half = approved(&[triple(0, 105, 10)]);
+        assert_eq!((half.policy_lines(), named(&half)), (&[1][..], vec!["sss".to_owned()]));
+        let own = approved(&[triple(0, 1000, 1)]);
+        assert_eq!((own.denies_setgroups(), own.own(), named(&own)), (false, None, vec!["sss".to_owned()]));
+        assert_eq!(named(&approved(&[triple(0, 100, 10)])), Vec::<String>::new());
+        assert!(decide(id(7), vec![triple(0, 105, 16)], &both).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `/etc/nsswitch.conf`, as far as it matters here: where accounts come from, and where subordinate ids come from.
 
+use super::subid_source::Sources;
 use super::text::lines;
 
 /// What the file says of three databases.
@@ -69,10 +70,12 @@ impl Nsswitch {
         self.group.iter().any(|source| source != b"files")
     }
 
-    /// The first source of subordinate ids that is not a file, if there is one.
-    #[must_use]
-    pub fn foreign_subid_source(&self) -> Option<&[u8]> {
-        self.subid.iter().find(|source| *source != b"files").map(Vec::as_slice)
+    /// Where subordinate ids come from.
+    ///
+    /// # Errors
+    /// The first word of the line that is no name of a source.
+    pub fn subid_sources(&self) -> Result<Sources, &[u8]> {
+        Sources::named(self.subid.iter().map(Vec::as_slice))
     }
 }
 
@@ -96,7 +99,7 @@ mod tests {
     #[test]
     fn no_line_means_files() {
         let nsswitch = Nsswitch::parse(b"hosts: dns\n# subid: sss\n subid: sss\nsubids: x\nsubid : y\n");
-        assert!(nsswitch.foreign_subid_source().is_none());
+        assert_eq!(nsswitch.subid_sources(), Ok(Sources { files: true, plugins: vec![] }));
         assert!(nsswitch.accounts_are_in_files() && !nsswitch.accounts_are_elsewhere_too());
     }
 

@@ -10,6 +10,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 
 use super::host::{self, OtherOwner};
 use super::id::{self, Id, Range};
+use super::subid_source::SourceName;
 
 /// A longer line is no line, as in the C helpers.
 pub const LONGEST_LINE: usize = 1023;
@@ -59,10 +60,11 @@ pub struct Grant {
     pub line: u32,
 }
 
-/// Everything one owner was granted in one file.
+/// Everything one owner was granted in one file, and by other sources that were asked.
 #[derive(Clone, Default, Debug)]
 pub struct Grants {
     by_first: Vec<Grant>,
+    by_source: Vec<(SourceName, Vec<Range>)>,
     merged: Vec<Range>,
 }
 
@@ -174,10 +176,16 @@ impl Grants {
     pub fn new(mut found: Vec<Grant>) -> Self {
         found.sort_unstable();
         let merged = id::merged(found.iter().map(|grant| grant.range).collect());
-        Self { by_first: found, merged }
+        Self { by_first: found, by_source: Vec::new(), merged }
     }
 
-    /// The lowest id of `wanted` that no line grants. None: all of it is granted, by one line or by several that
+    /// Adds what a source grants.
+    pub fn add(&mut self, source: &SourceName, ranges: Vec<Range>) {
+        self.merged = id::merged(self.merged.iter().chain(&ranges).copied().collect());
+        self.by_source.push((source.clone(), ranges));
+    }
+
+    /// The lowest id of `wanted` that nothing grants. None: all of it is granted, by one line or by several that
     /// adjoin or overlap.
     #[must_use]
     pub fn first_missing(&self, wanted: Range) -> Option<Id> {
@@ -192,6 +200,27 @@ impl Grants {
             }
             _ => Some(wanted.first()),
         }
+    }
+
+    /// The ids of `wanted` that nothing grants, in runs as long as can be, lowest first.
+    #[must_use]
+    pub fn missing(&self, wanted: Range) -> Vec<Range> {
+        let (mut missing, mut rest) = (Vec::new(), Some(wanted));
+        while let Some(first) = rest.and_then(|rest| self.first_missing(rest)) {
+            let above = self.merged.partition_point(|range| range.first() <= first);
+            let granted = self.merged.get(above).and_then(|range| range.intersection(wanted));
+            let before = granted.and_then(|granted| Id::new(granted.first().raw().checked_sub(1)?));
+            missing.extend(Range::between(first, before.unwrap_or(wanted.last())));
+            rest = granted.and_then(|granted| Range::between(granted.first(), wanted.last()));
+        }
+        missing
+    }
+
+    /// The other sources that have a part in granting `wanted`, in the order in which they were asked.
+    pub fn sources_behind(&self, wanted: Range) -> impl Iterator<Item = &SourceName> {
+        let has_part =
+            move |ranges: &[Range]| ranges.iter().any(|range| range.intersection(wanted).is_some());
+        self.by_source.iter().filter(move |(_, ranges)| has_part(ranges)).map(|(source, _)| source)
     }
 
     /// The lines that have a part in granting `wanted`, lowest ids first.
@@ -373,6 +402,12 @@ mod tests {
             let grants = Grants::new(lines.iter().map(|(f, c)| Grant { range: range(*f, *c), line: 1 }).collect());
             let missing = (first..first + count).find(|id| !set.contains(id));
             prop_assert_eq!(grants.first_missing(range(first, count)).map(Id::raw), missing);
+            let missing: Vec<u32> = (first..first + count).filter(|id| !set.contains(id)).collect();
+            let runs: Vec<Range> = missing
+                .chunk_by(|a, b| a + 1 == *b)
+                .map(|run| range(run[0], u32::try_from(run.len()).unwrap()))
+                .collect();
+            prop_assert_eq!(grants.missing(range(first, count)), runs);
         }
 
         #[test]

@@ -26,27 +26,44 @@ pub(crate) fn not_granted(
     let (word, file) = (program.kind.word(), program.kind.policy_file());
     let owner = Quoted(caller.name());
     let host = refused.triple.host();
-    let rule = match (&policy.foreign_source, policy.exists, policy.may_be_repeated, refused.nearest) {
-        (Some(source), ..) => format!(
-            "/etc/nsswitch.conf (subid:) names the source \"{}\", which this version of nsgate cannot ask",
-            Quoted(source)
-        ),
-        (None, false, ..) => format!("/etc/{file} does not exist, so it grants nothing to {owner}"),
-        (None, true, false, _) => format!("/etc/{file} does not grant it to {owner}"),
-        (None, true, true, None) => format!("/etc/{file} has no line for {owner}"),
-        (None, true, true, Some(near)) => format!(
+    let in_file = || match (policy.exists, policy.may_be_repeated, refused.nearest) {
+        (false, ..) => format!("/etc/{file} does not exist, so it grants nothing to {owner}"),
+        (true, false, _) => format!("/etc/{file} does not grant it to {owner}"),
+        (true, true, None) => format!("/etc/{file} has no line for {owner}"),
+        (true, true, Some(near)) => format!(
             "{word} {} is not granted to {owner} (/etc/{file}:{} grants {})",
             refused.missing, near.line, near.range
         ),
     };
+    let rule = match &policy.sources {
+        Err(named) => format!(
+            "/etc/nsswitch.conf (subid:) names the source \"{}\", which cannot be a source's name (a-z, 0-9 and _, \
+             at most 50)",
+            Quoted(named)
+        ),
+        Ok(_) if !policy.failed.is_empty() => {
+            policy.failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        }
+        Ok(sources) if sources.plugins.is_empty() => in_file(),
+        Ok(sources) => {
+            let quoted = sources.plugins.iter().map(|plugin| format!("\"{plugin}\""));
+            let asked = quoted.collect::<Vec<_>>().join(", ");
+            let by_plugins = format!("{word} {} is not granted to {owner} by {asked}", refused.missing);
+            let by_plugins = by_plugins + " (subid: in /etc/nsswitch.conf)";
+            if sources.files { by_plugins + "; " + &in_file() } else { by_plugins }
+        }
+    };
     let exempt = if caller.own(Kind::Uid).raw() == 0 { "; root is not exempt" } else { "" };
     let own = caller.own(program.kind);
-    let help = if policy.foreign_source.is_some() {
+    let files_decide = policy.failed.is_empty() && policy.sources.as_ref().is_ok_and(|sources| sources.files);
+    let help = if policy.sources.is_err() {
         "; with \"subid: files\" the file decides".to_owned()
     } else if host.contains(own) && host.count() > 1 {
         format!("; the caller's own {word} {own} is allowed by itself only, with count 1")
     } else if refused.missing.raw() < FIRST_FREE {
         format!("; host {word}s below {FIRST_FREE} are for accounts of this host, not for containers")
+    } else if !files_decide {
+        String::new()
     } else {
         format!("; root can grant more: usermod --add-sub{word}s FIRST-LAST {owner}")
     };
@@ -188,8 +205,11 @@ pub(crate) fn grounds(program: &Program, approved: &Approved) -> String {
     let word = program.kind.word();
     let ids = list(approved.by_policy().iter().map(Range::to_string).collect());
     let lines = list(approved.policy_lines().iter().map(u32::to_string).collect());
-    let by_policy = (!approved.by_policy().is_empty())
-        .then(|| format!("host {word}s {ids} by /etc/{}:{lines}", program.kind.policy_file()));
+    let lines = (!lines.is_empty()).then(|| format!("/etc/{}:{lines}", program.kind.policy_file()));
+    let sources = list(approved.policy_sources().iter().map(ToString::to_string).collect());
+    let sources = (!sources.is_empty()).then(|| format!("subid source {sources}"));
+    let grounds = lines.into_iter().chain(sources).collect::<Vec<_>>().join(" and ");
+    let by_policy = (!approved.by_policy().is_empty()).then(|| format!("host {word}s {ids} by {grounds}"));
     let own = approved.own().map(|own| format!("host {word} {own}, his own"));
     by_policy.into_iter().chain(own).collect::<Vec<_>>().join("; ")
 }

@@ -16,16 +16,18 @@ use common::os::account::{self, Names, Question};
 use common::os::audit::{Log, Verdict};
 use common::os::host_policy::{self, HostPolicy};
 use common::os::privilege::{self, Capability, Lowered};
+use common::os::subid_source::{Inquiry, Plugins};
 use common::os::target::{Target, read_own};
 use common::os::trusted::{Etc, EtcFile};
 use common::policy::host::{self, OtherOwner};
 use common::policy::id::{Id, Range};
-use common::policy::idmap::{Granted, Kind, Triple, decide, ids_of_namespace};
+use common::policy::idmap::{Granted, Kind, Triple, decide, ids_of_namespace, wanted};
 use common::policy::login_defs;
 use common::policy::nsswitch::Nsswitch;
 use common::policy::passwd::Account;
 use common::policy::settings::{Idmap, in_force};
 use common::policy::subid::{Grants, Others, Owner, Search};
+use common::policy::subid_source::{Failed, Sources, complete};
 use common::policy::text::{Quoted, Words};
 use common::{Error, Outcome};
 use nix::errno::Errno;
@@ -58,21 +60,21 @@ pub const NEWGIDMAP: Program = Program {
 };
 
 /// The whole program: given the arguments after its name, answers with the exit status.
-pub fn main(program: &'static Program, args: &[&OsStr], names: &impl Names) -> i32 {
+pub fn main(program: &'static Program, args: &[&OsStr], host: &(impl Names + Plugins)) -> i32 {
     common::main(program.name, || match args {
         [only] if *only == "--help" => Ok(Outcome::Say(program.help())),
         [only] if *only == "--version" => Ok(Outcome::Say(program.version())),
-        _ => run(program, args, names).map(|()| Outcome::Done),
+        _ => run(program, args, host).map(|()| Outcome::Done),
     })
 }
 
 /// Tells the story, and logs how it ended if that is badly. A grant is logged in it, before the deed: the caller may kill
 /// us at any moment, and nothing is to happen that the log does not know of.
-fn run(program: &'static Program, args: &[&OsStr], names: &impl Names) -> Result<(), Error> {
+fn run(program: &'static Program, args: &[&OsStr], host: &(impl Names + Plugins)) -> Result<(), Error> {
     let log = Log::of(program.name);
     // For the log: known before anything can go wrong.
     let mut record = Record { caller: nix::unistd::getuid().as_raw(), target: None, words: args };
-    tell(program, args, names, &log, &mut record)
+    tell(program, args, host, &log, &mut record)
         .inspect_err(|error| log.record(Verdict::Refused, &format!("{record}: {error}")))
 }
 
@@ -80,7 +82,7 @@ fn run(program: &'static Program, args: &[&OsStr], names: &impl Names) -> Result
 fn tell(
     program: &'static Program,
     args: &[&OsStr],
-    names: &impl Names,
+    host: &(impl Names + Plugins),
     log: &Log,
     record: &mut Record<'_>,
 ) -> Result<(), Error> {
@@ -99,7 +101,7 @@ fn tell(
     let (uid, gid) = (an_id(stage.uid().as_raw())?, an_id(stage.gid().as_raw())?);
     let nsswitch = nsswitch.and_then(account::read_nsswitch);
     let accounts_from = nsswitch.as_ref().cloned().unwrap_or_default();
-    let account = names.account(&Question { uid, etc: &etc, nsswitch: &accounts_from, args })?;
+    let account = host.account(&Question { uid, etc: &etc, nsswitch: &accounts_from, args })?;
 
     let target = Target::open(&request.target)?;
     let identity = target.identity();
@@ -112,7 +114,8 @@ fn tell(
     let triples = request.triples()?;
     let rules = &host_policy.settings.idmap;
     let policy = nsswitch
-        .and_then(|nsswitch| Policy::of(&caller, program.kind, policy_file, &nsswitch, rules, &triples));
+        .and_then(|nsswitch| Policy::of(&caller, program.kind, policy_file, &nsswitch, rules, &triples))
+        .map(|policy| policy.with_plugins(&caller, program.kind, &triples, host, args));
     let (granted, others) = grant(program, &caller, &stage, triples, policy)?;
     let facts = facts::find(program.kind, &caller, &target, &etc, rules, &granted, others)?;
     let approved = host::allow(caller.own(program.kind), granted, rules, &facts)
@@ -236,13 +239,15 @@ fn aux_groups_allowed(etc: &Etc) -> bool {
 /// What policy says to one caller.
 pub(crate) struct Policy {
     grants: Grants,
-    /// Is there a policy file, among the sources to ask?
+    /// Is there a policy file, and is it among the sources?
     pub(crate) exists: bool,
     /// May a message repeat what it says?
     pub(crate) may_be_repeated: bool,
-    /// A source of subordinate ids that we cannot ask.
-    pub(crate) foreign_source: Option<Vec<u8>>,
-    /// Whom else it grants some of the ids that are asked for. None: that was not asked.
+    /// Who is asked. Err: nobody, as this word names nobody.
+    pub(crate) sources: Result<Sources, Vec<u8>>,
+    /// Who has not answered.
+    pub(crate) failed: Vec<Failed>,
+    /// Whom else the file grants some of the ids that are asked for. None: that was not asked.
     other_owner: Option<Option<OtherOwner>>,
 }
 
@@ -255,18 +260,12 @@ impl Policy {
         rules: &Idmap,
         triples: &[Triple],
     ) -> Result<Self, Error> {
-        let foreign_source = nsswitch.foreign_subid_source().map(<[u8]>::to_vec);
-        // Until other sources can be asked, none of their hosts' policy is known: the files alone could grant what
-        // was taken back elsewhere.
-        let file = if foreign_source.is_none() { file? } else { None };
-        let Some(mut file) = file else {
-            return Ok(Self {
-                grants: Grants::default(),
-                exists: false,
-                may_be_repeated: false,
-                foreign_source,
-                other_owner: Some(None),
-            });
+        let sources = nsswitch.subid_sources().map_err(<[u8]>::to_vec);
+        let in_files = sources.as_ref().is_ok_and(|sources| sources.files);
+        let (grants, failed) = (Grants::default(), Vec::new());
+        let Some(mut file) = (if in_files { file? } else { None }) else {
+            let (exists, may_be_repeated, other_owner) = (false, false, Some(None));
+            return Ok(Self { grants, exists, may_be_repeated, sources, failed, other_owner });
         };
         let owner = Owner::new(caller.uid, caller.account.names.iter().map(Vec::as_slice));
         let mut search = Search::new(&owner);
@@ -282,9 +281,29 @@ impl Policy {
             grants: search.finish(),
             exists: true,
             may_be_repeated: file.readable_by_all(),
-            foreign_source,
+            sources,
+            failed,
             other_owner: others.map(Others::finish),
         })
+    }
+
+    /// With what plugins grant of these triples. A static program whose files do not grant them all becomes its twin here,
+    /// which can ask.
+    fn with_plugins(
+        mut self,
+        caller: &Caller,
+        kind: Kind,
+        triples: &[Triple],
+        host: &impl Plugins,
+        args: &[&OsStr],
+    ) -> Self {
+        if let Ok(sources) = &self.sources {
+            let wanted = wanted(kind, caller.own(kind), triples);
+            self.failed = complete(&mut self.grants, &wanted, &sources.plugins, |source, ranges| {
+                host.ask(source, &Inquiry { kind, owner: caller.name(), ranges, args })
+            });
+        }
+        self
     }
 }
 

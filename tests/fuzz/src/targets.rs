@@ -401,12 +401,15 @@ pub fn namespace(data: &[u8]) {
 pub fn nsswitch(data: &[u8]) {
     let answers = |file: &[u8]| {
         let read = Nsswitch::parse(file);
-        let foreign = read.foreign_subid_source().map(<[u8]>::to_vec);
+        let subids = read.subid_sources().map_err(<[u8]>::to_vec).map(|sources| {
+            let plugins = sources.plugins.iter().map(ToString::to_string).collect::<Vec<_>>();
+            (sources.files, plugins)
+        });
         (
             read.accounts_are_in_files(),
             read.accounts_are_elsewhere_too(),
             read.accounts_are_in_files_too(),
-            foreign,
+            subids,
         )
     };
     let read = answers(data);
@@ -415,12 +418,26 @@ pub fn nsswitch(data: &[u8]) {
     assert_eq!(read.0, accounts.first().is_some_and(|source| source == "files"));
     assert_eq!(read.1, accounts.iter().any(|source| other(&source)));
     assert_eq!(read.2, accounts.iter().any(|source| ["files", "compat", "db"].contains(&&**source)));
-    assert_eq!(read.3.as_deref().map(latin).as_ref(), subids.iter().find(other));
+    let is_name = |source: &&String| {
+        let plain = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_');
+        (1..=50).contains(&source.len()) && source.chars().all(plain)
+    };
+    match &read.3 {
+        Err(odd) => assert_eq!(Some(&latin(odd)), subids.iter().find(|source| !is_name(source))),
+        Ok((files, plugins)) => {
+            assert!(subids.iter().all(|source| is_name(&source)));
+            assert_eq!(*files, subids.iter().any(|source| source == "files"));
+            let named: BTreeSet<&String> = subids.iter().filter(other).collect();
+            assert_eq!(plugins.iter().collect::<BTreeSet<_>>(), named);
+            assert_eq!(plugins.len(), named.len());
+            assert_eq!(plugins.first(), subids.iter().find(other));
+        }
+    }
 
     // Other databases and comments change nothing.
     assert_eq!(answers(&[b"hosts: dns\n#subid: x\n#passwd: y\npasswds: x\n", data].concat()), read);
     // The first line of one, the last line of the other.
-    assert_eq!(answers(&[b"subid: a\n", data].concat()).3, Some(b"a".to_vec()));
+    assert_eq!(answers(&[b"subid: a\n", data].concat()).3, Ok((false, vec!["a".to_owned()])));
     let last = answers(&[data, b"\npasswd: b files\n"].concat());
     assert_eq!((last.0, last.1, last.2), (false, true, true));
     let twice = [data, b"\n", data].concat();
