@@ -558,12 +558,21 @@ pub(super) fn keep_only(kept: OwnedFd) -> nix::Result<OwnedFd> {
     let (first, all, now) = (4_u32, u32::MAX, 0_u32);
     // SAFETY: three numbers; nothing is read or written in memory, and what is closed is not used any more.
     if unsafe { libc::syscall(libc::SYS_close_range, first, all, now) } != 0 {
-        for number in 4..MOST_DESCRIPTORS {
+        // Before 5.9 the kernel cannot.
+        for number in 4..descriptor_numbers() {
             // SAFETY: as above.
             unsafe { libc::close(number) };
         }
     }
     owned(PLACE)
+}
+
+/// No open descriptor has this number or a higher one: proc_pid_status(5), `FDSize`.
+fn descriptor_numbers() -> c_int {
+    let status = super::target::read_own("status").unwrap_or_default();
+    let size = crate::policy::text::lines(&status).find_map(|line| line.strip_prefix(b"FDSize:"));
+    let size = size.and_then(|size| crate::policy::id::decimal(size.trim_ascii()).ok());
+    size.and_then(|size| c_int::try_from(size).ok()).unwrap_or(MOST_DESCRIPTORS)
 }
 
 /// A plugin of shadow's interface for subordinate ids, in this process.
