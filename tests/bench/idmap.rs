@@ -32,13 +32,15 @@ struct Case {
     /// Of `/etc/passwd`, besides this host's, the caller's being the last.
     accounts: u32,
     triples: u32,
+    /// What ours find in `/etc/nsgate.ini`. Nothing: there is none.
+    rules: &'static str,
     rounds: u32,
     /// For the time of ours over Debian's.
     goal: f64,
     stretch: Option<f64>,
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     case("10 lines", 10, 0, 1, 1000, 0.55, Some(0.35)),
     case("1 000 lines", 1000, 0, 1, 1000, 0.42, Some(0.27)),
     case("100 000 lines", 100_000, 0, 1, 100, 0.04, None),
@@ -46,7 +48,11 @@ const CASES: [Case; 7] = [
     case("1 000 lines, 300 triples", 1000, 0, 300, 400, 0.25, None),
     case("100 000 lines, 300 triples", 100_000, 0, 300, 21, 0.008, None),
     case("10 lines, passwd of 10 000", 10, 10_000, 1, 600, 0.35, None),
+    Case { rules: RULES, ..case("100 000 owners, two rules", 100_000, 0, 1, 100, 0.04, None) },
 ];
+
+/// Each needs a look at every line, of the policy file and of the accounts.
+const RULES: &str = "[idmap]\noverlap = refuse\nprotect-accounts = yes\n";
 
 const fn case(
     what: &'static str,
@@ -57,7 +63,7 @@ const fn case(
     goal: f64,
     stretch: Option<f64>,
 ) -> Case {
-    Case { what, lines, accounts, triples, rounds, goal, stretch }
+    Case { what, lines, accounts, triples, rules: "", rounds, goal, stretch }
 }
 
 /// What is compared, in the order of the columns.
@@ -141,6 +147,11 @@ impl<'a> Bench<'a> {
 
     /// Brings the private host into the state of the case.
     fn prepare(&self, case: &Case, helper: &Helper) {
+        if case.rules.is_empty() {
+            drop(fs::remove_file("/etc/nsgate.ini"));
+        } else {
+            self.world.write("/etc/nsgate.ini", case.rules);
+        }
         let mut policy = String::new();
         for other in 1..case.lines {
             // Plausible lines of other people, all of one length as `useradd` would make them.

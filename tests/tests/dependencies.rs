@@ -20,7 +20,17 @@ struct Agreed {
 
 const NEWIDMAP: Agreed = Agreed {
     package: "newidmap",
-    linked: &["bitflags", "cfg-if", "libc", "memchr", "newidmap", "nix", "nsgate-common", "zeroize"],
+    linked: &[
+        "bitflags",
+        "cfg-if",
+        "ini-roundtrip",
+        "libc",
+        "memchr",
+        "newidmap",
+        "nix",
+        "nsgate-common",
+        "zeroize",
+    ],
     at_build_time: &["cfg_aliases"],
 };
 
@@ -35,6 +45,7 @@ const LXC_USER_NIC: Agreed = Agreed {
         "futures-sink",
         "futures-task",
         "futures-util",
+        "ini-roundtrip",
         "libc",
         "log",
         "lxc-user-nic",

@@ -16,11 +16,13 @@ use common::policy::subid::{Grant, Grants, Owner, Search};
 use common::policy::text::Quoted;
 
 mod nics;
+mod rules;
 
 pub use nics::{group, ledger, nic_arguments, quota, usernet};
+pub use rules::settings;
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("arguments", arguments),
     ("decision", decision),
     ("group", group),
@@ -31,6 +33,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("nsswitch", nsswitch),
     ("passwd", passwd),
     ("quota", quota),
+    ("settings", settings),
     ("subid", subid),
     ("usernet", usernet),
 ];
