@@ -1190,6 +1190,32 @@ fn root(world: &World, words: &[&str]) {
     world.run(world.command(ROOT, words[0]).args(&words[1..])).succeeds();
 }
 
+/// J15. Where a network namespace has come to an end and another has got its number, some other interface may have the number of
+/// one in the old table. It is not that one.
+#[test]
+fn another_interface_of_the_same_number_does_not_count() {
+    if theirs() {
+        return;
+    }
+    World::enter_with_nic(|world| {
+        world.bridge("lxcbr0");
+        world.usernet("alice veth lxcbr0 1\n");
+        let container = world.container(ALICE);
+        let nic = world.create(ALICE, &container, "veth", "lxcbr0", &[]).nic();
+        let bridge = world.host_link("lxcbr0").index;
+        let table = format!("{}/u52001.veth.lxcbr0", world.tables());
+        let record = format!("+ {} {bridge} 52001 fe:01:02:03:04:05 linux", nic.host_name);
+        container.delete_link("eth0");
+        fs::write(&table, format!("{record:<63}\n")).expect("write");
+        let nic = world.create(ALICE, &container, "veth", "lxcbr0", &[]).nic();
+        // One that root has called otherwise is still the one.
+        world.ip(&["link", "set", &nic.host_name, "down"]);
+        world.ip(&["link", "set", &nic.host_name, "name", "renamed"]);
+        let other = world.container(ALICE);
+        world.create(ALICE, &other, "veth", "lxcbr0", &[]).refuses("Quota reached");
+    });
+}
+
 /// J14: a table that has something else in it than records. Nobody is asked to guess what it was.
 #[test]
 fn a_damaged_table_is_refused_and_stays_as_it_is() {

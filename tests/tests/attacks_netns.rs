@@ -125,6 +125,17 @@ fn the_real_uid_of_the_caller_decides() {
     });
 }
 
+/// I04: root has power over what is below his namespace, whoever made it. His own line decides. C does so, too.
+#[test]
+fn root_may_wire_a_container_of_another_user_by_a_line_of_his_own() {
+    with_bridge(|world| {
+        let container = world.container(ALICE);
+        let nic = create(world, ROOT, &container.pid()).nic();
+        assert_eq!(container.link("eth0").index, nic.container_index);
+        assert_eq!(world.nics(), [format!("root veth lxcbr0 {}", nic.host_name)]);
+    });
+}
+
 /// I01: who has ended has no network namespace, though his parent has not yet asked.
 #[test]
 fn a_process_that_has_ended_is_refused() {

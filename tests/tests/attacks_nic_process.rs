@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use world::{
-    ALICE, Answer, BOB, Container, Install, LXC_USER_NIC, NicAnswer, ROOT, State, User, World, theirs,
+    ALICE, Answer, BOB, Container, Install, LXC_USER_NIC, NicAnswer, Place, ROOT, State, User, World, theirs,
 };
 
 const TWIN: &str = "/usr/libexec/nsgate/lxc-user-nic-nss";
@@ -1421,6 +1421,52 @@ fn a_caller_without_an_account_is_refused() {
                 world.run(command.args(create(&container.pid(), "lxcbr0"))).refuses("");
                 assert_eq!((world.state(), container.names()), (before.clone(), vec![]));
             }
+        }
+    });
+}
+
+/// A15: descriptors that the caller has left open are his affair, as long as there are some left.
+#[test]
+fn many_inherited_descriptors_are_no_obstacle() {
+    with_containers(|world, container, _| {
+        let before = world.state();
+        let many = "import os, sys\nfor _ in range(400): os.set_inheritable(os.open('/dev/null', 0), True)\n\
+            os.execv(sys.argv[1], sys.argv[1:])";
+        let mut command = world.command(ALICE, "/usr/bin/python3");
+        command.args(["-I", "-c", many, LXC_USER_NIC]).args(create(&container.pid(), "lxcbr0"));
+        drop(world.run(&mut command).nic());
+        if !theirs() {
+            undo(world, container, &before);
+        }
+    });
+}
+
+/// A21, A25: whoever stops his helper when it has read policy, and has it go on when something was taken from him, gets what
+/// he may have now.
+#[test]
+fn policy_that_changed_while_the_helper_stood_still_is_not_obeyed_any_more() {
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        let before = world.state();
+        let pid = container.pid();
+        let rules = "[bridge \"*\"]\nisolate = yes\n";
+        let changes: [&dyn Fn(); 4] = [
+            &|| world.usernet("bob veth lxcbr0 1000\n"),
+            &|| fs::write("/etc/lxc/lxc-usernet", "bob veth lxcbr0 1000\n").expect("write"),
+            &|| fs::remove_file("/etc/lxc/lxc-usernet").expect("remove"),
+            &|| world.write("/etc/nsgate.ini", rules),
+        ];
+        for change in changes {
+            world.usernet("alice veth lxcbr0 1000\n");
+            world.write("/etc/nsgate.ini", "; nothing\n");
+            // Policy has been judged, and the caller can still stop it.
+            let place = Place { call: "setgroups".to_owned(), number: 1 };
+            let held = world.held(ALICE, &place, &create(&pid, "lxcbr0")).expect("held");
+            change();
+            held.go_on().refuses("policy has been changed just now; call again");
+            assert_eq!((world.state(), container.names()), (before.clone(), vec![]));
         }
     });
 }

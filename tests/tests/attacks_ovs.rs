@@ -1225,6 +1225,60 @@ fn a_killed_create_is_cleaned_up_by_the_next() {
     });
 }
 
+/// J15, K02. An `ovs-vsctl` that has outlived its helper may still add the port, and as long as it may, its place is taken.
+#[test]
+fn a_place_is_taken_as_long_as_somebody_may_add_its_port() {
+    if theirs() {
+        return;
+    }
+    enter_with_one_place(|world, ovs| {
+        let container = world.container(ALICE);
+        ovs.stand_in(&[("add-port", Does::Hang)]);
+        let mut helper = world.command(ALICE, LXC_USER_NIC);
+        helper.args(["create", "/dev/null", "dummy", &container.pid(), "veth", "ovsbr0"]);
+        let mut helper = helper.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
+        ovs.wait_for_calls("add-port", 1);
+        let left = ovs.still_there();
+        helper.kill().expect("kill");
+        helper.wait().expect("wait");
+        // Its own patience is five seconds, as of one that has been frozen for so long there is none.
+        create(world, &container).refuses("Quota reached");
+        assert!(!left.is_empty() && ovs.still_there() == left, "it had ended meanwhile: {left:?}");
+        for pid in left {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+                .expect("kill");
+        }
+        wait_until(|| ovs.still_there().is_empty());
+        ovs.stand_in(&[]);
+        let nic = create(world, &container).nic();
+        assert_only(world, ovs, &nic);
+    });
+}
+
+/// K06. Where Open vSwitch is gone, what is left of its ports counts, and is in nobody's way.
+#[test]
+fn a_port_that_cannot_be_removed_counts_and_no_more() {
+    if theirs() {
+        return;
+    }
+    enter(|world, ovs| {
+        world.usernet("alice veth ovsbr0 2\n");
+        let container = world.container(ALICE);
+        drop(create(world, &container).nic());
+        drop(container);
+        wait_until(|| world.host_veths().is_empty());
+        ovs.stand_in(&[("del-port", Does::Fail)]);
+        let container = world.container(ALICE);
+        let nic = create(world, &container).nic();
+        assert_eq!((world.host_veths(), world.ledger().len()), (vec![nic.host_name], 2));
+        let answer = create(world, &container);
+        answer.refuses("remove the Open vSwitch port");
+        ovs.stand_in(&[]);
+        drop(create(world, &container).nic());
+        assert_eq!(world.host_veths().len(), 2);
+    });
+}
+
 /// J15, K02. The same of `delete`. Differs: as above.
 #[test]
 fn a_killed_delete_is_cleaned_up_by_the_next() {

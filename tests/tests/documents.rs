@@ -88,3 +88,26 @@ fn the_page_of_differences_mentions_every_test_that_says_it_differs() {
         assert!(!is_number || page.contains(number), "docs/differences.md has no {number}: {line}");
     }
 }
+
+/// As it is, the file of defaults changes nothing; and every rule in it is one, as soon as the remark is taken off.
+#[test]
+fn the_default_host_policy_is_valid_and_explains_every_key() {
+    use common::policy::settings::Settings;
+    let text = read("policy/defaults/nsgate.ini");
+    let nothing = Settings::parse(text.as_bytes()).expect("valid");
+    assert_eq!((nothing.idmap, nothing.nic), Default::default());
+    let in_force = |line: &str| match line.strip_prefix(';') {
+        Some(rule) if !rule.starts_with(' ') && rule.contains(" = ") => rule.to_owned(),
+        _ => line.to_owned(),
+    };
+    let text: String = text.lines().map(|line| in_force(line) + "\n").collect();
+    let all = Settings::parse(text.as_bytes()).expect("valid");
+    let (idmap, nic, bridge, own) = (&all.idmap, &all.nic, all.bridge("br0"), &all.per_user_bridge);
+    assert!(idmap.refuse_overlap.is_some() && idmap.protect.is_some() && idmap.protect_accounts.is_some());
+    assert!(idmap.strict_setgroups.is_some() && idmap.max_ids.is_some() && idmap.exclusive.is_some());
+    assert!(idmap.require_limits.is_some() && idmap.ulimits.is_some());
+    assert!(nic.require_limits.is_some() && nic.leave_out_missing.is_some());
+    assert!(bridge.isolate.is_some() && bridge.lock_mac.is_some() && bridge.max_nics.is_some());
+    assert!(bridge.stable_mac.is_some() && bridge.max_multicast_groups.is_some());
+    assert!(own.create.is_some() && own.max_bridges.is_some());
+}
