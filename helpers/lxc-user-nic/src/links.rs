@@ -247,7 +247,9 @@ impl Links {
     ///
     /// Ok(false): another port has it.
     pub(crate) fn lock_to(&mut self, index: u32, mac: Mac) -> Result<bool, Error> {
-        match self.ask(RouteNetlinkMessage::NewNeighbour(entry(index, mac)), NLM_F_CREATE | NLM_F_EXCL) {
+        let mut wanted = entry(index, mac);
+        wanted.header.state = NeighbourState::Noarp;
+        match self.ask(RouteNetlinkMessage::NewNeighbour(wanted), NLM_F_CREATE | NLM_F_EXCL) {
             Ok(_) => Ok(true),
             Err(Errno::EEXIST) => Ok(false),
             Err(errno) => Err(Error::when("enter an address in the bridge's table")(errno)),
@@ -321,12 +323,12 @@ struct Answer {
     entry: Option<NeighbourMessage>,
 }
 
-/// An address in the table of the bridge that this interface is a port of.
+/// An address in the table of the bridge that this interface is a port of. Its state is not in it: the kernel answers no
+/// question that has one.
 fn entry(index: u32, mac: Mac) -> NeighbourMessage {
     let mut entry = NeighbourMessage::default();
     entry.header.family = AddressFamily::Bridge;
     entry.header.ifindex = index;
-    entry.header.state = NeighbourState::Noarp;
     entry.header.flags = NeighbourFlags::Controller;
     entry.attributes = vec![NeighbourAttribute::LinkLayerAddress(mac.0.to_vec())];
     entry
