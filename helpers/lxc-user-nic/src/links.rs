@@ -117,7 +117,8 @@ impl Links {
         Ok(self.known_as(name)?.is_some())
     }
 
-    fn known_as(&mut self, name: &InterfaceName) -> Result<Option<Link>, Error> {
+    /// The interface that has this name, if only as an alternative one.
+    pub(crate) fn known_as(&mut self, name: &InterfaceName) -> Result<Option<Link>, Error> {
         self.get(vec![LinkAttribute::IfName(name.as_str().to_owned())], 0)
     }
 

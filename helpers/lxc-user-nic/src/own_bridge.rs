@@ -48,8 +48,10 @@ impl OwnBridge<'_> {
         let table = ledger.make_table(TABLE)?;
         let start = Instant::now();
         loop {
-            let link = links.named(self.name)?;
-            if link.as_ref().is_some_and(|link| !is_ours(link) || is_complete(link)) {
+            // If it is another one's alternative name, no bridge can have it.
+            let link = links.known_as(self.name)?;
+            let is_left_alone = |link: &Link| !is_ours(link) || link.name != self.name.as_str();
+            if link.as_ref().is_some_and(|link| is_left_alone(link) || is_complete(link)) {
                 return Ok(());
             }
             let mut seen = table.look(interfaces)?;
@@ -59,46 +61,66 @@ impl OwnBridge<'_> {
                 Some(link) if start.elapsed() > PATIENCE_WITH_A_MAKER && table.counts(self.name)? => {
                     return self.complete(links, &link);
                 }
-                Some(_) if start.elapsed() > PATIENCE => {
-                    let why = "is being made by another lxc-user-nic, which does not get on".to_owned();
-                    return Err(Error::NoBridge { bridge: self.name.as_str().to_owned(), why });
-                }
+                Some(_) if start.elapsed() > PATIENCE => return Err(self.in_the_making()),
                 Some(_) => {}
-                None => match table.claim(&seen, self.most().value, &self.intent())? {
-                    Claim::Placed(place) => {
-                        if self.make(links, place)? {
-                            return Ok(());
+                None => {
+                    let record = self.intent();
+                    match table.claim(&seen, self.most().value, &record)? {
+                        Claim::Placed(place) => {
+                            if self.make(links, record, place)? {
+                                return Ok(());
+                            }
+                            if start.elapsed() > PATIENCE {
+                                return Err(self.in_the_making());
+                            }
                         }
+                        Claim::Full { busy, .. } if !busy || start.elapsed() > PATIENCE => {
+                            return Err(self.too_many());
+                        }
+                        Claim::Full { .. } => {}
                     }
-                    Claim::Full { busy, .. } if !busy || start.elapsed() > PATIENCE => {
-                        return Err(self.too_many());
-                    }
-                    Claim::Full { .. } => {}
-                },
+                }
             }
             std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 
     /// Makes it, all of it or nothing. Ok(false): there is an interface of that name by now.
-    fn make(&self, links: &mut Links, place: Place<'_>) -> Result<bool, Error> {
-        let mut record = self.intent();
-        place.write(&record)?;
-        let Some(made) = links.create_bridge(self.name, record.mac)? else {
-            place.withdraw()?;
-            return Ok(false);
-        };
+    fn make(&self, links: &mut Links, mut record: Record, place: Place<'_>) -> Result<bool, Error> {
+        let mac = record.mac;
         self.asked.log(Verdict::Granted, &format!("a bridge of his own, {}", self.name));
-        record.state = State::Made { index: made.index };
-        let completed = self.prepare(&made).and_then(|()| {
-            place.write(&record)?;
-            self.complete(links, &made)
-        });
-        if completed.is_err() {
-            links.delete(made.index)?;
-            place.withdraw()?;
+        let made = self.make_in(links, &mut record, &place);
+        // Why it could not be made is what the caller hears, whatever comes of taking it back.
+        match &made {
+            Ok(true) => {}
+            Ok(false) => place.withdraw()?,
+            Err(_) => match self.undo(links, mac, place) {
+                Ok(()) => {
+                    self.asked.log(Verdict::Removed, &format!("{}, as it could not be made", self.name));
+                }
+                Err(error) => {
+                    let what = format!("{} is left for the next run: {error}", self.name);
+                    self.asked.log(Verdict::Refused, &what);
+                }
+            },
         }
-        completed.map(|()| true)
+        made
+    }
+
+    /// Takes back what there is of it: what the kernel has said may not tell. Its address is nobody else's.
+    fn undo(&self, links: &mut Links, mac: Mac, place: Place<'_>) -> Result<(), Error> {
+        let left = links.named(self.name)?.filter(|link| is_ours(link) && link.mac == mac.0);
+        left.map_or(Ok(()), |link| links.delete(link.index))?;
+        place.withdraw()
+    }
+
+    fn make_in(&self, links: &mut Links, record: &mut Record, place: &Place<'_>) -> Result<bool, Error> {
+        let Some(made) = links.create_bridge(self.name, record.mac)? else { return Ok(false) };
+        record.state = State::Made { index: made.index };
+        self.prepare(&made)?;
+        place.write(record)?;
+        self.complete(links, &made)?;
+        Ok(true)
     }
 
     fn intent(&self) -> Record {
@@ -134,6 +156,11 @@ impl OwnBridge<'_> {
     fn most(&self) -> Set<u32> {
         let set = self.host_policy.settings.per_user_bridge.max_bridges;
         set.unwrap_or(Set { value: MOST_BRIDGES, line: 0 })
+    }
+
+    fn in_the_making(&self) -> Error {
+        let why = "is being made by another lxc-user-nic, which does not get on".to_owned();
+        Error::NoBridge { bridge: self.name.as_str().to_owned(), why }
     }
 
     fn too_many(&self) -> Error {
