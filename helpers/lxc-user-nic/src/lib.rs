@@ -170,11 +170,14 @@ fn create(
                 None => None,
                 Some((all, most)) => {
                     let view = View { table: all, owner: Vec::new(), ..view };
-                    match claim(&mut links, all, &view, &interfaces, most.value, &record)? {
+                    let older = ledger.older_than(all, &permit::any_table(attachment), &interfaces)?;
+                    let left = most.value.saturating_sub(older);
+                    match claim(&mut links, all, &view, &interfaces, left, &record)? {
                         Claim::Placed(place) => Some(place),
                         Claim::Full { taken, busy } => {
                             own.withdraw()?;
                             some_busy |= busy;
+                            let taken = taken.saturating_add(usize::try_from(older).unwrap_or(0));
                             too_many = Some((most, taken));
                             break;
                         }
