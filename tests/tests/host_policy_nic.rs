@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use world::ovs::Ovs;
 use world::{
-    ALICE, Answer, BOB, CAROL, Container, LXC_USER_NIC, NicAnswer, Place, ROOT, User, World, theirs,
+    ALICE, Answer, BOB, CAROL, Container, Held, LXC_USER_NIC, NicAnswer, Place, ROOT, User, World, theirs,
 };
 
 const INI: &str = "/etc/nsgate.ini";
@@ -474,9 +474,9 @@ const MAX_2: &str = "[bridge \"lxcbr0\"]\nmax-nics = 2\n";
 #[test]
 fn all_owners_together_have_no_more_than_max_nics() {
     enter(|world| {
-        world.usernet(format!(
-            "alice veth lxcbr0 9\nbob veth lxcbr0 9\n@crew veth lxcbr0 9\nalice veth lxcbr1 9\nalice veth none 9\n"
-        ));
+        world.usernet(
+            "alice veth lxcbr0 9\nbob veth lxcbr0 9\n@crew veth lxcbr0 9\nalice veth lxcbr1 9\nalice veth none 9\n",
+        );
         world.write(INI, "; all\n[bridge \"lxcbr0\"]\nmax-nics = 3\n[bridge \"none\"]\nmax-nics = 1\n");
         let mut containers = [ALICE, BOB, CAROL].map(|user| world.container(user));
         let alices = create(world, ALICE, &containers[0], &["eth0"]).nic();
@@ -550,6 +550,15 @@ fn interfaces_that_were_there_before_the_rule_count_too() {
             .succeeds();
         let _nic = create(world, ALICE, &alices, &["eth1"]).nic();
         forbidden(&create(world, BOB, &bobs, &["eth1"]), 2, "max-nics");
+        // It is lifted for a while: one more, and two of those that had a place in the table of all owners go.
+        fs::remove_file(INI).expect("remove");
+        let _nic = create(world, BOB, &bobs, &["eth1"]).nic();
+        world.write(INI, "[bridge \"lxcbr0\"]\nmax-nics = 3\n");
+        forbidden(&create(world, ALICE, &alices, &["eth2"]), 2, "max-nics");
+        alices.delete_link("eth1");
+        forbidden(&create(world, ALICE, &alices, &["eth2"]), 2, "max-nics");
+        bobs.delete_link("eth0");
+        let _nic = create(world, ALICE, &alices, &["eth2"]).nic();
     });
 }
 
@@ -924,6 +933,46 @@ fn one_user_more_than_max_bridges_gets_none() {
         let _nic = create_on_own(world, *carol, carols).nic();
         assert_complete(world, "nsbr-52003", CAROL);
         forbidden(&create_on_own(world, ALICE, &containers[0].1), 2, "max-bridges");
+    });
+}
+
+/// J13: one helper after another that stands still, wherever: its user has one place of all users' at most.
+#[test]
+fn a_user_who_freezes_his_helpers_has_no_more_places_than_bridges() {
+    enter_with_own_bridges("[per-user-bridge]\ncreate = yes\nmax-bridges = 2\n", |world| {
+        let (alices, bobs) = (world.container(ALICE), world.container(BOB));
+        // The ledger is there: the first of all makes more calls.
+        let bobs_bridge = own_bridge(BOB);
+        let _nic = create_on_own(world, BOB, &bobs).nic();
+        bobs.delete_link("eth0");
+        world.ip(&["link", "del", &bobs_bridge]);
+        let pid = alices.pid();
+        let args = ["create", "/dev/null", "dummy", &pid, "veth", "nsbr-52001"];
+        let places = world.places(ALICE, &args);
+        let as_root = places.iter().position(|place| place.call == "setgroups").expect("it becomes root");
+        let locks =
+            places[as_root..].iter().filter(|place| place.call == "fcntl" || place.call == "pwrite64");
+        let mut places_held = 0;
+        for place in locks.take(8) {
+            alices.names().iter().for_each(|name| alices.delete_link(name));
+            if exists("nsbr-52001") {
+                world.ip(&["link", "del", "nsbr-52001"]);
+            }
+            let held: Vec<_> = (0..3).filter_map(|_| world.held(ALICE, place, &args).ok()).collect();
+            places_held = places_held.max(counted(world, "nsbr-52001"));
+            let start = Instant::now();
+            let _nic = create_on_own(world, BOB, &bobs).nic();
+            assert!(start.elapsed() < Duration::from_millis(900), "{:?} at {place:?}", start.elapsed());
+            assert_complete(world, &bobs_bridge, BOB);
+            bobs.delete_link("eth0");
+            world.ip(&["link", "del", &bobs_bridge]);
+            held.into_iter().for_each(Held::kill);
+            let start = Instant::now();
+            let _nic = world.nic(ALICE, &args).nic();
+            assert!(start.elapsed() < Duration::from_millis(900), "{:?} at {place:?}", start.elapsed());
+            assert_complete(world, "nsbr-52001", ALICE);
+        }
+        assert_eq!(places_held, 1);
     });
 }
 

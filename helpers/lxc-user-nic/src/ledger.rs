@@ -92,7 +92,7 @@ impl Ledger {
         }
     }
 
-    /// How many interfaces there are in the tables that are called `OWNER.` and this, but for those that `all` has too: what
+    /// How many interfaces there are in the tables that are called by an owner, a dot, and this, but for those that `all` has too: what
     /// was made before there was a rule for all owners.
     pub(crate) fn older_than(&self, all: &Table, what: &str, interfaces: &Interfaces) -> Result<u32, Error> {
         let when = || Error::when(format!("look into {}", self.path));
@@ -101,7 +101,11 @@ impl Ledger {
         for entry in Dir::openat(&self.tables, ".", flags, Mode::empty()).map_err(when())?.iter() {
             let entry = entry.map_err(when())?;
             let Ok(name) = entry.file_name().to_str() else { continue };
-            if !name.split_once('.').is_some_and(|(_, rest)| rest == what) {
+            let is_owner = |word: &str| {
+                let number = word.strip_prefix(['u', 'g']).unwrap_or_default();
+                !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+            };
+            if !name.split_once('.').is_some_and(|(owner, rest)| is_owner(owner) && rest == what) {
                 continue;
             }
             let Some(table) = self.table(name)? else { continue };

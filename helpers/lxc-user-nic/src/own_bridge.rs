@@ -4,6 +4,9 @@
 //! It is born DOWN and in the group of our bridges; it is complete when it has an alias, which it gets last. Nobody uses one
 //! that is not complete. Like an interface, it has a place in a table before it exists; the place says "made" when all that
 //! is left to do can be done by anybody.
+//!
+//! That table is everybody's. So that nobody takes more of its places than he gets bridges by starting many helpers and
+//! freezing them, one at a time works on a bridge: the one who has the only place in a table of that bridge alone.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +22,7 @@ use common::policy::settings::{MOST_BRIDGES, Set};
 
 use crate::Asked;
 use crate::guards::forbidden;
-use crate::ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place};
+use crate::ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table};
 use crate::links::{Link, Links, OUR_BRIDGES};
 use crate::wire::random;
 
@@ -45,7 +48,7 @@ impl OwnBridge<'_> {
         ledger: &Ledger,
         interfaces: &Interfaces,
     ) -> Result<(), Error> {
-        let table = ledger.make_table(TABLE)?;
+        let (all, own) = (ledger.make_table(TABLE)?, ledger.make_table(&format!("{TABLE}.{}", self.name))?);
         let start = Instant::now();
         loop {
             // If it is another one's alternative name, no bridge can have it.
@@ -54,34 +57,61 @@ impl OwnBridge<'_> {
             if link.as_ref().is_some_and(|link| is_left_alone(link) || is_complete(link)) {
                 return Ok(());
             }
-            let mut seen = table.look(interfaces)?;
-            table.tidy(&mut seen, &mut |gone| gone.iter().try_for_each(|record| remove(links, record)))?;
-            match link {
-                // Its maker has died after it was counted, or stands still: the rest is the same whoever does it.
-                Some(link) if start.elapsed() > PATIENCE_WITH_A_MAKER && table.counts(self.name)? => {
-                    return self.complete(links, &link);
-                }
-                Some(_) if start.elapsed() > PATIENCE => return Err(self.in_the_making()),
-                Some(_) => {}
-                None => {
-                    let record = self.intent();
-                    match table.claim(&seen, self.most().value, &record)? {
-                        Claim::Placed(place) => {
-                            if self.make(links, record, place)? {
-                                return Ok(());
-                            }
-                            if start.elapsed() > PATIENCE {
-                                return Err(self.in_the_making());
-                            }
-                        }
-                        Claim::Full { busy, .. } if !busy || start.elapsed() > PATIENCE => {
+            let record = self.intent();
+            let mut seen = own.look(interfaces)?;
+            // What is to become of a bridge that is half made, the other table knows.
+            own.tidy(&mut seen, &mut |_| Ok(()))?;
+            match own.claim(&seen, 1, &record)? {
+                Claim::Placed(own) => {
+                    let done = self.make_or_complete(links, &all, interfaces, (link, &record));
+                    own.withdraw()?;
+                    match done? {
+                        Done::Yes => return Ok(()),
+                        Done::Full { busy } if !busy || start.elapsed() > PATIENCE => {
                             return Err(self.too_many());
                         }
-                        Claim::Full { .. } => {}
+                        Done::Full { .. } | Done::No => {}
                     }
                 }
+                // The rest is the same whoever does it.
+                Claim::Full { .. } => match link {
+                    Some(link) if start.elapsed() > PATIENCE_WITH_A_MAKER && all.counts(self.name)? => {
+                        return self.complete(links, &link);
+                    }
+                    _ => {}
+                },
+            }
+            if start.elapsed() > PATIENCE {
+                let why = "is being made by another lxc-user-nic, which does not get on".to_owned();
+                return Err(Error::NoBridge { bridge: self.name.as_str().to_owned(), why });
             }
             std::thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    /// Nobody else is at work on it.
+    fn make_or_complete(
+        &self,
+        links: &mut Links,
+        all: &Table,
+        interfaces: &Interfaces,
+        (link, record): (Option<Link>, &Record),
+    ) -> Result<Done, Error> {
+        match link {
+            // Its maker has died after it was counted.
+            Some(link) if all.counts(self.name)? => self.complete(links, &link).map(|()| Done::Yes),
+            // Or before: it is removed.
+            Some(_) => look(links, all, interfaces).map(|_| Done::No),
+            None => {
+                let seen = look(links, all, interfaces)?;
+                match all.claim(&seen, self.most().value, record)? {
+                    Claim::Placed(place) => {
+                        let made = self.make(links, record.clone(), place)?;
+                        Ok(if made { Done::Yes } else { Done::No })
+                    }
+                    Claim::Full { busy, .. } => Ok(Done::Full { busy }),
+                }
+            }
         }
     }
 
@@ -158,11 +188,6 @@ impl OwnBridge<'_> {
         set.unwrap_or(Set { value: MOST_BRIDGES, line: 0 })
     }
 
-    fn in_the_making(&self) -> Error {
-        let why = "is being made by another lxc-user-nic, which does not get on".to_owned();
-        Error::NoBridge { bridge: self.name.as_str().to_owned(), why }
-    }
-
     fn too_many(&self) -> Error {
         let most = self.most();
         let why = format!("there are {} bridges of users' own already", most.value);
@@ -174,6 +199,23 @@ impl OwnBridge<'_> {
         };
         forbidden(self.host_policy, self.name.as_str(), rule, why)
     }
+}
+
+/// What came of it.
+enum Done {
+    Yes,
+    /// Look again.
+    No,
+    Full {
+        busy: bool,
+    },
+}
+
+/// What there is in a table, after the places of what is gone have been emptied.
+fn look(links: &mut Links, table: &Table, interfaces: &Interfaces) -> Result<Vec<Seen>, Error> {
+    let mut seen = table.look(interfaces)?;
+    table.tidy(&mut seen, &mut |gone| gone.iter().try_for_each(|record| remove(links, record)))?;
+    Ok(seen)
 }
 
 fn is_ours(link: &Link) -> bool {
