@@ -395,6 +395,24 @@ fn an_address_that_another_port_has_is_refused_and_goes_with_its_port() {
     });
 }
 
+/// Also if the kernel has not yet removed what its last start has left.
+#[test]
+fn a_container_that_starts_again_at_once_has_its_address_again() {
+    enter(|world| {
+        world.write(INI, "[bridge \"*\"]\nmac = stable\nlock-mac = yes\n");
+        let mut macs = BTreeSet::new();
+        for _ in 0..8 {
+            let mut container = world.container(ALICE);
+            let nic = create(world, ALICE, &container, &["eth0"]).nic();
+            let (mac, host) = (container.link("eth0").mac, world.host_link(&nic.host_name));
+            assert_eq!(locked_to(&host.name, &host.mac), [&*mac]);
+            macs.insert(mac);
+            container.end();
+        }
+        assert_eq!(macs.len(), 1);
+    });
+}
+
 /// A `/dev` with a log that the test reads.
 fn log_of(world: &World) -> UnixDatagram {
     fs::create_dir("/run/dev").expect("create");

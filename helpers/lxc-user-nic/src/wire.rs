@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use common::Error;
 use common::os::audit::Verdict;
@@ -14,12 +15,12 @@ use common::policy::nic::{Attachment, InterfaceName, Mac};
 use common::policy::usernet::Owner;
 use nix::errno::Errno;
 
-use crate::Asked;
 use crate::guards::{Guards, forbidden};
-use crate::ledger::Place;
+use crate::ledger::{BETWEEN_LOOKS, Place};
 use crate::links::{Ipv6, Link, Links, Pair};
 use crate::ovs;
 use crate::view::View;
+use crate::{Asked, THE_KERNEL_CLEANS_UP};
 
 /// Without a bridge to ask.
 const ETHERNET_MTU: u32 = 1500;
@@ -312,8 +313,13 @@ impl Making<'_> {
         let (true, Some(mac)) = (self.locks_mac(), made.mac) else { return Ok(()) };
         let index = made.host_end.index;
         let refused = |what| Error::NotAsAsked { interface: made.host_end.name.clone(), what };
-        if !self.links.lock_to(index, mac)? {
-            return Err(refused("its address, which another port of the bridge has"));
+        // That of a container that has ended a moment ago goes with it; it may be the same one, which starts again.
+        let start = Instant::now();
+        while !self.links.lock_to(index, mac)? {
+            if start.elapsed() > THE_KERNEL_CLEANS_UP {
+                return Err(refused("its address, which another port of the bridge has"));
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
         }
         if self.links.is_locked_to(index, mac)? {
             Ok(())
