@@ -18,6 +18,7 @@ use common::os::netns::Interfaces;
 use common::os::trusted::{self, roots_directory};
 use common::policy::ledger::{EMPTY, PLACE, Record, State, may_use};
 use common::policy::nic::InterfaceName;
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl, openat};
 use nix::libc;
@@ -89,6 +90,36 @@ impl Ledger {
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(Error::when(self.cannot_open(name))(errno)),
         }
+    }
+
+    /// How many interfaces there are in the tables that are called by an owner, a dot, and this, but for those that `all` has too: what
+    /// was made before there was a rule for all owners.
+    pub(crate) fn older_than(&self, all: &Table, what: &str, interfaces: &Interfaces) -> Result<u32, Error> {
+        let when = || Error::when(format!("look into {}", self.path));
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut there = BTreeSet::new();
+        for entry in Dir::openat(&self.tables, ".", flags, Mode::empty()).map_err(when())?.iter() {
+            let entry = entry.map_err(when())?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            let is_owner = |word: &str| {
+                let number = word.strip_prefix(['u', 'g']).unwrap_or_default();
+                !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+            };
+            if !name.split_once('.').is_some_and(|(owner, rest)| is_owner(owner) && rest == what) {
+                continue;
+            }
+            let Some(table) = self.table(name)? else { continue };
+            for place in table.read()? {
+                // One that cannot be read is just being written: by somebody who has seen the rule.
+                let Ok(Some(record)) = Record::parse(&place) else { continue };
+                if exists(&record, interfaces)? {
+                    there.insert(record.name);
+                }
+            }
+        }
+        // After that, as an interface has its place in this table first.
+        let known = all.names()?;
+        Ok(u32::try_from(there.difference(&known).count()).unwrap_or(u32::MAX))
     }
 
     fn open_table(&self, name: &str, make: OFlag) -> nix::Result<Table> {

@@ -144,6 +144,12 @@ fn create(
         }
     }
     let bridge = Bridge::find(&mut links, attachment)?;
+    if let Bridge::OpenVswitch { name, .. } = &bridge {
+        wanted.rules.guards.without_a_kernel_port().map_err(|rule| {
+            let why = "a port of Open vSwitch cannot be guarded in this way".to_owned();
+            forbidden(&host_policy, name.as_str(), rule, why)
+        })?;
+    }
 
     let ledger = Ledger::open(own_netns()?)?;
     let most = limit(rules.max_nics);
@@ -175,13 +181,16 @@ fn create(
                 None => None,
                 Some((all, most)) => {
                     let view = View { table: all, owner: Vec::new(), ..view };
-                    let (claimed, trouble) = claim(&mut links, all, &view, &interfaces, most.value, &record)?;
+                    let older = ledger.older_than(all, &permit::any_table(attachment), &interfaces)?;
+                    let left = most.value.saturating_sub(older);
+                    let (claimed, trouble) = claim(&mut links, all, &view, &interfaces, left, &record)?;
                     in_the_way = in_the_way.or(trouble);
                     match claimed {
                         Claim::Placed(place) => Some(place),
                         Claim::Full { taken, busy } => {
                             own.withdraw()?;
                             some_busy |= busy;
+                            let taken = taken.saturating_add(usize::try_from(older).unwrap_or(0));
                             too_many = Some((most, taken));
                             break;
                         }
@@ -295,7 +304,8 @@ fn delete(
             let view = View { lxc: &ledger.lxc, table: &table, owner: Vec::new(), bridge, hurried };
             view.forget(std::slice::from_ref(&record))?;
             if let Some(all) = ledger.table(&permit::table_of_all(attachment))? {
-                if let Some((place, _)) = all.find(is_it)? {
+                // If that place cannot be had now, whoever comes next sees that its interface is gone.
+                if let Ok(Some((place, _))) = all.find(is_it) {
                     place.withdraw()?;
                 }
             }

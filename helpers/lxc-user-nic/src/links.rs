@@ -13,7 +13,8 @@ use futures_util::StreamExt;
 use nix::errno::Errno;
 use rtnetlink::Handle;
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoBridge, InfoBridgePort,
@@ -117,7 +118,8 @@ impl Links {
         Ok(self.known_as(name)?.is_some())
     }
 
-    fn known_as(&mut self, name: &InterfaceName) -> Result<Option<Link>, Error> {
+    /// The interface that has this name, if only as an alternative one.
+    pub(crate) fn known_as(&mut self, name: &InterfaceName) -> Result<Option<Link>, Error> {
         self.get(vec![LinkAttribute::IfName(name.as_str().to_owned())], 0)
     }
 
@@ -250,26 +252,40 @@ impl Links {
     ///
     /// Ok(false): another port has it.
     pub(crate) fn lock_to(&mut self, index: u32, mac: Mac) -> Result<bool, Error> {
-        match self.ask(RouteNetlinkMessage::NewNeighbour(entry(index, mac)), NLM_F_CREATE | NLM_F_EXCL) {
-            Ok(_) => Ok(true),
-            Err(Errno::EEXIST) => Ok(false),
-            Err(errno) => Err(Error::when("enter an address in the bridge's table")(errno)),
+        let failed = || Error::when("enter an address in the bridge's table");
+        let enter = |flags| {
+            let mut wanted = entry(index, mac);
+            wanted.header.state = NeighbourState::Noarp;
+            (RouteNetlinkMessage::NewNeighbour(wanted), NLM_F_CREATE | flags)
+        };
+        let (message, flags) = enter(NLM_F_EXCL);
+        match self.ask(message, flags) {
+            Ok(_) => return Ok(true),
+            Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(failed()(errno)),
         }
+        // Whatever the bridge has only learnt, from frames that anybody can send, is no claim.
+        if self.entry_of(index, mac)?.is_none_or(|there| is_static(&there)) {
+            return Ok(false);
+        }
+        let (message, flags) = enter(NLM_F_REPLACE);
+        self.ask(message, flags).map(|_| true).map_err(failed())
     }
 
     /// Does the bridge's table have this address at this port, for good?
     pub(crate) fn is_locked_to(&mut self, index: u32, mac: Mac) -> Result<bool, Error> {
+        let there = self.entry_of(index, mac)?;
+        Ok(there.is_some_and(|there| is_static(&there) && there.header.ifindex == index))
+    }
+
+    /// Of the table of the bridge that this interface is a port of, the entry of this address, at whatever port.
+    fn entry_of(&mut self, index: u32, mac: Mac) -> Result<Option<NeighbourMessage>, Error> {
         // The kernel takes no question with more in it.
         let mut question = entry(index, mac);
-        question.header.state = NeighbourState::None;
         question.header.flags = NeighbourFlags::Controller;
         match self.ask(RouteNetlinkMessage::GetNeighbour(question), 0) {
-            Ok(Answer { entry: Some(found), .. }) => {
-                let static_one =
-                    [NeighbourState::Noarp, NeighbourState::Permanent].contains(&found.header.state);
-                Ok(static_one && found.header.ifindex == index)
-            }
-            Ok(Answer { entry: None, .. }) | Err(Errno::ENOENT) => Ok(false),
+            Ok(answer) => Ok(answer.entry),
+            Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(Error::when("look at the bridge's table")(errno)),
         }
     }
@@ -328,16 +344,20 @@ struct Answer {
     entry: Option<NeighbourMessage>,
 }
 
-/// An address in the table of the bridge that this interface is a port of.
+/// An address in the table of the bridge that this interface is a port of. Its state is not in it: the kernel answers no
+/// question that has one.
 fn entry(index: u32, mac: Mac) -> NeighbourMessage {
     let mut entry = NeighbourMessage::default();
     entry.header.family = AddressFamily::Bridge;
     entry.header.ifindex = index;
-    entry.header.state = NeighbourState::Noarp;
     // Without that, a frame from this address at a port that is not locked moves even a static entry there.
     entry.header.flags = NeighbourFlags::Controller | NeighbourFlags::Sticky;
     entry.attributes = vec![NeighbourAttribute::LinkLayerAddress(mac.0.to_vec())];
     entry
+}
+
+fn is_static(entry: &NeighbourMessage) -> bool {
+    [NeighbourState::Noarp, NeighbourState::Permanent].contains(&entry.header.state)
 }
 
 /// What it means when a pair cannot be made.

@@ -4,6 +4,9 @@
 //! It is born DOWN and in the group of our bridges; it is complete when it has an alias, which it gets last. Nobody uses one
 //! that is not complete. Like an interface, it has a place in a table before it exists; the place says "made" when all that
 //! is left to do can be done by anybody.
+//!
+//! That table is everybody's. So that nobody takes more of its places than he gets bridges by starting many helpers and
+//! freezing them, one at a time works on a bridge: the one who has the only place in a table of that bridge alone.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +22,7 @@ use common::policy::settings::{MOST_BRIDGES, Set};
 
 use crate::Asked;
 use crate::guards::forbidden;
-use crate::ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place};
+use crate::ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table};
 use crate::links::{Link, Links, OUR_BRIDGES};
 use crate::wire::random;
 
@@ -45,61 +48,109 @@ impl OwnBridge<'_> {
         ledger: &Ledger,
         interfaces: &Interfaces,
     ) -> Result<(), Error> {
-        let table = ledger.make_table(TABLE)?;
+        let (all, own) = (ledger.make_table(TABLE)?, ledger.make_table(&format!("{TABLE}.{}", self.name))?);
         let start = Instant::now();
         loop {
-            let link = links.named(self.name)?;
-            if link.as_ref().is_some_and(|link| !is_ours(link) || is_complete(link)) {
+            // If it is another one's alternative name, no bridge can have it.
+            let link = links.known_as(self.name)?;
+            let is_left_alone = |link: &Link| !is_ours(link) || link.name != self.name.as_str();
+            if link.as_ref().is_some_and(|link| is_left_alone(link) || is_complete(link)) {
                 return Ok(());
             }
-            let mut seen = table.look(interfaces)?;
-            let trouble = table.tidy(&mut seen, |record, _| remove(links, record), |_| Ok(()))?;
-            trouble.map_or(Ok(()), Err)?;
-            match link {
-                // Its maker has died after it was counted, or stands still: the rest is the same whoever does it.
-                Some(link) if start.elapsed() > PATIENCE_WITH_A_MAKER && table.counts(self.name)? => {
-                    return self.complete(links, &link);
-                }
-                Some(_) if start.elapsed() > PATIENCE => {
-                    let why = "is being made by another lxc-user-nic, which does not get on".to_owned();
-                    return Err(Error::NoBridge { bridge: self.name.as_str().to_owned(), why });
-                }
-                Some(_) => {}
-                None => match table.claim(&seen, self.most().value, &self.intent())? {
-                    Claim::Placed(place) => {
-                        if self.make(links, place)? {
-                            return Ok(());
+            let record = self.intent();
+            let mut seen = own.look(interfaces)?;
+            // What is to become of a bridge that is half made, the other table knows.
+            own.tidy(&mut seen, |_, _| Ok(()), |_| Ok(()))?.map_or(Ok(()), Err)?;
+            match own.claim(&seen, 1, &record)? {
+                Claim::Placed(own) => {
+                    let done = self.make_or_complete(links, &all, interfaces, (link, &record));
+                    own.withdraw()?;
+                    match done? {
+                        Done::Yes => return Ok(()),
+                        Done::Full { busy } if !busy || start.elapsed() > PATIENCE => {
+                            return Err(self.too_many());
                         }
+                        Done::Full { .. } | Done::No => {}
                     }
-                    Claim::Full { busy, .. } if !busy || start.elapsed() > PATIENCE => {
-                        return Err(self.too_many());
+                }
+                // The rest is the same whoever does it.
+                Claim::Full { .. } => match link {
+                    Some(link) if start.elapsed() > PATIENCE_WITH_A_MAKER && all.counts(self.name)? => {
+                        return self.complete(links, &link);
                     }
-                    Claim::Full { .. } => {}
+                    _ => {}
                 },
+            }
+            if start.elapsed() > PATIENCE {
+                let why = "is being made by another lxc-user-nic, which does not get on".to_owned();
+                return Err(Error::NoBridge { bridge: self.name.as_str().to_owned(), why });
             }
             std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 
-    /// Makes it, all of it or nothing. Ok(false): there is an interface of that name by now.
-    fn make(&self, links: &mut Links, place: Place<'_>) -> Result<bool, Error> {
-        let mut record = self.intent();
-        place.write(&record)?;
-        let Some(made) = links.create_bridge(self.name, record.mac)? else {
-            place.withdraw()?;
-            return Ok(false);
-        };
-        self.asked.log(Verdict::Granted, &format!("a bridge of his own, {}", self.name));
-        record.state = State::Made { index: made.index };
-        let completed = self.prepare(&made).and_then(|()| {
-            place.write(&record)?;
-            self.complete(links, &made)
-        });
-        if completed.is_err() {
-            links.delete(made.index)?;
-            place.withdraw()?;
+    /// Nobody else is at work on it.
+    fn make_or_complete(
+        &self,
+        links: &mut Links,
+        all: &Table,
+        interfaces: &Interfaces,
+        (link, record): (Option<Link>, &Record),
+    ) -> Result<Done, Error> {
+        match link {
+            // Its maker has died after it was counted.
+            Some(link) if all.counts(self.name)? => self.complete(links, &link).map(|()| Done::Yes),
+            // Or before: it is removed.
+            Some(_) => look(links, all, interfaces).map(|_| Done::No),
+            None => {
+                let seen = look(links, all, interfaces)?;
+                match all.claim(&seen, self.most().value, record)? {
+                    Claim::Placed(place) => {
+                        let made = self.make(links, record.clone(), place)?;
+                        Ok(if made { Done::Yes } else { Done::No })
+                    }
+                    Claim::Full { busy, .. } => Ok(Done::Full { busy }),
+                }
+            }
         }
-        completed.map(|()| true)
+    }
+
+    /// Makes it, all of it or nothing. Ok(false): there is an interface of that name by now.
+    fn make(&self, links: &mut Links, mut record: Record, place: Place<'_>) -> Result<bool, Error> {
+        let mac = record.mac;
+        self.asked.log(Verdict::Granted, &format!("a bridge of his own, {}", self.name));
+        let made = self.make_in(links, &mut record, &place);
+        // Why it could not be made is what the caller hears, whatever comes of taking it back.
+        match &made {
+            Ok(true) => {}
+            Ok(false) => place.withdraw()?,
+            Err(_) => match self.undo(links, mac, place) {
+                Ok(()) => {
+                    self.asked.log(Verdict::Removed, &format!("{}, as it could not be made", self.name));
+                }
+                Err(error) => {
+                    let what = format!("{} is left for the next run: {error}", self.name);
+                    self.asked.log(Verdict::Refused, &what);
+                }
+            },
+        }
+        made
+    }
+
+    /// Takes back what there is of it: what the kernel has said may not tell. Its address is nobody else's.
+    fn undo(&self, links: &mut Links, mac: Mac, place: Place<'_>) -> Result<(), Error> {
+        let left = links.named(self.name)?.filter(|link| is_ours(link) && link.mac == mac.0);
+        left.map_or(Ok(()), |link| links.delete(link.index))?;
+        place.withdraw()
+    }
+
+    fn make_in(&self, links: &mut Links, record: &mut Record, place: &Place<'_>) -> Result<bool, Error> {
+        let Some(made) = links.create_bridge(self.name, record.mac)? else { return Ok(false) };
+        record.state = State::Made { index: made.index };
+        self.prepare(&made)?;
+        place.write(record)?;
+        self.complete(links, &made)?;
+        Ok(true)
     }
 
     fn intent(&self) -> Record {
@@ -148,6 +199,23 @@ impl OwnBridge<'_> {
         };
         forbidden(self.host_policy, self.name.as_str(), rule, why)
     }
+}
+
+/// What came of it.
+enum Done {
+    Yes,
+    /// Look again.
+    No,
+    Full {
+        busy: bool,
+    },
+}
+
+/// What there is in a table, after the places of what is gone have been emptied.
+fn look(links: &mut Links, table: &Table, interfaces: &Interfaces) -> Result<Vec<Seen>, Error> {
+    let mut seen = table.look(interfaces)?;
+    table.tidy(&mut seen, |record, _| remove(links, record), |_| Ok(()))?.map_or(Ok(()), Err)?;
+    Ok(seen)
 }
 
 fn is_ours(link: &Link) -> bool {

@@ -67,7 +67,12 @@ pub(crate) fn tables_of(uid: Id, attachment: &Attachment) -> Result<Vec<String>,
 
 /// The ledger's name for the table behind a quota.
 pub(crate) fn table(owner: &str, attachment: &Attachment) -> String {
-    format!("{owner}.{VETH}.{}", attachment.word())
+    format!("{owner}.{}", any_table(attachment))
+}
+
+/// What is the same in the names of all owners' tables for a bridge.
+pub(crate) fn any_table(attachment: &Attachment) -> String {
+    format!("{VETH}.{}", attachment.word())
 }
 
 /// The ledger's name for the table of all owners' interfaces on a bridge.

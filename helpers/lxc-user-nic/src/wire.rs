@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 use common::Error;
 use common::os::audit::Verdict;
@@ -14,12 +15,12 @@ use common::policy::nic::{Attachment, InterfaceName, Mac};
 use common::policy::usernet::Owner;
 use nix::errno::Errno;
 
-use crate::Asked;
 use crate::guards::{Guards, forbidden};
-use crate::ledger::Place;
+use crate::ledger::{BETWEEN_LOOKS, Place};
 use crate::links::{Ipv6, Link, Links, Pair};
 use crate::ovs;
 use crate::view::View;
+use crate::{Asked, THE_KERNEL_CLEANS_UP};
 
 /// Without a bridge to ask.
 const ETHERNET_MTU: u32 = 1500;
@@ -214,11 +215,9 @@ impl Making<'_> {
     /// Makes the pair and attaches it, all before it is UP. The ifindex of its host end, and the answer.
     fn wire(&mut self, record: &mut Record, places: &Places<'_>) -> Result<(u32, String), Error> {
         let guards = &self.wanted.rules.guards;
-        if let Bridge::OpenVswitch { name, .. } = self.bridge {
-            let left_out = guards.without_a_kernel_port().map_err(|rule| {
-                let why = "a port of Open vSwitch cannot be guarded in this way".to_owned();
-                forbidden(self.host_policy, name.as_str(), rule, why)
-            })?;
+        if matches!(self.bridge, Bridge::OpenVswitch { .. }) {
+            // Whether any may be left out has been asked before.
+            let left_out = guards.without_a_kernel_port().unwrap_or_default();
             self.log_left_out(record, &left_out);
         }
         let made = self.pair(record, places)?;
@@ -316,8 +315,13 @@ impl Making<'_> {
         let (true, Some(mac)) = (self.locks_mac(), made.mac) else { return Ok(()) };
         let index = made.host_end.index;
         let refused = |what| Error::NotAsAsked { interface: made.host_end.name.clone(), what };
-        if !self.links.lock_to(index, mac)? {
-            return Err(refused("its address, which another port of the bridge has"));
+        // That of a container that has ended a moment ago goes with it; it may be the same one, which starts again.
+        let start = Instant::now();
+        while !self.links.lock_to(index, mac)? {
+            if start.elapsed() > THE_KERNEL_CLEANS_UP {
+                return Err(refused("its address, which another port of the bridge has"));
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
         }
         if self.links.is_locked_to(index, mac)? {
             Ok(())
