@@ -395,6 +395,30 @@ fn an_address_that_another_port_has_is_refused_and_goes_with_its_port() {
     });
 }
 
+/// What a bridge has only learnt, from a frame that anybody can send from a port that is not locked, keeps nobody out.
+#[test]
+fn an_address_that_the_bridge_has_only_learnt_is_no_claim() {
+    enter(|world| {
+        let (bobs, alices) = (world.container(BOB), world.container(ALICE));
+        let thief = create(world, BOB, &bobs, &["eth0"]).nic();
+        // A port learns when it forwards.
+        bobs.ip(&["link", "set", "eth0", "up"]);
+        let start = Instant::now();
+        while !world.ip(&["-d", "link", "show", &thief.host_name]).contains("state forwarding") {
+            assert!(start.elapsed() < Duration::from_secs(20), "it does not forward");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        world.write(INI, "[bridge \"*\"]\nmac = stable\nlock-mac = yes\n");
+        let nic = create(world, ALICE, &alices, &["eth0"]).nic();
+        let mac = alices.link("eth0").mac;
+        world.delete(ALICE, &alices.netns(), "lxcbr0", &nic.host_name).succeeds();
+        bridge(&["fdb", "add", &mac, "dev", &thief.host_name, "master", "dynamic"]);
+        let nic = create(world, ALICE, &alices, &["eth0"]).nic();
+        let host = world.host_link(&nic.host_name);
+        assert_eq!((alices.link("eth0").mac, locked_to(&host.name, &host.mac)), (mac.clone(), vec![mac]));
+    });
+}
+
 /// Also if the kernel has not yet removed what its last start has left.
 #[test]
 fn a_container_that_starts_again_at_once_has_its_address_again() {
