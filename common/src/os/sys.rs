@@ -509,11 +509,14 @@ pub(super) fn ended_in_time() -> nix::Result<()> {
 /// The signal could not be set up.
 pub(crate) fn die_in(seconds: u32) -> nix::Result<()> {
     use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+    // The caller may have left a timer running, or have sent the signal while it was blocked: that is not this alarm.
+    nix::unistd::alarm::cancel();
+    // SAFETY: ignoring a signal, which also discards it, runs no code of ours.
+    unsafe { signal(Signal::SIGALRM, SigHandler::SigIgn) }?;
     // SAFETY: the default runs no code of ours.
     unsafe { signal(Signal::SIGALRM, SigHandler::SigDfl) }?;
     let mut alarm = SigSet::empty();
     alarm.add(Signal::SIGALRM);
-    // Also takes back a timer that the caller has left running.
     nix::unistd::alarm::set(seconds);
     alarm.thread_unblock()
 }

@@ -130,17 +130,26 @@ impl<'a> Others<'a> {
         if self.found.is_some() || self.wanted.is_empty() {
             return;
         }
-        let mut number = first_line;
-        let mut rest = block;
-        while !rest.is_empty() {
-            let (line, below) = rest.split_at(memchr(b'\n', rest).unwrap_or(rest.len()));
-            if let Some(id) = self.wanted_of(line) {
+        let mut start = 0;
+        let ends = memchr_iter(b'\n', block).chain(std::iter::once(block.len()));
+        for (end, number) in ends.zip(first_line..) {
+            let line = block.get(start..end).unwrap_or_default();
+            start = end.saturating_add(1);
+            let id =
+                numbers_of(line).filter(|numbers| self.may_meet(*numbers)).and_then(|_| self.wanted_of(line));
+            if let Some(id) = id {
                 self.found = Some(OtherOwner { id, line: number });
                 return;
             }
-            rest = below.get(1..).unwrap_or_default();
-            number = number.saturating_add(1);
         }
+    }
+
+    /// Most lines have nothing that is wanted, and their numbers alone say so.
+    fn may_meet(&self, (first, count): (u64, u64)) -> bool {
+        let end = first.saturating_add(count);
+        self.wanted
+            .iter()
+            .any(|wanted| first <= wanted.last().raw().into() && u64::from(wanted.first().raw()) < end)
     }
 
     fn wanted_of(&self, line: &[u8]) -> Option<Id> {
@@ -154,6 +163,26 @@ impl<'a> Others<'a> {
     pub fn finish(self) -> Option<OtherOwner> {
         self.found
     }
+}
+
+/// The two numbers at the end of a line, read from its end, as fast as can be. What is none for [`granted_by`] may be some here.
+fn numbers_of(line: &[u8]) -> Option<(u64, u64)> {
+    let mut bytes = line.iter().rev();
+    let mut number = || {
+        let (mut value, mut place) = (0_u64, 1_u64);
+        for byte in bytes.by_ref() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return (*byte == b':' && place > 1).then_some(value);
+            }
+            value = value.wrapping_add(place.wrapping_mul(digit.into()));
+            // More digits than any id has make the line nobody's.
+            place = place.checked_mul(10)?;
+        }
+        None
+    };
+    let count = number()?;
+    Some((number()?, count))
 }
 
 /// What a line grants to the owner that it begins with.
@@ -408,6 +437,14 @@ mod tests {
                 .map(|run| range(run[0], u32::try_from(run.len()).unwrap()))
                 .collect();
             prop_assert_eq!(grants.missing(range(first, count)), runs);
+        }
+
+        #[test]
+        fn no_line_that_grants_is_overlooked_for_its_numbers(line in "(alice|bob|:|){1}(:[0-9]{0,11}){0,4}") {
+            if let Some(range) = granted_by(line.as_bytes()) {
+                let numbers = (u64::from(range.first().raw()), u64::from(range.count()));
+                prop_assert_eq!(numbers_of(line.as_bytes()), Some(numbers));
+            }
         }
 
         #[test]

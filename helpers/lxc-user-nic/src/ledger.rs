@@ -218,11 +218,12 @@ impl Table {
             };
             match outcome {
                 Ok(()) => drop(cleared.insert(number, record.clone())),
-                // It may have taken its time: enough for one run.
-                Err(error) => {
+                // Open vSwitch may be gone, or take its time: enough for one run.
+                Err(error @ Error::OpenVswitch { .. }) => {
                     trouble = Some(error);
                     break;
                 }
+                Err(error) => return Err(error),
             }
         }
         if !cleared.is_empty() {
