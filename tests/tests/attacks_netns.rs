@@ -340,6 +340,8 @@ fn a_network_namespace_below_the_callers_own_is_his() {
                 world.delete(ALICE, &container.netns(), "lxcbr0", &nic.host_name).succeeds();
                 assert_eq!(container.names(), Vec::<String>::new());
             }
+            drop(container);
+            world.wait_until_gone(&nic.host_name);
         }
     });
 }
