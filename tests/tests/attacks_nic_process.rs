@@ -1468,5 +1468,20 @@ fn policy_that_changed_while_the_helper_stood_still_is_not_obeyed_any_more() {
             held.go_on().refuses("policy has been changed just now; call again");
             assert_eq!((world.state(), container.names()), (before.clone(), vec![]));
         }
+        // The first rules that there are.
+        world.usernet("alice veth lxcbr0 1000\n");
+        fs::remove_file("/etc/nsgate.ini").expect("remove");
+        let place = Place { call: "setgroups".to_owned(), number: 1 };
+        let held = world.held(ALICE, &place, &create(&pid, "lxcbr0")).expect("held");
+        world.write("/etc/nsgate.ini", rules);
+        held.go_on().refuses("policy has been changed just now; call again");
+        assert_eq!((world.state(), container.names()), (before.clone(), vec![]));
+        // Bridges that may no longer be made.
+        world.write("/etc/nsgate.ini", "[per-user-bridge]\ncreate = yes\n");
+        world.usernet("alice veth nsbr-%u 1\n");
+        let held = world.held(ALICE, &place, &create(&pid, "nsbr-52001")).expect("held");
+        world.write("/etc/nsgate.ini", "[per-user-bridge]\ncreate = no\n");
+        held.go_on().refuses("policy has been changed just now; call again");
+        assert_eq!((world.state(), container.names()), (before, vec![]));
     });
 }

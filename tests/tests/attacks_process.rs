@@ -1029,6 +1029,36 @@ fn scheduling_changes_nothing() {
     });
 }
 
+/// A21, A25: rules of the host's that come or change while the helper stands still are not got round.
+#[test]
+fn host_policy_that_changed_while_the_helper_stood_still_is_not_obeyed_any_more() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        let ini = "/etc/nsgate.ini";
+        for helper in HELPERS {
+            for before in [None, Some("[idmap]\n")] {
+                drop(fs::remove_file(ini));
+                if let Some(text) = before {
+                    world.write(ini, text);
+                }
+                let target = world.target(ALICE);
+                let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
+                // The second is the one that puts a capability into effect.
+                let place = Place { call: "capset".to_owned(), number: 2 };
+                let held = Held::at(world, &place, &helper.path(), &args);
+                world.write(ini, "[idmap]\nprotect = 600000\n");
+                held.signal(world, &["CONT"]);
+                let (status, said) = held.end();
+                assert_eq!(status.code(), Some(1), "{said}");
+                assert!(said.contains("policy has been changed just now; call again"), "{said}");
+                target.assert_untouched();
+            }
+        }
+    });
+}
+
 /// A25: frozen anywhere on its way, while the target ends: it has written the map or refuses, and does not hang.
 #[test]
 fn a_target_that_ends_while_the_helper_stands_still_is_refused() {

@@ -420,3 +420,102 @@ fn no_rule_turns_a_refusal_into_a_grant() {
         });
     }
 }
+
+/// A line of any length is one: it has a rule in it that is not to get lost.
+#[test]
+fn a_long_line_is_a_line_like_any_other() {
+    with_rules("", |world| {
+        let many: String = (0..3000).map(|number| format!("{}, ", 910_000 + 2 * number)).collect();
+        world.write(INI, format!("[idmap]\nprotect = {many}5\n"));
+        refused(world, ALICE, &SOME, "WORD 910000 is protected on this host (/etc/nsgate.ini:2 protect)");
+        world.write(INI, format!("[idmap]\nmax-ids = 5 ;{}\n", "x".repeat(100_000)));
+        refused(world, ALICE, &SOME, "(/etc/nsgate.ini:2 max-ids)");
+        world.write(INI, format!("[idmap]\n;{}\nmax-ids = 5", "x".repeat(16 * 1024 - 1)));
+        refused(world, ALICE, &SOME, "(/etc/nsgate.ini:3 max-ids)");
+        world.write(INI, "x".repeat(2 << 20));
+        refused(world, ALICE, &SOME, "cannot read /etc/nsgate.ini: File too large");
+        fs::remove_file(INI).expect("remove");
+        world.write("/etc/nsswitch.conf", format!("subid: nosuch #{}\n", "x".repeat(20_000)));
+        refused(world, ALICE, &SOME, "nosuch");
+    });
+}
+
+/// The largest groups, odd numbers, login groups that have no line: whoever has an id, it is his.
+#[test]
+fn no_account_and_no_group_is_overlooked() {
+    with_rules("[idmap]\nprotect-accounts = yes\n", |world| {
+        let (passwd, group) = ("/etc/passwd", "/etc/group");
+        let (usual_passwd, usual_group) = [passwd, group].map(|file| fs::read(file).expect("read")).into();
+        let members: String = (0..4000).map(|number| format!("user{number},")).collect();
+        for (file, line, is_uid) in [
+            (group, format!("big:x:910005:{members}last\n"), false),
+            (group, "zeros:x:000910005:\n".to_owned(), false),
+            (passwd, "zeros:x:000910005:5::/:\n".to_owned(), true),
+            (passwd, format!("long:x:910005:5:{members}:/:\n"), true),
+            (passwd, "login:x:5:910005::/:\n".to_owned(), false),
+        ] {
+            world.append(file, &line);
+            let target = world.target(ALICE);
+            let [uid, gid] = ask(world, ALICE, &target, &SOME);
+            let (one, other) = if is_uid { (uid, gid) } else { (gid, uid) };
+            one.refuses("910005 is the ");
+            other.succeeds();
+            world.write(passwd, &usual_passwd);
+            world.write(group, &usual_group);
+        }
+        fs::remove_file(group).expect("remove");
+        let target = world.target(ALICE);
+        let [uid, gid] = ask(world, ALICE, &target, &SOME);
+        uid.succeeds();
+        gid.refuses("what this rule is about cannot be found out (/etc/nsgate.ini:2 protect-accounts)");
+    });
+}
+
+/// However many mounts there are, or how long the words for them: it is seen that processes are hidden.
+#[test]
+fn a_long_list_of_mounts_hides_nothing() {
+    with_rules("[idmap]\nexclusive = yes\n", |world| {
+        let mount =
+            |args: &[&str]| world.run(world.command(ROOT, "/usr/bin/mount").args(args)).succeeds().status;
+        fs::create_dir("/run/many").expect("create");
+        for number in 0..400 {
+            let place = format!("/run/many/{number}");
+            fs::create_dir(&place).expect("create");
+            mount(&["-n", "-t", "tmpfs", &"s".repeat(100), &place]);
+        }
+        fs::create_dir("/run/long").expect("create");
+        mount(&["-n", "-t", "tmpfs", &"s".repeat(3000), "/run/long"]);
+        mount(&["-n", "-t", "proc", "-o", "hidepid=invisible", "proc", "/proc"]);
+        refused(world, ALICE, &["0", "910300", "1"], "/proc hides processes of others (hidepid)");
+    });
+}
+
+/// Whoever cannot read a policy file is not told by another rule what it says.
+#[test]
+fn what_other_owners_hold_in_a_private_file_is_not_told() {
+    with_rules("[idmap]\noverlap = refuse\n", |world| {
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            world.append(file, "bob:910003:1\n");
+            fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("chmod");
+        }
+        let target = world.target(ALICE);
+        for answer in ask(world, ALICE, &target, &SOME) {
+            answer.refuses("grants some of it to another owner too (/etc/nsgate.ini:2 overlap)");
+            assert!(!answer.stderr.contains("910003") && !answer.stderr.contains(":3"), "{answer:?}");
+        }
+        target.assert_untouched();
+    });
+}
+
+/// Also where the file itself grants nothing, as `subid:` does not name it.
+#[test]
+fn other_owners_count_whatever_grants() {
+    with_rules("[idmap]\noverlap = refuse\n", |world| {
+        world.write("/etc/nsswitch.conf", "subid: nosuch\n");
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            chown(file, Some(ALICE.id), None).expect("chown");
+        }
+        // It is looked at, so it has to be root's.
+        refused(world, ALICE, &SOME, "/etc/subWORD is not trusted");
+    });
+}

@@ -691,6 +691,10 @@ fn a_helper_that_stands_still_has_its_own_place_and_nobody_elses() {
             assert!(start.elapsed() < Duration::from_millis(900), "{:?} at {place:?}", start.elapsed());
             if place.number % 2 == 0 {
                 held.kill();
+                // One that was made counts, though nobody was told.
+                if world.ledger().iter().any(|record| record.fields[0] == "+") {
+                    bobs.names().iter().for_each(|name| bobs.delete_link(name));
+                }
                 let nics: Vec<_> = ["eth0", "eth1"]
                     .iter()
                     .map(|name| create(world, ALICE, &alices, &[name]).nic())
@@ -1241,5 +1245,27 @@ fn caller_and_container_have_to_be_limited_if_root_says_so() {
         assert!(!exists("nsbr-52001"));
         drop(container);
         drop(below);
+    });
+}
+
+/// A bridge that lxc-user-nic has begun and nobody has completed is nobody's: not by another line, and not without the rule.
+#[test]
+fn a_bridge_that_is_not_complete_is_not_used() {
+    enter(|world| {
+        world.ip(&["link", "add", "nsbr-52001", "group", "1853056866", "type", "bridge"]);
+        world.usernet("alice veth nsbr-%u 5\nbob veth nsbr-52001 5\n");
+        let (alices, bobs) = (world.container(ALICE), world.container(BOB));
+        let before = world.state();
+        for (user, container) in [(ALICE, &alices), (BOB, &bobs)] {
+            world.create(user, container, "veth", "nsbr-52001", &[]).refuses("has not completed");
+            assert_eq!((world.state(), container.names()), (before.clone(), vec![]));
+        }
+        // It is hers to have made anew.
+        world.write(INI, "[per-user-bridge]\ncreate = yes\n");
+        let nic = world.create(ALICE, &alices, "veth", "nsbr-52001", &[]).nic();
+        assert_eq!(world.host_link(&nic.host_name).master, "nsbr-52001");
+        assert!(world.host_link("nsbr-52001").is_up());
+        let accept_ra = "/proc/sys/net/ipv6/conf/nsbr-52001/accept_ra";
+        assert_eq!(fs::read_to_string(accept_ra).expect("read").trim(), "0");
     });
 }

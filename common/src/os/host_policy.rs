@@ -1,6 +1,8 @@
 //! `/etc/nsgate.ini`, as it is on this host.
 
-use super::trusted::EtcFile;
+use nix::errno::Errno;
+
+use super::trusted::{Etc, EtcFile};
 use crate::Error;
 use crate::error::Rule;
 use crate::policy::settings::Settings;
@@ -37,12 +39,22 @@ impl HostPolicy {
         Ok(Self { settings, may_be_repeated, file: Some(file) })
     }
 
-    /// Is the file still what it was when it was read?
+    /// Is the file still what it was when it was read? One that was not there must not be there now.
     ///
     /// # Errors
     /// It cannot be looked at.
-    pub fn is_as_it_was(&self) -> Result<bool, Error> {
-        self.file.as_ref().map_or(Ok(true), EtcFile::is_as_it_was)
+    pub fn is_as_it_was(&self, etc: &Etc) -> Result<bool, Error> {
+        match &self.file {
+            Some(file) => file.is_as_it_was(),
+            None => match etc.policy(NAME) {
+                Ok(None) => Ok(true),
+                // Also one that may not be opened, or is no file to go by, is there.
+                Ok(Some(_)) | Err(Error::Untrusted { .. } | Error::System { errno: Errno::EACCES, .. }) => {
+                    Ok(false)
+                }
+                Err(error) => Err(error),
+            },
+        }
     }
 
     /// A rule, and what it says to a request, as far as the caller may know.

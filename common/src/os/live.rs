@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
-use super::target::{contents, read_own};
+use super::target::{contents, read_own, read_own_whole};
 use crate::Error;
 use crate::policy::host::{self, Live};
 use crate::policy::id::{self, Range};
@@ -25,7 +25,8 @@ pub fn user_of(wanted: &[Range], kind: Kind) -> Result<Option<Live>, Error> {
     if wanted.is_empty() {
         return Ok(None);
     }
-    let mountinfo = read_own("mountinfo").unwrap_or_default();
+    let mountinfo =
+        read_own_whole("mountinfo").map_err(Error::when("look for user namespaces that map these ids"))?;
     if proc_hides_processes(&mountinfo) != Some(false) {
         return Err(Error::when(
             "look for user namespaces that map these ids: /proc hides processes of others (hidepid)",

@@ -250,6 +250,19 @@ pub(super) fn contents(mut file: impl Read) -> nix::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// All that `/proc/self/NAME` says, however long its lines are.
+///
+/// # Errors
+/// It cannot be read, or has more than a megabyte.
+pub fn read_own_whole(name: &str) -> nix::Result<Vec<u8>> {
+    const MOST: u64 = 1 << 20;
+    let path = format!("/proc/self/{name}");
+    let file = File::from(open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?);
+    let mut text = Vec::new();
+    let read = file.take(MOST).read_to_end(&mut text).map_err(|error| errno(&error))?;
+    if u64::try_from(read).is_ok_and(|read| read < MOST) { Ok(text) } else { Err(Errno::EFBIG) }
+}
+
 /// What `/proc/self/NAME` says; None if it cannot be read.
 #[must_use]
 pub fn read_own(name: &str) -> Option<Vec<u8>> {

@@ -11,7 +11,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
@@ -19,6 +19,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use zeroize::Zeroize;
 
 use crate::Error;
+use crate::policy::text::newlines;
 
 const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
@@ -324,27 +325,50 @@ impl EtcFile {
     /// # Errors
     /// It could not be read to the end.
     pub fn blocks(&mut self, path: &str, see: impl FnMut(u32, &[u8])) -> Result<(), Error> {
-        blocks_of(&mut self.file, self.size, see)
+        blocks_of(&mut self.file, self.size, see, |_| {})
             .map_err(|error| Error::when(format!("cannot read {path}"))(errno(&error)))
     }
 
-    /// All of a small file.
+    /// The same, for whom no line is to be missing: of one that does not fit, `see` gets the beginning.
+    ///
+    /// # Errors
+    /// As [`EtcFile::blocks`].
+    pub fn beginnings(&mut self, path: &str, see: impl FnMut(&[u8])) -> Result<(), Error> {
+        let see = std::cell::RefCell::new(see);
+        blocks_of(
+            &mut self.file,
+            self.size,
+            |_, block| (see.borrow_mut())(block),
+            |line| (see.borrow_mut())(line),
+        )
+        .map_err(|error| Error::when(format!("cannot read {path}"))(errno(&error)))
+    }
+
+    /// All of a small file: no line is too long for it.
     ///
     /// # Errors
     /// It could not be read to the end, or is not small.
     pub fn contents(&mut self, path: &str) -> Result<Vec<u8>, Error> {
+        let when = || Error::when(format!("cannot read {path}"));
         if self.size > SMALL {
-            return Err(Error::when(format!("cannot read {path}"))(Errno::EFBIG));
+            return Err(when()(Errno::EFBIG));
         }
-        let mut contents = Vec::new();
-        self.blocks(path, |_, block| contents.extend_from_slice(block))?;
+        let mut contents = Vec::with_capacity(self.size);
+        let size = u64::try_from(self.size).unwrap_or(0);
+        (&self.file).take(size).read_to_end(&mut contents).map_err(|error| when()(errno(&error)))?;
         Ok(contents)
     }
 }
 
 /// Reads `size` bytes, or up to the end if that comes sooner: what the file held when it was opened. A line that is
 /// still being added is none yet.
-fn blocks_of(mut file: impl Read, size: usize, mut see: impl FnMut(u32, &[u8])) -> std::io::Result<()> {
+/// `see_long` gets the beginning of a line that does not fit.
+fn blocks_of(
+    mut file: impl Read,
+    size: usize,
+    mut see: impl FnMut(u32, &[u8]),
+    mut see_long: impl FnMut(&[u8]),
+) -> std::io::Result<()> {
     let mut buffer = vec![0_u8; BLOCK.min(size)];
     let (mut to_read, mut kept, mut dirty, mut line, mut in_long_line) =
         (size, 0_usize, 0_usize, 1_u32, false);
@@ -363,12 +387,15 @@ fn blocks_of(mut file: impl Read, size: usize, mut see: impl FnMut(u32, &[u8])) 
         dirty = dirty.max(filled);
         let text = buffer.get(..filled).unwrap_or_default();
         let Some(last_newline) = memrchr(b'\n', text) else {
-            in_long_line |= filled == BLOCK;
+            if filled == BLOCK && !in_long_line {
+                in_long_line = true;
+                see_long(text);
+            }
             kept = if in_long_line { 0 } else { filled };
             continue;
         };
         let whole = text.get(..=last_newline).unwrap_or_default();
-        let lines = u32::try_from(memchr_iter(b'\n', whole).count()).unwrap_or(u32::MAX);
+        let lines = u32::try_from(newlines(whole)).unwrap_or(u32::MAX);
         if in_long_line {
             let end = memchr(b'\n', whole).map_or(0, |newline| newline.saturating_add(1));
             see(line.saturating_add(1), whole.get(end..).unwrap_or_default());
@@ -412,10 +439,10 @@ mod tests {
 
     fn seen(text: &[u8], sizes: Vec<usize>) -> Vec<(u32, Vec<u8>)> {
         let mut lines = Vec::new();
-        blocks_of(Pieces(text, sizes), text.len(), |first, block| {
+        let see = |first, block: &[u8]| {
             lines.extend((first..).zip(crate::policy::text::lines(block).map(<[u8]>::to_vec)));
-        })
-        .unwrap();
+        };
+        blocks_of(Pieces(text, sizes), text.len(), see, |_| {}).unwrap();
         lines
     }
 
@@ -428,6 +455,17 @@ mod tests {
                 (1..).zip(crate::policy::text::lines(text.as_bytes()).map(<[u8]>::to_vec)).collect()
             };
             prop_assert_eq!(seen(text.as_bytes(), sizes), expected);
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_line_longer_than_a_block_is_seen_once() {
+        let text = format!("a\nbig{}\nb\nlast{}", "x".repeat(3 * BLOCK), "y".repeat(2 * BLOCK));
+        for sizes in [vec![], vec![7; 20_000]] {
+            let mut long = Vec::new();
+            let see_long = |line: &[u8]| long.push(line.get(..4).unwrap().to_vec());
+            blocks_of(Pieces(text.as_bytes(), sizes), text.len(), |_, _| {}, see_long).unwrap();
+            assert_eq!(long, [b"bigx".to_vec(), b"last".to_vec()]);
         }
     }
 

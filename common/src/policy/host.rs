@@ -21,6 +21,8 @@ pub struct Facts {
     pub no_limit: Option<Option<String>>,
     /// For `ulimits`: the same.
     pub no_ulimit: Option<Option<String>>,
+    /// Why something could not be found out.
+    pub unknown: Option<String>,
 }
 
 /// A line of another owner.
@@ -28,8 +30,8 @@ pub struct Facts {
 pub struct OtherOwner {
     /// An id that is wanted, and that this line grants too.
     pub id: Id,
-    /// Counted from 1.
-    pub line: u32,
+    /// Counted from 1. None: the caller may not know.
+    pub line: Option<u32>,
 }
 
 /// An account or group of the host.
@@ -78,8 +80,8 @@ pub enum Why {
     Live(Live),
     /// Something is not limited.
     NoLimit(String),
-    /// What the rule is about is not known.
-    Unknown,
+    /// What the rule is about is not known, and why.
+    Unknown(Option<String>),
 }
 
 /// The host ids of a request for which the rules hold: all but the caller's own id by itself, which he is anyhow.
@@ -135,7 +137,7 @@ pub fn allow(own: Id, granted: Granted, rules: &Idmap, facts: &Facts) -> Result<
         let (id, why) = match fact {
             Some(None) => continue,
             Some(Some((id, why))) => (id, why),
-            None => (None, Why::Unknown),
+            None => (None, Why::Unknown(facts.unknown.clone())),
         };
         return Err(Forbidden { triple: id.and_then(about), why, key, line });
     }
@@ -223,13 +225,14 @@ mod tests {
             ("require-limits", "require-limits = pids"),
             ("ulimits", "ulimits = nproc"),
         ] {
-            assert_eq!(refused(&[(100, 1)], text, &Facts::default()), Some((key, 2, Why::Unknown)));
+            assert_eq!(refused(&[(100, 1)], text, &Facts::default()), Some((key, 2, Why::Unknown(None))));
             let all_well = Facts {
                 other_owner: Some(None),
                 account: Some(None),
                 live: Some(None),
                 no_limit: Some(None),
                 no_ulimit: Some(None),
+                unknown: None,
             };
             assert_eq!(refused(&[(100, 1)], text, &all_well), None);
         }
@@ -271,6 +274,7 @@ mod tests {
                 live: c.then_some(None),
                 no_limit: d.then_some(None),
                 no_ulimit: e.then_some(None),
+                unknown: None,
             };
             let granted = granted(&asked);
             let usual = allow(id(1000), granted.clone(), &Idmap::default(), &Facts::default()).unwrap();

@@ -45,12 +45,21 @@ impl Account {
     }
 }
 
-/// Looks for an account, or a group, whose number is one that is wanted: both files have it in the third field.
+/// Looks for an account, or a group, whose number is one that is wanted.
 #[derive(Debug)]
 pub struct Numbers<'a> {
     own: Id,
     wanted: &'a [Range],
     found: Option<host::Account>,
+}
+
+/// Where a line has the number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Field {
+    /// The uid in `/etc/passwd`, the gid in `/etc/group`.
+    Own,
+    /// The gid of the login group, in `/etc/passwd`.
+    LoginGroup,
 }
 
 impl<'a> Numbers<'a> {
@@ -60,18 +69,20 @@ impl<'a> Numbers<'a> {
         Self { own, wanted, found: None }
     }
 
-    /// Looks at a block of whole lines.
-    pub fn look_at(&mut self, block: &[u8]) {
+    /// Looks at a block of whole lines, or at the beginning of one.
+    ///
+    /// A line that the C library would not take for an account is one here all the same: it may be one to others. So may a
+    /// number with zeros in front.
+    pub fn look_at(&mut self, block: &[u8], field: Field) {
         for line in lines(block) {
             if self.found.is_some() {
                 return;
             }
             let mut fields = line.split(|byte| *byte == b':');
-            let (Some(name), Some(_password), Some(number)) = (fields.next(), fields.next(), fields.next())
-            else {
-                continue;
-            };
-            // A line that the C library would not take for an account is one here all the same: it may be one to others.
+            let name = fields.next().unwrap_or_default();
+            let number = fields.nth(if field == Field::Own { 1 } else { 2 }).unwrap_or_default().trim_ascii();
+            let zeros = number.iter().take_while(|digit| **digit == b'0').count();
+            let number = number.get(zeros.min(number.len().saturating_sub(1))..).unwrap_or_default();
             let id = id::decimal(number).ok().and_then(Id::new).filter(|id| *id != self.own);
             let id = id.filter(|id| self.wanted.iter().any(|range| range.contains(*id)));
             self.found = id.map(|id| host::Account { id, name: name.to_vec() });
@@ -121,7 +132,7 @@ mod tests {
             let id = |raw| Id::new(raw).unwrap();
             let wanted = [Range::new(id(100), 10).unwrap(), Range::new(id(1000), 5).unwrap()];
             let mut numbers = Numbers::new(id(1000), &wanted);
-            numbers.look_at(file.as_bytes());
+            numbers.look_at(file.as_bytes(), Field::Own);
             numbers.finish().map(|account| (account.id.raw(), String::from_utf8(account.name).unwrap()))
         };
         assert_eq!(found("root:x:0:0:::\nalice:x:1000:100:::\nb:x:110:0:"), None);

@@ -11,6 +11,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use super::host::{self, OtherOwner};
 use super::id::{self, Id, Range};
 use super::subid_source::SourceName;
+use super::text::newlines;
 
 /// A longer line is no line, as in the C helpers.
 pub const LONGEST_LINE: usize = 1023;
@@ -90,7 +91,7 @@ impl<'a> Search<'a> {
             let below = line_start.find_iter(block).map(|newline| newline.saturating_add(1));
             let (mut line_number, mut counted_to) = (first_line, 0);
             for start in at_top.into_iter().chain(below) {
-                let newlines = memchr_iter(b'\n', block.get(counted_to..start).unwrap_or_default()).count();
+                let newlines = newlines(block.get(counted_to..start).unwrap_or_default());
                 line_number = line_number.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX));
                 counted_to = start;
                 let rest = block.get(start..).unwrap_or_default();
@@ -138,7 +139,7 @@ impl<'a> Others<'a> {
             let id =
                 numbers_of(line).filter(|numbers| self.may_meet(*numbers)).and_then(|_| self.wanted_of(line));
             if let Some(id) = id {
-                self.found = Some(OtherOwner { id, line: number });
+                self.found = Some(OtherOwner { id, line: Some(number) });
                 return;
             }
         }
@@ -402,7 +403,7 @@ mod tests {
             let wanted = [range(100, 50), range(200, 10)];
             let mut others = Others::new(&owner, &wanted);
             others.look_at(1, file.as_bytes());
-            others.finish().map(|found| (found.id.raw(), found.line))
+            others.finish().map(|found| (found.id.raw(), found.line.unwrap()))
         };
         assert_eq!(other("alice:100:50\n1000:90:900\nlass:200:1\nbob:50:50\nbob:150:50\nbob:210:9"), None);
         assert_eq!(other("alice:100:50\nbob:149:1\ncarol:100:1"), Some((149, 2)));

@@ -46,6 +46,17 @@ impl fmt::Display for Words<'_> {
     }
 }
 
+/// How many newlines there are in a text. The compiler makes of it what the processor does for sixteen bytes at once; memchr's
+/// count, without a newer processor's instructions, takes five times as long.
+#[must_use]
+pub fn newlines(text: &[u8]) -> usize {
+    // Of so few bytes the number of newlines fits in one.
+    const PART: usize = 255;
+    let in_part =
+        |part: &[u8]| part.iter().fold(0_u8, |number, byte| number.wrapping_add(u8::from(*byte == b'\n')));
+    text.chunks(PART).map(in_part).fold(0, |sum, number| sum.saturating_add(number.into()))
+}
+
 /// The lines of a text, without their newlines. A last line that has none counts.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);

@@ -134,6 +134,7 @@ fn create(
 
     // From here on the caller cannot end or stop us, so nothing below may wait for ever.
     let _root = stage.become_root()?;
+    policy_is_as_it_was(&permit, &host_policy, &etc)?;
     let mut links = Links::open()?;
     let interfaces = Interfaces::open()?;
     if let Attachment::Bridge(name) = attachment {
@@ -198,7 +199,7 @@ fn create(
                 }
             };
             let places = Places { own, all };
-            if let Err(changed) = policy_is_as_it_was(&permit, &host_policy) {
+            if let Err(changed) = policy_is_as_it_was(&permit, &host_policy, &etc) {
                 places.withdraw()?;
                 return Err(changed);
             }
@@ -237,8 +238,8 @@ fn create(
 }
 
 /// The caller may have stopped us since policy was read. What was taken from him meanwhile he is not to have.
-fn policy_is_as_it_was(permit: &Permit, host_policy: &HostPolicy) -> Result<(), Error> {
-    if permit.policy_is_as_it_was()? && host_policy.is_as_it_was()? { Ok(()) } else { Err(Error::Changed) }
+fn policy_is_as_it_was(permit: &Permit, host_policy: &HostPolicy, etc: &Etc) -> Result<(), Error> {
+    if permit.policy_is_as_it_was()? && host_policy.is_as_it_was(etc)? { Ok(()) } else { Err(Error::Changed) }
 }
 
 /// Asks for a place in a table, after the places of what is gone have been emptied. Also says why some could not be.

@@ -100,8 +100,14 @@ impl OwnBridge<'_> {
         match link {
             // Its maker has died after it was counted.
             Some(link) if all.counts(self.name)? => self.complete(links, &link).map(|()| Done::Yes),
-            // Or before: it is removed.
-            Some(_) => look(links, all, interfaces).map(|_| Done::No),
+            // Or before: it is removed. Also if nobody knows of it any more: no interface can be on it.
+            Some(link) => {
+                look(links, all, interfaces)?;
+                if !all.names()?.contains(self.name) {
+                    links.delete(link.index)?;
+                }
+                Ok(Done::No)
+            }
             None => {
                 let seen = look(links, all, interfaces)?;
                 match all.claim(&seen, self.most().value, record)? {
@@ -185,7 +191,12 @@ impl OwnBridge<'_> {
 
     fn most(&self) -> Set<u32> {
         let set = self.host_policy.settings.per_user_bridge.max_bridges;
-        set.unwrap_or(Set { value: MOST_BRIDGES, line: 0 })
+        match set {
+            // As everywhere, 0 is no limit.
+            Some(Set { value: 0, line }) => Set { value: u32::MAX, line },
+            Some(set) => set,
+            None => Set { value: MOST_BRIDGES, line: 0 },
+        }
     }
 
     fn too_many(&self) -> Error {
@@ -216,6 +227,11 @@ fn look(links: &mut Links, table: &Table, interfaces: &Interfaces) -> Result<Vec
     let mut seen = table.look(interfaces)?;
     table.tidy(&mut seen, |record, _| remove(links, record), |_| Ok(()))?.map_or(Ok(()), Err)?;
     Ok(seen)
+}
+
+/// Has its maker died before he was done?
+pub(crate) fn is_incomplete(link: &Link) -> bool {
+    is_ours(link) && !is_complete(link)
 }
 
 fn is_ours(link: &Link) -> bool {

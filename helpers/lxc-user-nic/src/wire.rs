@@ -19,6 +19,7 @@ use crate::guards::{Guards, forbidden};
 use crate::ledger::{BETWEEN_LOOKS, Place};
 use crate::links::{Ipv6, Link, Links, Pair};
 use crate::ovs;
+use crate::own_bridge;
 use crate::view::View;
 use crate::{Asked, THE_KERNEL_CLEANS_UP};
 
@@ -47,6 +48,10 @@ impl Bridge {
     pub(crate) fn find(links: &mut Links, attachment: &Attachment) -> Result<Self, Error> {
         let Attachment::Bridge(name) = attachment else { return Ok(Self::None) };
         let link = links.named(name)?;
+        if link.as_ref().is_some_and(own_bridge::is_incomplete) {
+            let why = "is a bridge that lxc-user-nic has not completed; its user's next call does".to_owned();
+            return Err(Error::NoBridge { bridge: name.as_str().to_owned(), why });
+        }
         if let Some(Link { index, mtu, .. }) = link.as_ref().filter(|link| link.is_bridge()) {
             return Ok(Self::Kernel { name: name.clone(), index: *index, mtu: *mtu });
         }

@@ -74,12 +74,12 @@ pub(crate) fn not_granted(
 pub(crate) fn forbidden(program: &Program, host_policy: &HostPolicy, forbidden: &Forbidden) -> Error {
     let (word, file) = (program.kind.word(), program.kind.policy_file());
     let why = match &forbidden.why {
-        Why::OtherOwner(other) => {
-            format!(
-                "{word} {} is granted to another owner too, by line {} of /etc/{file}",
-                other.id, other.line
-            )
-        }
+        Why::OtherOwner(other) => match other.line {
+            Some(line) => {
+                format!("{word} {} is granted to another owner too, by line {line} of /etc/{file}", other.id)
+            }
+            None => format!("/etc/{file} grants some of it to another owner too"),
+        },
         Why::Protected(id) => format!("{word} {id} is protected on this host"),
         Why::Account(account) => {
             let kind = if program.kind == Kind::Uid { "account" } else { "group" };
@@ -90,7 +90,8 @@ pub(crate) fn forbidden(program: &Program, host_policy: &HostPolicy, forbidden: 
             format!("{word} {} is in use: the user namespace of process {} maps it", live.id, live.pid)
         }
         Why::NoLimit(what) => what.clone(),
-        Why::Unknown => "what this rule is about cannot be found out".to_owned(),
+        Why::Unknown(None) => "what this rule is about cannot be found out".to_owned(),
+        Why::Unknown(Some(why)) => format!("what this rule is about cannot be found out: {why}"),
     };
     let what = forbidden.triple.map_or_else(
         || format!("this {} is", program.kind.map_file()),

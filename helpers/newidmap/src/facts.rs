@@ -8,7 +8,7 @@ use common::os::trusted::Etc;
 use common::policy::host::{self, Facts, OtherOwner, asks_for_any};
 use common::policy::id::{Id, Range};
 use common::policy::idmap::{Granted, Kind};
-use common::policy::passwd::Numbers;
+use common::policy::passwd::{Field, Numbers};
 use common::policy::settings::{Idmap, in_force};
 
 use crate::Caller;
@@ -25,9 +25,13 @@ pub(crate) fn find(
 ) -> Result<Facts, Error> {
     let own = caller.own(kind);
     let wanted = host::wanted(own, granted.triples());
-    let account = in_force(rules.protect_accounts).map(|_| account(kind, own, etc, &wanted)).transpose()?;
-    let live = in_force(rules.exclusive).map(|_| live::user_of(&wanted, kind)).transpose()?;
-    let (mut no_limit, mut no_ulimit) = (None, None);
+    let mut facts = Facts { other_owner, ..Facts::default() };
+    if in_force(rules.protect_accounts).is_some() {
+        facts.account = account(kind, own, etc, &wanted)?;
+    }
+    if in_force(rules.exclusive).is_some() {
+        facts.live = or_why_not(live::user_of(&wanted, kind), &mut facts.unknown);
+    }
     let (limits, ulimits) = (rules.require_limits.as_ref(), rules.ulimits.as_ref());
     if asks_for_any(limits).or(asks_for_any(ulimits)).is_some() {
         // Both: who calls could call from a place that is limited, for a target that is not.
@@ -41,20 +45,28 @@ pub(crate) fn find(
                 limits: target_limits.as_deref(),
             },
         ];
-        no_limit = limits.map(|limits| not_limited(&limits.value, &processes)).transpose()?;
-        no_ulimit = ulimits.map(|ulimits| not_finite(&ulimits.value, &processes));
+        facts.no_limit =
+            limits.and_then(|limits| or_why_not(not_limited(&limits.value, &processes), &mut facts.unknown));
+        facts.no_ulimit = ulimits.map(|ulimits| not_finite(&ulimits.value, &processes));
     }
-    Ok(Facts { other_owner, account, live, no_limit, no_ulimit })
+    Ok(facts)
 }
 
-fn account(kind: Kind, own: Id, etc: &Etc, wanted: &[Range]) -> Result<Option<host::Account>, Error> {
+/// A fact; or why it is none.
+fn or_why_not<T>(fact: Result<T, Error>, unknown: &mut Option<String>) -> Option<T> {
+    fact.map_err(|error| *unknown = Some(error.to_string())).ok()
+}
+
+/// Some(None): no account, or group, has one of these ids. None: it is not known, as there is no list of them.
+fn account(kind: Kind, own: Id, etc: &Etc, wanted: &[Range]) -> Result<Option<Option<host::Account>>, Error> {
     let mut numbers = Numbers::new(own, wanted);
-    let (name, path) = match kind {
-        Kind::Uid => ("passwd", "/etc/passwd"),
-        Kind::Gid => ("group", "/etc/group"),
+    let files = match kind {
+        Kind::Uid => &[("passwd", Field::Own)][..],
+        Kind::Gid => &[("group", Field::Own), ("passwd", Field::LoginGroup)],
     };
-    if let Some(mut file) = etc.database(name)? {
-        file.blocks(path, |_, block| numbers.look_at(block))?;
+    for (name, field) in files {
+        let Some(mut file) = etc.database(name)? else { return Ok(None) };
+        file.beginnings(&format!("/etc/{name}"), |block| numbers.look_at(block, *field))?;
     }
-    Ok(numbers.finish())
+    Ok(Some(numbers.finish()))
 }

@@ -110,7 +110,7 @@ fn tell(
     caller.owns(&target, &etc)?;
     identity.map_err(|errno| Error::when(no_process(errno))(errno))?;
 
-    let host_policy = read_host_policy(host_policy)?;
+    let host_policy = read_host_policy(host_policy, stage.may_raise(program.capability))?;
     let triples = request.triples()?;
     let rules = &host_policy.settings.idmap;
     let policy = nsswitch
@@ -124,7 +124,12 @@ fn tell(
         .for_parent(&ids_here(program.kind))
         .map_err(|why| Error::Unfit { kind: program.kind, why })?;
     write::write(program, &caller, &target, &approved, &map, stage, || {
+        // He may have stopped us since it was read, or have met the moment in which it was being replaced.
+        if !host_policy.is_as_it_was(&etc)? {
+            return Err(Error::Changed);
+        }
         log.record(Verdict::Granted, &format!("{record:#}: {}", explain::grounds(program, &approved)));
+        Ok(())
     })
 }
 
@@ -136,10 +141,11 @@ const fn no_process(errno: Errno) -> &'static str {
     }
 }
 
-/// The host's own rules. Where their owner does not exist, they are not those of the host that we are on.
-fn read_host_policy(file: Result<Option<EtcFile>, Error>) -> Result<HostPolicy, Error> {
+/// The host's own rules. Where their owner does not exist, they are not those of the host that we are on: a helper without
+/// privilege, which can write no more than its caller could himself, goes on without.
+fn read_host_policy(file: Result<Option<EtcFile>, Error>, privileged: bool) -> Result<HostPolicy, Error> {
     match file.and_then(HostPolicy::read) {
-        Err(error) if is_of_an_owner_unknown_here(&error) => Ok(HostPolicy::default()),
+        Err(error) if !privileged && is_of_an_owner_unknown_here(&error) => Ok(HostPolicy::default()),
         read => read,
     }
 }
@@ -263,28 +269,29 @@ impl Policy {
         let sources = nsswitch.subid_sources().map_err(<[u8]>::to_vec);
         let in_files = sources.as_ref().is_ok_and(|sources| sources.files);
         let (grants, failed) = (Grants::default(), Vec::new());
-        let Some(mut file) = (if in_files { file? } else { None }) else {
+        // Whose ids they are is in the file, also where it does not grant any.
+        let looks_for_others = in_force(rules.refuse_overlap).is_some();
+        let Some(mut file) = (if in_files || looks_for_others { file? } else { None }) else {
             let (exists, may_be_repeated, other_owner) = (false, false, Some(None));
             return Ok(Self { grants, exists, may_be_repeated, sources, failed, other_owner });
         };
         let owner = Owner::new(caller.uid, caller.account.names.iter().map(Vec::as_slice));
         let mut search = Search::new(&owner);
         let wanted = host::wanted(caller.own(kind), triples);
-        let mut others = in_force(rules.refuse_overlap).map(|_| Others::new(&owner, &wanted));
+        let mut others = looks_for_others.then(|| Others::new(&owner, &wanted));
         file.blocks(&format!("/etc/{}", kind.policy_file()), |line, block| {
-            search.look_at(line, block);
+            if in_files {
+                search.look_at(line, block);
+            }
             if let Some(others) = &mut others {
                 others.look_at(line, block);
             }
         })?;
-        Ok(Self {
-            grants: search.finish(),
-            exists: true,
-            may_be_repeated: file.readable_by_all(),
-            sources,
-            failed,
-            other_owner: others.map(Others::finish),
-        })
+        let may_be_repeated = file.readable_by_all();
+        let as_far_as_he_may_know =
+            |other: OtherOwner| OtherOwner { line: other.line.filter(|_| may_be_repeated), ..other };
+        let other_owner = others.map(|others| others.finish().map(as_far_as_he_may_know));
+        Ok(Self { grants: search.finish(), exists: in_files, may_be_repeated, sources, failed, other_owner })
     }
 
     /// With what plugins grant of these triples. A static program whose files do not grant them all becomes its twin here,

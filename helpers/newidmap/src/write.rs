@@ -20,7 +20,7 @@ pub(crate) fn write(
     approved: &Approved,
     map: &Map,
     stage: Lowered,
-    before_the_deed: impl FnOnce(),
+    before_the_deed: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
     let file = program.kind.map_file();
     let own = caller.own(program.kind);
@@ -51,7 +51,7 @@ pub(crate) fn write(
         return Err(refuse("write to", Errno::EPERM, explain::already_mapped(program.kind)));
     }
 
-    before_the_deed();
+    before_the_deed()?;
     let left_behind = if let Some(setgroups) = setgroups {
         deny(&setgroups)?;
         "; setgroups is now deny in the target's namespace"

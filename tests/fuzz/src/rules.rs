@@ -44,6 +44,7 @@ pub fn settings(data: &[u8]) {
         live: Some(None),
         no_limit: Some(None),
         no_ulimit: Some(None),
+        unknown: None,
     };
     let usual = allow(id(1000), granted.clone(), &empty.idmap, &Facts::default()).unwrap();
     if let Ok(allowed) = allow(id(1000), granted, &settings.idmap, &all_well) {
