@@ -713,7 +713,12 @@ fn lock(path: &str, from: i64, length: i64) -> File {
         l_len: length,
         l_pid: 0,
     };
-    fcntl(&file, FcntlArg::F_OFD_SETLK(&range)).expect("lock");
+    // What another thread starts has a copy of an older lock until it execs.
+    let start = Instant::now();
+    while let Err(error) = fcntl(&file, FcntlArg::F_OFD_SETLK(&range)) {
+        assert!(start.elapsed() < Duration::from_secs(5), "lock: {error}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     file
 }
 

@@ -18,6 +18,8 @@ pub struct HostPolicy {
     pub settings: Settings,
     may_be_repeated: bool,
     file: Option<EtcFile>,
+    /// There was none.
+    absent: bool,
 }
 
 impl HostPolicy {
@@ -26,7 +28,7 @@ impl HostPolicy {
     /// # Errors
     /// It cannot be read, or is not as it should be.
     pub fn read(file: Option<EtcFile>) -> Result<Self, Error> {
-        let Some(mut file) = file else { return Ok(Self::default()) };
+        let Some(mut file) = file else { return Ok(Self { absent: true, ..Self::default() }) };
         let may_be_repeated = file.readable_by_all();
         let text = file.contents(PATH)?;
         let settings = Settings::parse(&text).map_err(|malformed| {
@@ -36,7 +38,7 @@ impl HostPolicy {
                 Error::Settings { place: PATH.to_owned(), why: "is not as it should be".to_owned() }
             }
         })?;
-        Ok(Self { settings, may_be_repeated, file: Some(file) })
+        Ok(Self { settings, may_be_repeated, file: Some(file), absent: false })
     }
 
     /// Is the file still what it was when it was read? One that was not there must not be there now.
@@ -46,6 +48,7 @@ impl HostPolicy {
     pub fn is_as_it_was(&self, etc: &Etc) -> Result<bool, Error> {
         match &self.file {
             Some(file) => file.is_as_it_was(),
+            None if !self.absent => Ok(true),
             None => match etc.policy(NAME) {
                 Ok(None) => Ok(true),
                 // Also one that may not be opened, or is no file to go by, is there.

@@ -258,9 +258,20 @@ pub fn read_own_whole(name: &str) -> nix::Result<Vec<u8>> {
     const MOST: u64 = 1 << 20;
     let path = format!("/proc/self/{name}");
     let file = File::from(open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?);
+    let text = read_to_end(file.take(MOST)).map_err(|error| errno(&error))?;
+    if u64::try_from(text.len()).is_ok_and(|read| read < MOST) { Ok(text) } else { Err(Errno::EFBIG) }
+}
+
+/// As std's, but for one thing: a read that is interrupted is a failure, and not tried again for ever.
+pub(super) fn read_to_end(mut file: impl Read) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    let read = file.take(MOST).read_to_end(&mut text).map_err(|error| errno(&error))?;
-    if u64::try_from(read).is_ok_and(|read| read < MOST) { Ok(text) } else { Err(Errno::EFBIG) }
+    let mut page = [0_u8; 4096];
+    loop {
+        match file.read(&mut page)? {
+            0 => return Ok(text),
+            read => text.extend_from_slice(page.get(..read).unwrap_or_default()),
+        }
+    }
 }
 
 /// What `/proc/self/NAME` says; None if it cannot be read.

@@ -18,6 +18,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use zeroize::Zeroize;
 
+use super::target::read_to_end;
 use crate::Error;
 use crate::policy::text::newlines;
 
@@ -353,10 +354,8 @@ impl EtcFile {
         if self.size > SMALL {
             return Err(when()(Errno::EFBIG));
         }
-        let mut contents = Vec::with_capacity(self.size);
         let size = u64::try_from(self.size).unwrap_or(0);
-        (&self.file).take(size).read_to_end(&mut contents).map_err(|error| when()(errno(&error)))?;
-        Ok(contents)
+        read_to_end((&self.file).take(size)).map_err(|error| when()(errno(&error)))
     }
 }
 
