@@ -110,7 +110,7 @@ fn tell(
     caller.owns(&target, &etc)?;
     identity.map_err(|errno| Error::when(no_process(errno))(errno))?;
 
-    let host_policy = read_host_policy(host_policy, stage.may_raise(program.capability))?;
+    let host_policy = read_host_policy(host_policy, policy_file.is_err())?;
     let triples = request.triples()?;
     let rules = &host_policy.settings.idmap;
     let policy = nsswitch
@@ -141,11 +141,11 @@ const fn no_process(errno: Errno) -> &'static str {
     }
 }
 
-/// The host's own rules. Where their owner does not exist, they are not those of the host that we are on: a helper without
-/// privilege, which can write no more than its caller could himself, goes on without.
-fn read_host_policy(file: Result<Option<EtcFile>, Error>, privileged: bool) -> Result<HostPolicy, Error> {
+/// The host's own rules. Where their owner does not exist, they are not those of the host that we are on. If there is no policy
+/// that could be obeyed either, so that nothing is granted but the caller's own id, that is no obstacle.
+fn read_host_policy(file: Result<Option<EtcFile>, Error>, nothing_grants: bool) -> Result<HostPolicy, Error> {
     match file.and_then(HostPolicy::read) {
-        Err(error) if !privileged && is_of_an_owner_unknown_here(&error) => Ok(HostPolicy::default()),
+        Err(error) if nothing_grants && is_of_an_owner_unknown_here(&error) => Ok(HostPolicy::default()),
         read => read,
     }
 }
