@@ -1,5 +1,7 @@
 //! The shell completions in `packaging/completions` are those of the command line as it is.
 
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
 use std::fs;
 use std::path::Path;
 
