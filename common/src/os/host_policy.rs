@@ -31,14 +31,22 @@ impl HostPolicy {
         let Some(mut file) = file else { return Ok(Self { absent: true, ..Self::default() }) };
         let may_be_repeated = file.readable_by_all();
         let text = file.contents(PATH)?;
-        let settings = Settings::parse(&text).map_err(|malformed| {
+        Ok(Self { file: Some(file), ..Self::of(&text, may_be_repeated)? })
+    }
+
+    /// What a text says, wherever it is from. May a message repeat it?
+    ///
+    /// # Errors
+    /// It is not as it should be.
+    pub fn of(text: &[u8], may_be_repeated: bool) -> Result<Self, Error> {
+        let settings = Settings::parse(text).map_err(|malformed| {
             if may_be_repeated {
                 Error::Settings { place: format!("{PATH}:{}", malformed.line), why: malformed.why }
             } else {
                 Error::Settings { place: PATH.to_owned(), why: "is not as it should be".to_owned() }
             }
         })?;
-        Ok(Self { settings, may_be_repeated, file: Some(file), absent: false })
+        Ok(Self { settings, may_be_repeated, file: None, absent: false })
     }
 
     /// Is the file still what it was when it was read? One that was not there must not be there now.

@@ -149,7 +149,8 @@ const USERNET: &str = "/etc/lxc/lxc-usernet";
 /// Why somebody may have no interface there. `exists`: is there a policy file?
 #[must_use]
 pub fn not_allotted(name: &[u8], bridge: &str, exists: bool) -> String {
-    let remedy = format!("root can allow it with a line there: {} {VETH} {bridge} 10", Quoted(name));
+    let (name, bridge) = (Quoted(name), Quoted(bridge.as_bytes()));
+    let remedy = format!("root can allow it with a line there: {name} {VETH} {bridge} 10");
     if exists {
         format!("no line of {USERNET} for him or a group of his says so; {remedy}")
     } else {
