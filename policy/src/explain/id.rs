@@ -31,6 +31,8 @@ struct AsKind {
     rules: Vec<(u32, &'static str, String)>,
     /// None: an image has no processes.
     seen: Option<Seen>,
+    /// Why the policy file is not gone by.
+    trouble: Option<String>,
 }
 
 /// A line that grants it.
@@ -49,7 +51,9 @@ pub(super) fn run(root: &Root, raw: u32, out: &mut Output) -> Result<u8, Failure
     };
     let machine = Machine::of(root)?;
     let accounts = Accounts::read(root)?;
-    let rules = machine.host_policy()?.map_err(said)?.settings.idmap;
+    let host_policy = machine.host_policy()?.map(|read| read.settings.idmap);
+    let rules = host_policy.as_ref().cloned().unwrap_or_default();
+    let trouble = host_policy.err().map(|error| error.to_string());
     let look = |kind| AsKind::of(&machine, &accounts, &rules, kind, id);
     let (uid, gid) = (look(Kind::Uid)?, look(Kind::Gid)?);
     if out.is_json() {
@@ -60,11 +64,15 @@ pub(super) fn run(root: &Root, raw: u32, out: &mut Output) -> Result<u8, Failure
             reserved: reserved::of(id),
             uid: uid.document(),
             gid: gid.document(),
+            trouble,
         })?;
     } else {
         out.line(out.paint(Style::Strong, &format!("host id {id}")));
         for whose in reserved::of(id) {
             out.line(format!("  by convention: {whose}"));
+        }
+        if let Some(trouble) = trouble {
+            out.line(format!("  {} {trouble}", out.paint(Style::Error, "the helpers map nothing:")));
         }
         uid.say(out);
         gid.say(out);
@@ -91,7 +99,11 @@ impl AsKind {
             }
         }
         let (mut found, mut more_lines) = (Vec::new(), 0_usize);
-        if let Some(mut file) = machine.policy(kind.policy_file())?.map_err(said)? {
+        let (file, trouble) = match machine.policy(kind.policy_file())? {
+            Ok(file) => (file, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        if let Some(mut file) = file {
             file.blocks(&format!("/etc/{}", kind.policy_file()), |first, block| {
                 for (line, number) in lines(block).zip(first..) {
                     let Some((owner, range)) = subid::entry(line).filter(|(_, range)| range.contains(id))
@@ -112,7 +124,7 @@ impl AsKind {
         }
         let seen = machine.is_live().then(|| that_map(kind, id)).transpose()?;
         let rules = against(rules, kind, id, !names.is_empty() || !login_group_of.is_empty());
-        Ok(Self { kind, names, login_group_of, lines: found, more_lines, rules, seen })
+        Ok(Self { kind, names, login_group_of, lines: found, more_lines, rules, seen, trouble })
     }
 
     fn say(&self, out: &mut Output) {
@@ -136,7 +148,10 @@ impl AsKind {
             let users = quoted(&self.login_group_of);
             out.line(format!("  the login group of {users}, who may always map it by itself"));
         }
-        if self.lines.is_empty() {
+        if let Some(trouble) = &self.trouble {
+            let refused = out.paint(Style::Error, "the helpers do not go by the file:");
+            out.line(format!("  {refused} {trouble}"));
+        } else if self.lines.is_empty() {
             out.line(format!("  no line of /etc/{file} grants it"));
         }
         for line in &self.lines {
@@ -209,6 +224,7 @@ impl AsKind {
             lines: self.lines.iter().map(line).collect(),
             more_lines: self.more_lines,
             rules: self.rules.iter().map(rule).collect(),
+            trouble: self.trouble.clone(),
             namespaces: self.seen.as_ref().map(|seen| NamespacesDocument {
                 mapping: seen.mappings.iter().map(namespace).collect(),
                 unreadable: seen.unreadable,
@@ -250,6 +266,7 @@ struct Document {
     reserved: Vec<&'static str>,
     uid: KindDocument,
     gid: KindDocument,
+    trouble: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -259,6 +276,7 @@ struct KindDocument {
     lines: Vec<LineDocument>,
     more_lines: usize,
     rules: Vec<RuleDocument>,
+    trouble: Option<String>,
     namespaces: Option<NamespacesDocument>,
 }
 

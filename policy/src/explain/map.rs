@@ -41,8 +41,8 @@ pub(super) struct Answer {
     pub(super) own: Option<Id>,
     /// His account's names, the one to speak of first.
     pub(super) names: Vec<Vec<u8>>,
-    /// What he was granted.
-    pub(super) grants: Grants,
+    /// What he was granted. None: policy could not be gone by.
+    pub(super) grants: Option<Grants>,
     /// Who was asked for grants besides the files.
     pub(super) sources: Option<Sources>,
     /// The first triple that is not granted.
@@ -126,10 +126,11 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Answer, Failure> {
 /// Granted it is: what the host's rules and the kernel make of it.
 fn settle(answer: &mut Answer, caller: &Caller<'_>, host_policy: &HostPolicy, known: &Known) {
     let (own, kind) = (caller.own, caller.kind);
-    let granted = match decide(own, answer.triples.clone(), &answer.grants) {
-        Ok(granted) => granted,
-        Err(_) => return,
-    };
+    let granted =
+        match decide(own, answer.triples.clone(), answer.grants.as_ref().unwrap_or(&Grants::default())) {
+            Ok(granted) => granted,
+            Err(_) => return,
+        };
     let approved: Approved = match host::allow(own, granted, &host_policy.settings.idmap, &known.facts) {
         Ok(approved) => approved,
         Err(forbidden) => {
@@ -183,7 +184,7 @@ fn grant(
         answer.refuse(Error::NotGranted { kind: caller.kind, refused, why });
         answer.holder_of_missing = holder_of_missing(question, caller, &answer.triples, &policy.grants)?;
     }
-    answer.grants = policy.grants;
+    answer.grants = Some(policy.grants);
     answer.sources = policy.sources.ok();
     Ok(policy.other_owner)
 }
@@ -197,7 +198,8 @@ fn holder_of_missing(
 ) -> Result<Option<OtherOwner>, Failure> {
     let file = question.machine.policy(caller.kind.policy_file())?;
     let Ok(Some(mut file)) = file else { return Ok(None) };
-    let missing: Vec<Range> = triples.iter().flat_map(|triple| grants.missing(triple.host())).collect();
+    let missing: Vec<Range> =
+        host::wanted(caller.own, triples).iter().flat_map(|range| grants.missing(*range)).collect();
     let owner = caller.owner();
     let mut others = Others::new(&owner, &missing);
     let read = file.blocks("", |line, block| others.look_at(line, block));

@@ -83,14 +83,17 @@ struct Behind {
 
 fn behind(triple: &Triple, found: &Answer) -> Behind {
     let host = triple.host();
-    let mut lines = found.grants.behind(host).map(|grant| (grant.line, grant.range));
-    let shown = lines.by_ref().take(MOST_LINES).collect();
     let own = host.count() == 1 && found.own == Some(host.first());
-    let missing = found.grants.missing(host);
+    let Some(grants) = &found.grants else {
+        return Behind { lines: Vec::new(), more: 0, sources: Vec::new(), missing: Vec::new(), own };
+    };
+    let mut lines = grants.behind(host).map(|grant| (grant.line, grant.range));
+    let shown = lines.by_ref().take(MOST_LINES).collect();
+    let missing = grants.missing(host);
     Behind {
         lines: shown,
         more: lines.count(),
-        sources: found.grants.sources_behind(host).map(ToString::to_string).collect(),
+        sources: grants.sources_behind(host).map(ToString::to_string).collect(),
         // By itself it needs no grant.
         own: own && !missing.is_empty(),
         missing: if own { Vec::new() } else { missing },

@@ -2,11 +2,12 @@
 
 use common::Error;
 use common::policy::id::Range;
-use common::policy::idmap::Kind;
+use common::policy::idmap::{Kind, Triple};
 use common::policy::refusal::FIRST_FREE;
 use common::policy::text::Quoted;
 
 use super::map::Answer;
+use super::rules::Says;
 use crate::accounts::User;
 
 /// Something that would help.
@@ -35,6 +36,7 @@ const MOST: usize = 8;
 pub(super) fn of_map(kind: Kind, user: &User, answer: &Answer) -> Vec<Remedy> {
     match &answer.refused {
         Some(Error::NotGranted { .. }) => of_missing(kind, user, answer),
+        Some(Error::Forbidden { .. }) => of_rules(answer),
         Some(error) => of_error(error),
         None => Vec::new(),
     }
@@ -54,12 +56,9 @@ fn of_missing(kind: Kind, user: &User, answer: &Answer) -> Vec<Remedy> {
     }
     let mut remedies = Vec::new();
     let is_own = |range: Range| answer.own.is_some_and(|own| range.first() == own && range.count() == 1);
-    let missing: Vec<Range> = answer
-        .triples
-        .iter()
-        .filter(|triple| !is_own(triple.host()))
-        .flat_map(|triple| answer.grants.missing(triple.host()))
-        .collect();
+    let Some(grants) = &answer.grants else { return Vec::new() };
+    let hosts = answer.triples.iter().map(Triple::host).filter(|host| !is_own(*host));
+    let missing: Vec<Range> = hosts.flat_map(|host| grants.missing(host)).collect();
     let missing = common::policy::id::merged(missing);
     if let Some(own) = answer.own.filter(|own| missing.iter().any(|range| range.contains(*own))) {
         remedies.push(Remedy::advice(format!(
@@ -99,8 +98,8 @@ fn of_missing(kind: Kind, user: &User, answer: &Answer) -> Vec<Remedy> {
 /// Of what is wrong with the files.
 pub(super) fn of_error(error: &Error) -> Vec<Remedy> {
     match error {
-        Error::Forbidden { rule, .. } => of_rule(&rule.place),
-        Error::Settings { place, .. } => of_rule(place),
+        Error::Forbidden { rule, .. } => of_lines(std::slice::from_ref(&rule.place)),
+        Error::Settings { place, .. } => of_lines(std::slice::from_ref(place)),
         Error::Untrusted { path, owner, why } => {
             let path = Quoted(path.as_bytes()).to_string();
             if *owner != 0 && why.contains("chown") {
@@ -115,9 +114,18 @@ pub(super) fn of_error(error: &Error) -> Vec<Remedy> {
     }
 }
 
-fn of_rule(place: &str) -> Vec<Remedy> {
+/// Every one that is in the way: the helpers tell of the first.
+fn of_rules(answer: &Answer) -> Vec<Remedy> {
+    let in_the_way = answer.rules.iter().filter(|rule| matches!(rule.says, Says::No(_)));
+    of_lines(
+        &in_the_way.map(|rule| format!("/etc/nsgate.ini:{} {}", rule.line, rule.key)).collect::<Vec<_>>(),
+    )
+}
+
+fn of_lines(places: &[String]) -> Vec<Remedy> {
+    let places = places.iter().map(|place| Quoted(place.as_bytes()).to_string()).collect::<Vec<_>>();
     vec![Remedy {
-        advice: Some(format!("change or remove the line {}", Quoted(place.as_bytes()))),
+        advice: Some(format!("change or remove {}", places.join(", "))),
         command: Some("nsgate edit nsgate.ini".to_owned()),
     }]
 }

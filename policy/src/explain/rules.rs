@@ -162,6 +162,7 @@ pub(super) fn say(kind: Kind, own: Id, triples: &[Triple], rules: &Idmap, known:
         let yes = "newgidmap denies setgroups unless every triple is granted by policy";
         add(line, "strict-setgroups", "yes".to_owned(), Says::Yes(yes.to_owned()));
     }
+    said.sort_by_key(|rule| rule.line);
     said
 }
 
