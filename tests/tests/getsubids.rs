@@ -1,0 +1,155 @@
+//! `getsubids`: on a terminal it is shadow's, in what it prints it is what our helpers go by. Side by side with Debian's.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use world::{ALICE, Answer, BOB, CAROL, ROOT, User, World, theirs};
+
+const SHADOWS: &str = "/usr/bin/getsubids";
+
+fn ours(world: &World, user: User, args: &[&str]) -> Answer {
+    world.run(world.getsubids(user).args(args))
+}
+
+fn shadows(world: &World, user: User, args: &[&str]) -> Answer {
+    world.run(world.command(user, SHADOWS).args(args))
+}
+
+/// Standard output and status are the same; standard error begins in the same way.
+#[track_caller]
+fn both_say_the_same(world: &World, user: User, args: &[&str], context: &str) {
+    let (ours, shadows) = (ours(world, user, args), shadows(world, user, args));
+    assert_eq!(
+        (ours.status, &ours.stdout),
+        (shadows.status, &shadows.stdout),
+        "{args:?} {context} {ours:?} {shadows:?}"
+    );
+    assert!(ours.stderr.starts_with(shadows.stderr.trim_end()), "{args:?} {context} {ours:?} {shadows:?}");
+}
+
+fn policy(world: &World, text: &str) {
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        world.write(file, text);
+    }
+}
+
+#[test]
+fn output_status_and_first_words_are_shadows() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        let args: [&[&str]; 18] = [
+            &[],
+            &["-h"],
+            &["alice"],
+            &["-g", "alice"],
+            &["bob"],
+            &["-g", "bob"],
+            &["carol"],
+            &["-g", "carol"],
+            &["ghost"],
+            &["-g"],
+            &["-g", "ghost"],
+            &["-g", "alice", "x"],
+            &["alice", "x"],
+            &["alice", "-g"],
+            &["-h", "alice"],
+            &["--help"],
+            &[""],
+            &["al"],
+        ];
+        for text in [
+            "alice:600000:65536\nbob:700000:65536\n",
+            "bob:700000:10\nalice:600000:65536\nbob:600000:5\nalice:100:7\nbob:700005:10\n",
+            "52001:900000:10\nalice:600000:65536\n52001:800000:10\n",
+            "# note\n\nalice:0:1\nalice:4294967294:1\n",
+            "alicex:1:1\nxalice:1:1\nalice:5:5\n",
+            "alice:600000:65536\nalice:600000:65536\n",
+            "alice:600000:65536",
+            "",
+        ] {
+            policy(world, text);
+            world.append("/etc/subgid", "carol:5:5\n");
+            for args in args {
+                both_say_the_same(world, CAROL, args, text);
+            }
+        }
+        let alice = ours(world, BOB, &["alice"]);
+        assert_eq!(alice.stdout, "");
+        policy(world, "alice:100000:65536\n");
+        assert_eq!(ours(world, BOB, &["alice"]).stdout, "0: alice 100000 65536\n");
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            fs::remove_file(file).expect("remove");
+        }
+        for args in args {
+            both_say_the_same(world, CAROL, args, "no file");
+        }
+    });
+}
+
+/// What shadow's prints and our helpers do not grant, and the other way round.
+#[test]
+fn what_is_printed_is_what_our_helpers_grant() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        world.append("/etc/passwd", "lass:x:52001:52001::/:/bin/sh\n");
+        // The file, the user, what shadow's says of it, what ours does.
+        for (text, user, shadow, our) in [
+            ("alice:5:0\nalice:9:1\n", "alice", "0: alice 5 0\n1: alice 9 1\n", "0: alice 9 1\n"),
+            ("alice:0x10:010\nalice:9:1\n", "alice", "0: alice 16 8\n1: alice 9 1\n", "0: alice 9 1\n"),
+            ("ghost:5:5\n", "ghost", "0: ghost 5 5\n", ""),
+            ("#alice:5:5\n", "#alice", "0: #alice 5 5\n", ""),
+            ("lass:5:5\nalice:9:1\n", "alice", "0: alice 9 1\n", "0: alice 5 5\n1: alice 9 1\n"),
+            ("alice:9:1\n52001:5:5\n", "52001", "0: 52001 5 5\n", "0: 52001 9 1\n1: 52001 5 5\n"),
+        ] {
+            policy(world, text);
+            let (shadows, ours) = (shadows(world, CAROL, &[user]), ours(world, CAROL, &[user]));
+            assert_eq!((&*shadows.stdout, &*ours.stdout), (shadow, our), "{text:?} {ours:?}");
+            // Every range that is printed is granted, whole.
+            if our.is_empty() {
+                assert!(
+                    ours.status == Some(1) && ours.stderr.starts_with("Error fetching ranges: "),
+                    "{ours:?}"
+                );
+            }
+            for line in our.lines() {
+                let fields: Vec<&str> = line.split(' ').collect();
+                let target = world.target(ALICE);
+                world.newuidmap(ALICE, &[&target.pid(), "0", fields[2], fields[3]]).succeeds();
+            }
+        }
+    });
+}
+
+#[test]
+fn why_there_is_nothing_to_print_is_said_in_one_line() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        let says = |args: &[&str], words: &str| {
+            let answer = ours(world, ALICE, args);
+            assert_eq!((answer.status, &*answer.stdout), (Some(1), ""), "{answer:?}");
+            let expected = format!("Error fetching ranges: {words}\n");
+            assert_eq!(answer.stderr, expected);
+        };
+        says(&["carol"], "/etc/subuid has no line for carol; nsgate grant ids carol adds one");
+        says(&["-g", "carol"], "/etc/subgid has no line for carol; nsgate grant ids carol adds one");
+        says(&["gh\x1bost"], "there is no user \"gh\\x1bost\" on this machine; see getent passwd");
+        chown("/etc/subuid", Some(ALICE.id), None).expect("chown");
+        says(&["alice"], "/etc/subuid is not trusted: it belongs to uid 52001; chown root");
+        chown("/etc/subuid", Some(0), None).expect("chown");
+        fs::set_permissions("/etc/subuid", fs::Permissions::from_mode(0o600)).expect("chmod");
+        let denied =
+            "cannot open /etc/subuid: Permission denied; the helpers may read it, you may not: ask as root";
+        says(&["alice"], denied);
+        assert_eq!(ours(world, ROOT, &["alice"]).stdout, "0: alice 600000 65536\n");
+        fs::remove_file("/etc/subuid").expect("remove");
+        says(&["alice"], "/etc/subuid does not exist, so it grants nothing to alice");
+        world.write("/etc/nsswitch.conf", "passwd: files\ngroup: files\nsubid: ../x\n");
+        says(&["alice"], "/etc/nsswitch.conf (subid:) names the source \"../x\", which is no name");
+    });
+}
