@@ -68,7 +68,8 @@ fn print(word: &OsStr, ranges: &[Range]) -> ExitCode {
 fn ranges_of(kind: Kind, word: &OsStr) -> Result<Vec<Range>, Failure> {
     let root = Root::open(None)?;
     let machine = Machine::of(&root)?;
-    let user = Accounts::read(&root)?.user(word)?;
+    let accounts = Accounts::read(&root)?;
+    let (user, by_number) = (accounts.user(word)?, accounts.user_named(word.as_bytes()).is_none());
     let nsswitch = machine.nsswitch()?.map_err(said)?;
     let account = machine.account(user.uid, &nsswitch)?.map_err(said)?;
     let names = account.map(|account| account.names).unwrap_or_default();
@@ -88,16 +89,21 @@ fn ranges_of(kind: Kind, word: &OsStr) -> Result<Vec<Range>, Failure> {
     let Some(mut source) = machine.policy(file)?.map_err(said)? else {
         return Err(Failure::new(format!("/etc/{file} does not exist, so it grants nothing to {quoted}")));
     };
-    let owner = Owner::new(user.uid, names.iter().map(Vec::as_slice));
+    // By number, the lines with the number alone: rootlesskit asks for both, and maps all that it gets.
+    let names = names.iter().map(Vec::as_slice).filter(|_| !by_number);
+    let owner = Owner::new(user.uid, names);
     let mut search = Search::new(&owner);
     source.blocks(&format!("/etc/{file}"), |line, block| search.look_at(line, block)).map_err(said)?;
     let grants = search.finish();
     let everything = Id::new(0).and_then(|first| Range::new(first, u32::MAX));
     let mut lines: Vec<_> = everything.into_iter().flat_map(|all| grants.behind(all)).collect();
     if lines.is_empty() {
-        return Err(Failure::new(format!(
-            "/etc/{file} has no line for {quoted}; nsgate grant ids {quoted} adds one"
-        )));
+        let help = if by_number {
+            format!("those of {} are asked for by that name", Quoted(&user.name))
+        } else {
+            format!("nsgate grant ids {quoted} adds one")
+        };
+        return Err(Failure::new(format!("/etc/{file} has no line for {quoted}; {help}")));
     }
     lines.sort_unstable_by_key(|grant| grant.line);
     Ok(lines.into_iter().map(|grant| grant.range).collect())
