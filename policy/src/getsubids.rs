@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
+use common::os::subid_source;
 use common::policy::id::{Id, Range};
 use common::policy::idmap::Kind;
 use common::policy::subid::{Owner, Search};
@@ -14,7 +15,7 @@ use common::policy::text::Quoted;
 
 use crate::accounts::Accounts;
 use crate::failure::Failure;
-use crate::machine::{Machine, said};
+use crate::machine::{Machine, Source, said};
 use crate::output::complain;
 use crate::root::Root;
 
@@ -64,7 +65,7 @@ fn print(word: &OsStr, ranges: &[Range]) -> ExitCode {
     }
 }
 
-/// Of every line of his, in the order of the file.
+/// Of every source that grants him any.
 fn ranges_of(kind: Kind, word: &OsStr) -> Result<Vec<Range>, Failure> {
     let root = Root::open(None)?;
     let machine = Machine::of(&root)?;
@@ -79,32 +80,54 @@ fn ranges_of(kind: Kind, word: &OsStr) -> Result<Vec<Range>, Failure> {
             Quoted(named)
         ))
     })?;
-    if let Some(plugin) = sources.plugins.first() {
-        return Err(Failure::new(format!(
-            "the source {plugin} of /etc/nsswitch.conf (subid:) cannot be asked for a list"
-        )));
-    }
-
     let (file, quoted) = (kind.policy_file(), Quoted(word.as_bytes()));
-    let Some(mut source) = machine.policy(file)?.map_err(said)? else {
-        return Err(Failure::new(format!("/etc/{file} does not exist, so it grants nothing to {quoted}")));
-    };
-    // By number, the lines with the number alone: rootlesskit asks for both, and maps all that it gets.
-    let names = names.iter().map(Vec::as_slice).filter(|_| !by_number);
-    let owner = Owner::new(user.uid, names);
-    let mut search = Search::new(&owner);
-    source.blocks(&format!("/etc/{file}"), |line, block| search.look_at(line, block)).map_err(said)?;
+    let mut ranges = Vec::new();
+    let mut found_no = String::new();
+    if sources.files {
+        match machine.policy(file)?.map_err(said)? {
+            Some(source) => {
+                // By number, the lines with the number alone: rootlesskit asks for both, and maps all that it gets.
+                let names = names.iter().map(Vec::as_slice).filter(|_| !by_number);
+                ranges = of_lines(source, kind, &Owner::new(user.uid, names))?;
+                found_no = format!("/etc/{file} has no line for {quoted}");
+            }
+            None => found_no = format!("/etc/{file} does not exist, so it grants nothing to {quoted}"),
+        }
+    }
+    // They know him by name.
+    for plugin in sources.plugins.iter().filter(|_| !by_number) {
+        let name = names.first().map_or(b"?".as_slice(), Vec::as_slice);
+        let listed = subid_source::list(plugin, kind, name).map_err(|what| {
+            Failure::new(format!("the subid source \"{plugin}\" of /etc/nsswitch.conf {what}"))
+        })?;
+        // What two sources grant is one grant.
+        let new = listed.into_iter().filter(|range| !ranges.contains(range)).collect::<Vec<_>>();
+        ranges.extend(new);
+        if found_no.is_empty() {
+            found_no = format!("no source of /etc/nsswitch.conf (subid:) has ids for {quoted}");
+        }
+    }
+    if ranges.is_empty() {
+        let help = if by_number {
+            format!("; those of {} are asked for by that name", Quoted(&user.name))
+        } else if sources.files && found_no.contains("no line") {
+            format!("; nsgate grant ids {quoted} adds one")
+        } else {
+            String::new()
+        };
+        return Err(Failure::new(found_no + &help));
+    }
+    Ok(ranges)
+}
+
+/// Of every line of his, in the order of the file.
+fn of_lines(mut source: Source, kind: Kind, owner: &Owner) -> Result<Vec<Range>, Failure> {
+    let mut search = Search::new(owner);
+    let path = format!("/etc/{}", kind.policy_file());
+    source.blocks(&path, |line, block| search.look_at(line, block)).map_err(said)?;
     let grants = search.finish();
     let everything = Id::new(0).and_then(|first| Range::new(first, u32::MAX));
     let mut lines: Vec<_> = everything.into_iter().flat_map(|all| grants.behind(all)).collect();
-    if lines.is_empty() {
-        let help = if by_number {
-            format!("those of {} are asked for by that name", Quoted(&user.name))
-        } else {
-            format!("nsgate grant ids {quoted} adds one")
-        };
-        return Err(Failure::new(format!("/etc/{file} has no line for {quoted}; {help}")));
-    }
     lines.sort_unstable_by_key(|grant| grant.line);
     Ok(lines.into_iter().map(|grant| grant.range).collect())
 }
