@@ -31,7 +31,8 @@ impl HostPolicy {
         let Some(mut file) = file else { return Ok(Self { absent: true, ..Self::default() }) };
         let may_be_repeated = file.readable_by_all();
         let text = file.contents(PATH)?;
-        Ok(Self { file: Some(file), ..Self::of(&text, may_be_repeated)? })
+        let settings = settings_of(&text, may_be_repeated)?;
+        Ok(Self { settings, may_be_repeated, file: Some(file), absent: false })
     }
 
     /// What a text says, wherever it is from. May a message repeat it?
@@ -39,14 +40,7 @@ impl HostPolicy {
     /// # Errors
     /// It is not as it should be.
     pub fn of(text: &[u8], may_be_repeated: bool) -> Result<Self, Error> {
-        let settings = Settings::parse(text).map_err(|malformed| {
-            if may_be_repeated {
-                Error::Settings { place: format!("{PATH}:{}", malformed.line), why: malformed.why }
-            } else {
-                Error::Settings { place: PATH.to_owned(), why: "is not as it should be".to_owned() }
-            }
-        })?;
-        Ok(Self { settings, may_be_repeated, file: None, absent: false })
+        Ok(Self { settings: settings_of(text, may_be_repeated)?, may_be_repeated, ..Self::default() })
     }
 
     /// Is the file still what it was when it was read? One that was not there must not be there now.
@@ -77,4 +71,14 @@ impl HostPolicy {
             Rule { why: "a rule of the host's forbids it".to_owned(), place: PATH.to_owned() }
         }
     }
+}
+
+fn settings_of(text: &[u8], may_be_repeated: bool) -> Result<Settings, Error> {
+    Settings::parse(text).map_err(|malformed| {
+        if may_be_repeated {
+            Error::Settings { place: format!("{PATH}:{}", malformed.line), why: malformed.why }
+        } else {
+            Error::Settings { place: PATH.to_owned(), why: "is not as it should be".to_owned() }
+        }
+    })
 }

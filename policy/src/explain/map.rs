@@ -162,10 +162,11 @@ fn grant(
         Err(out_of_reach) => {
             // As for the helpers: where the policy's owner does not exist, everybody keeps his own id.
             let foreign = is_of_an_owner_unknown_here(&out_of_reach);
-            if !foreign || decide(own, triples, &Grants::default()).is_err() {
-                answer.refuse(out_of_reach);
+            if foreign && decide(own, triples, &Grants::default()).is_ok() {
+                return Ok(Some(None));
             }
-            return Ok(Some(None));
+            answer.refuse(out_of_reach);
+            return Ok(None);
         }
     };
     if let Err(refused) = decide(own, triples, &policy.grants) {

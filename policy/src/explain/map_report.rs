@@ -134,7 +134,8 @@ fn say(kind: Kind, user: &User, found: &Answer, target: &[String], remedies: &[R
         }
         for range in missing.iter().take(MOST_LINES) {
             let missing = out.paint(Style::Error, "missing");
-            out.line(format!("  {missing}: {range} ({} ids)", range.count()));
+            let ids = if range.count() == 1 { "id" } else { "ids" };
+            out.line(format!("  {missing}: {range} ({} {ids})", range.count()));
         }
         if missing.len() > MOST_LINES {
             out.line(format!("  and {} more gaps", missing.len().saturating_sub(MOST_LINES)));
