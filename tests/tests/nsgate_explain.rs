@@ -526,11 +526,12 @@ fn nic_policy_by_lot(world: &World, lot: &mut Lot) {
     }
 }
 
-/// A machine with rules, an odd name and odd lines, for looks at the answer as a whole.
+/// A machine with rules, an odd name and odd lines, for looks at the answer as a whole. Nothing in it depends on what others
+/// map on the real machine just now.
 fn a_machine(world: &World) {
     world.append("/etc/passwd", "odd\x1b[2Jname:x:52010:52010::/:/bin/sh\n");
-    world.append("/etc/subuid", "gho\x1b]0;st:600100:10\n");
-    world.write("/etc/nsgate.ini", "[idmap]\nprotect = 0, 65534\nmax-ids = 70000\nexclusive = yes\n");
+    world.append("/etc/subuid", "gho\x1b]0;st:1234070100:10\n");
+    world.write("/etc/nsgate.ini", "[idmap]\nprotect = 0, 65534\nmax-ids = 70000\n");
 }
 
 const QUESTIONS: [&[&str]; 13] = [
@@ -545,7 +546,7 @@ const QUESTIONS: [&[&str]; 13] = [
     &["nic", "52010", "none"],
     &["nic", "alice", "a\x1bb"],
     &["nic", "alice", "lxcbr0"],
-    &["id", "600100"],
+    &["id", "1234070100"],
     &["id", "52010"],
 ];
 
