@@ -10,6 +10,7 @@ pub mod login_defs;
 pub mod nic;
 pub mod nsswitch;
 pub mod passwd;
+pub mod refusal;
 pub mod settings;
 pub mod subid;
 pub mod subid_source;

@@ -17,6 +17,7 @@ pub mod explain;
 pub mod failure;
 pub mod gc;
 pub mod getsubids;
+pub mod machine;
 pub mod output;
 pub mod root;
 pub mod show;

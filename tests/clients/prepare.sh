@@ -2,7 +2,8 @@
 # Nothing in it outlives the namespaces.
 
 # private_machine NEWUIDMAP NEWGIDMAP [LXC-USER-NIC]: an /etc, /run, /home and the like of our own, the users
-# alice (52001) and bob (52002), and these programs as the host's helpers.
+# alice (52001) and bob (52002), and these programs as the host's helpers;
+# GETSUBIDS, if it is set, as its getsubids.
 private_machine() {
     umask 022
     mount --make-rprivate /
@@ -11,6 +12,7 @@ private_machine() {
     install_helper newuidmap "$1"       # while the programs can be seen: they may be below /home or /tmp
     install_helper newgidmap "$2"
     [ -z "${3-}" ] || install_helper lxc-user-nic "$3" /usr/libexec/lxc
+    [ -z "${GETSUBIDS-}" ] || install_program getsubids "$GETSUBIDS"
     cp -a /etc/. /run/machine/etc/      # a directory, so that files in it may be replaced by rename
     mount -n --bind /run/machine/etc /etc
     sed -i 's/^passwd:.*/passwd: files systemd/' /etc/nsswitch.conf     # Debian's, whatever this host has
@@ -43,6 +45,13 @@ install_helper() {
     fi
     touch -a -d @0 "$place"
     mount -n --bind "$place" "${3-/usr/bin}/$1"
+}
+
+# install_program NAME PROGRAM: without any privilege.
+install_program() {
+    install -m 755 "$2" "/run/machine/$1"
+    touch -a -d @0 "/run/machine/$1"
+    mount -n --bind "/run/machine/$1" "/usr/bin/$1"
 }
 
 # One line a helper: "ran: newuidmap SHA256", or "not run: newuidmap".

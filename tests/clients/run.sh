@@ -2,7 +2,7 @@
 # run.sh CLIENT [POLICY]: runs CLIENT.sh as root in a throw-away mount and PID namespace, where it makes alice call a
 # real client of newuidmap and newgidmap. Prints what it prints and which helpers ran; ends with its status.
 #
-# NEWUIDMAP, NEWGIDMAP: the helpers under test (else the host's own). HELPER_CAPS=1: they have file capabilities.
+# NEWUIDMAP, NEWGIDMAP, GETSUBIDS: the programs under test (else the host's own). HELPER_CAPS=1: they have file capabilities.
 # POLICY is what /etc/subuid and /etc/subgid say:
 #   whole      alice has the 65536 ids that the clients ask for
 #   short      she has one less
@@ -59,7 +59,7 @@ oci_bundle() {
              "uidMappings": $maps, "gidMappings": $maps } }
 J
 }
-export -f busybox_root oci_bundle
+export -f busybox_root oci_bundle helper_that_ran
 
 status=0
 bash -euc "$client" </dev/null || status=$?

@@ -81,6 +81,8 @@ clients! {
         ..WRAPS
     };
     rootlesskit refused WRAPS;
+    // getsubids prints what the helpers go by: nothing is asked for that they would refuse.
+    rootlesskit_getsubids;
     lxc_usernsexec refused SHORT;
     // Both helpers ran before, without arguments: mmdebstrap looks whether they are there.
     mmdebstrap refused Refused { status: 25, views: "ran: newuidmap\nran: newgidmap\n", ..WRAPS };
@@ -206,6 +208,7 @@ fn run(client: &str, policy: &str, file_capabilities: bool) -> Answer {
     let mut command = Command::new("timeout");
     command.args(["-k", "5", "60"]).arg(recipes().join("run.sh")).args([&recipe(client), policy]);
     command.env("NEWUIDMAP", under_test("newuidmap")).env("NEWGIDMAP", under_test("newgidmap"));
+    command.env("GETSUBIDS", under_test("getsubids"));
     command.env_remove("HELPER_CAPS");
     if file_capabilities {
         command.env("HELPER_CAPS", "1");

@@ -74,13 +74,13 @@ impl Names for Files {
     /// If he is not in `/etc/passwd`, or that is not what `nsswitch.conf` says to ask first, the process becomes the
     /// twin and this does not return.
     fn account(&self, question: &Question<'_>) -> Result<Option<Account>, Error> {
-        let &Question { uid, etc, nsswitch, .. } = question;
-        let found = named_in_files(uid, etc)?;
-        if nsswitch.accounts_are_in_files() && (found.is_some() || !nsswitch.accounts_are_elsewhere_too()) {
-            return Ok(found);
+        match in_files(question)? {
+            InFiles::Decides(account) => Ok(account),
+            InFiles::AskElsewhere { found: in_files } => {
+                let errno = self.become_twin(question.args);
+                Err(Error::NoTwin { uid: question.uid.raw(), in_files, twin: self.twin, errno })
+            }
         }
-        let errno = self.become_twin(question.args);
-        Err(Error::NoTwin { uid: uid.raw(), in_files: found.is_some(), twin: self.twin, errno })
     }
 
     /// If one is not in `/etc/group` and may be elsewhere, the process becomes the twin. Without a twin it stays
@@ -96,6 +96,31 @@ impl Names for Files {
         }
         Ok(groups)
     }
+}
+
+/// What `/etc/passwd` says of somebody.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum InFiles {
+    /// All that there is to say.
+    Decides(Option<Account>),
+    /// Other sources come first, or it does not have him.
+    AskElsewhere {
+        /// Does it have him?
+        found: bool,
+    },
+}
+
+/// Asks the files alone.
+///
+/// # Errors
+/// They cannot be read.
+pub fn in_files(question: &Question<'_>) -> Result<InFiles, Error> {
+    let &Question { uid, etc, nsswitch, .. } = question;
+    let found = named_in_files(uid, etc)?;
+    if nsswitch.accounts_are_in_files() && (found.is_some() || !nsswitch.accounts_are_elsewhere_too()) {
+        return Ok(InFiles::Decides(found));
+    }
+    Ok(InFiles::AskElsewhere { found: found.is_some() })
 }
 
 impl Files {

@@ -31,14 +31,16 @@ impl HostPolicy {
         let Some(mut file) = file else { return Ok(Self { absent: true, ..Self::default() }) };
         let may_be_repeated = file.readable_by_all();
         let text = file.contents(PATH)?;
-        let settings = Settings::parse(&text).map_err(|malformed| {
-            if may_be_repeated {
-                Error::Settings { place: format!("{PATH}:{}", malformed.line), why: malformed.why }
-            } else {
-                Error::Settings { place: PATH.to_owned(), why: "is not as it should be".to_owned() }
-            }
-        })?;
+        let settings = settings_of(&text, may_be_repeated)?;
         Ok(Self { settings, may_be_repeated, file: Some(file), absent: false })
+    }
+
+    /// What a text says, wherever it is from. May a message repeat it?
+    ///
+    /// # Errors
+    /// It is not as it should be.
+    pub fn of(text: &[u8], may_be_repeated: bool) -> Result<Self, Error> {
+        Ok(Self { settings: settings_of(text, may_be_repeated)?, may_be_repeated, ..Self::default() })
     }
 
     /// Is the file still what it was when it was read? One that was not there must not be there now.
@@ -69,4 +71,14 @@ impl HostPolicy {
             Rule { why: "a rule of the host's forbids it".to_owned(), place: PATH.to_owned() }
         }
     }
+}
+
+fn settings_of(text: &[u8], may_be_repeated: bool) -> Result<Settings, Error> {
+    Settings::parse(text).map_err(|malformed| {
+        if may_be_repeated {
+            Error::Settings { place: format!("{PATH}:{}", malformed.line), why: malformed.why }
+        } else {
+            Error::Settings { place: PATH.to_owned(), why: "is not as it should be".to_owned() }
+        }
+    })
 }

@@ -8,7 +8,10 @@ use nix::sys::stat::{Mode, stat};
 
 use super::netns::is;
 use super::sys;
+use super::target::read_own;
 use crate::Error;
+use crate::policy::id::{Id, Range};
+use crate::policy::idmap::{Kind, ids_of_namespace};
 
 /// How a process's user namespace stands to ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,4 +51,23 @@ pub fn relation(process: BorrowedFd<'_>) -> Result<Relation, Error> {
         Err(Errno::EPERM) => Ok(Relation::Elsewhere),
         Err(errno) => Err(when()(errno)),
     }
+}
+
+/// The ids that exist in our own user namespace. If `/proc` does not tell, all: the kernel checks again.
+#[must_use]
+pub fn ids_here(kind: Kind) -> Vec<Range> {
+    let ids = read_own(kind.map_file()).map(|map| ids_of_namespace(&map)).unwrap_or_default();
+    if ids.is_empty() {
+        Vec::from_iter(Id::new(0).and_then(|first| Range::new(first, u32::MAX)))
+    } else {
+        ids
+    }
+}
+
+/// A file of a user whom our user namespace does not have shows as uid 65534's: `user_namespaces(7)`, overflowuid.
+#[must_use]
+pub fn is_of_an_owner_unknown_here(error: &Error) -> bool {
+    const OVERFLOW: u32 = 65534;
+    let exists = Id::new(OVERFLOW).is_some_and(|id| ids_here(Kind::Uid).iter().any(|ids| ids.contains(id)));
+    matches!(error, Error::Untrusted { owner: OVERFLOW, .. }) && !exists
 }

@@ -24,9 +24,9 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, pipe2};
 
 use super::account::{Files, Services};
-use super::sys::{self, CapabilitySets, SubidPlugin};
+use super::sys::{self, CapabilitySets, SubidLister, SubidPlugin};
 use super::trusted;
-use crate::policy::id::Range;
+use crate::policy::id::{Id, Range};
 use crate::policy::idmap::Kind;
 use crate::policy::subid_source::{Answer, SourceName};
 use crate::policy::text::Quoted;
@@ -87,6 +87,114 @@ impl Plugins for Services {
             (Err(Silence::Late), _) => Err(format!("did not answer in {} seconds", sys::PATIENCE)),
             (Err(Silence::Deaf(errno)), _) => Err(cannot(errno)),
         }
+    }
+}
+
+/// As many ranges of one owner's as are heard of.
+const MOST_RANGES: usize = 4096;
+
+/// All ranges that a source grants to an owner. For a program that has no privilege; the child gives up what its caller has,
+/// all the same.
+///
+/// # Errors
+/// There is no answer. This is what the source did instead, as a part of a sentence.
+pub fn list(source: &SourceName, kind: Kind, owner: &[u8]) -> Result<Vec<Range>, String> {
+    let cannot = |errno: Errno| format!("cannot be asked: {}", errno.desc());
+    let library = find(source)?;
+    let owner = CString::new(owner).map_err(|_| cannot(Errno::EINVAL))?;
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(cannot)?;
+    sys::heed_children().map_err(cannot)?;
+    let now = Instant::now();
+    let deadline = now.checked_add(Duration::from_secs(sys::PATIENCE.into())).unwrap_or(now);
+    let child = sys::in_child(|| enumerate(writer, &library, &owner, kind)).map_err(cannot)?;
+    let heard = hear_all(reader, deadline);
+    let ended = if heard.is_ok() { how_it_ended(child, deadline) } else { None };
+    if ended.is_none() {
+        // It has not been waited for, so the number is still its own.
+        kill(child, Signal::SIGKILL).unwrap_or_default();
+        while waitpid(child, None) == Err(Errno::EINTR) {}
+    }
+    match (heard, ended) {
+        (Ok(bytes), _) if !bytes.is_empty() => understand_list(&bytes),
+        (Ok(_), Some(how)) => Err(how),
+        (Ok(_), None) | (Err(Silence::Closed), _) => Err("closed what it should answer on".to_owned()),
+        (Err(Silence::Late), _) => Err(format!("did not answer in {} seconds", sys::PATIENCE)),
+        (Err(Silence::Deaf(errno)), _) => Err(cannot(errno)),
+    }
+}
+
+/// The child's part: a letter, the status, and the ranges; or another letter, and why there are none.
+fn enumerate(pipe: OwnedFd, library: &CStr, owner: &CStr, kind: Kind) -> std::io::Result<()> {
+    let forgone = forgo_everything();
+    let mut pipe = File::from(sys::keep_only(pipe)?);
+    let lister = match forgone {
+        Ok(()) => SubidLister::load(library),
+        Err(errno) => Err(errno.desc().as_bytes().to_vec()),
+    };
+    let mut text = match lister {
+        Ok(lister) => {
+            let (status, ranges) = lister.ranges(owner, kind, MOST_RANGES);
+            let mut text = vec![LOADED, u8::try_from(status).unwrap_or(u8::MAX)];
+            text.extend(
+                ranges.iter().flat_map(|(first, count)| [first.to_le_bytes(), count.to_le_bytes()]).flatten(),
+            );
+            text
+        }
+        Err(reason) => [&[NOT_LOADED], reason.get(..LONGEST_REASON).unwrap_or(&reason)].concat(),
+    };
+    // It is whole only with its end.
+    text.push(WHOLE);
+    pipe.write_all(&text)
+}
+
+/// What ends a list.
+const WHOLE: u8 = b'.';
+
+/// All that comes, up to what a list can have.
+fn hear_all(pipe: OwnedFd, deadline: Instant) -> Result<Vec<u8>, Silence> {
+    let mut pipe = File::from(pipe);
+    let most = MOST_RANGES.saturating_mul(16).saturating_add(LONGEST_REASON);
+    let mut heard = Vec::new();
+    loop {
+        wait_for(&pipe, deadline)?;
+        let mut part = [0_u8; 4096];
+        match pipe.read(&mut part) {
+            Ok(0) => return Ok(heard),
+            Ok(read) => heard.extend_from_slice(part.get(..read).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Silence::Deaf(trusted::errno(&error))),
+        }
+        if heard.len() > most {
+            return Ok(heard);
+        }
+    }
+}
+
+/// The ranges, as far as they are any.
+fn understand_list(heard: &[u8]) -> Result<Vec<Range>, String> {
+    let nonsense = || "answered something else than was asked".to_owned();
+    let heard = heard.strip_suffix(&[WHOLE]).ok_or_else(nonsense)?;
+    match heard.split_first() {
+        Some((&LOADED, rest)) => {
+            let (status, ranges) = rest.split_first().ok_or_else(nonsense)?;
+            match Answer::of(i32::from(*status), true) {
+                Answer::Yes => {}
+                Answer::No => return Ok(Vec::new()),
+                Answer::Trouble(trouble) => return Err(format!("answered: {trouble}")),
+            }
+            let numbers = ranges.chunks(8).map(|bytes| bytes.try_into().map(u64::from_le_bytes));
+            let numbers: Vec<u64> = numbers.collect::<Result<_, _>>().map_err(|_| nonsense())?;
+            let range = |pair: &[u64]| {
+                let [first, count] = *pair else { return None };
+                Range::new(Id::new(u32::try_from(first).ok()?)?, u32::try_from(count).ok()?)
+            };
+            Ok(numbers.chunks(2).filter_map(range).collect())
+        }
+        Some((&NOT_LOADED, reason)) => {
+            let parts = reason.chunks(QUOTABLE).map(|part| Quoted(part).to_string());
+            Err(format!("cannot be loaded: {}", parts.collect::<String>()))
+        }
+        _ => Err(nonsense()),
     }
 }
 
@@ -303,6 +411,31 @@ mod tests {
             odd[0] = loaded;
             assert_eq!(understand(&odd, &ranges), nonsense, "{loaded}");
         }
+    }
+
+    #[test]
+    fn a_list_is_understood_whole_or_not_at_all() {
+        let list = |status: u8, numbers: &[u64], end: &[u8]| {
+            let numbers = numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>();
+            understand_list(&[&[LOADED, status], &*numbers, end].concat())
+        };
+        let [first, second] = ranges()[..] else { panic!() };
+        assert_eq!(list(0, &[7, 3, 100_000, 65536], b"."), Ok(vec![first, second]));
+        // What is no range is none; unknown users have none.
+        assert_eq!(list(0, &[7, 0, u64::MAX, 1, 1 << 32, 1, 4_294_967_295, 1, 7, 3], b"."), Ok(vec![first]));
+        assert_eq!((list(0, &[], b"."), list(1, &[7, 3], b".")), (Ok(vec![]), Ok(vec![])));
+        for (status, says) in [
+            (2, "answered: connection error"),
+            (3, "answered: error"),
+            (9, "answered: a status that is none"),
+        ] {
+            assert_eq!(list(status, &[7, 3], b"."), Err(says.to_owned()));
+        }
+        let nonsense = Err("answered something else than was asked".to_owned());
+        assert_eq!((list(0, &[7, 3], b""), list(0, &[7, 3], b"x.")), (nonsense.clone(), nonsense.clone()));
+        assert_eq!((understand_list(b"."), understand_list(b"z.")), (nonsense.clone(), nonsense));
+        let reason = Err("cannot be loaded: no\\x1b".to_owned());
+        assert_eq!(understand_list(b"nno\x1b."), reason);
     }
 
     #[test]

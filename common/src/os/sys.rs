@@ -599,13 +599,7 @@ impl SubidPlugin {
     /// # Errors
     /// Why not, in the words of the loader.
     pub(super) fn load(path: &CStr) -> Result<Self, Vec<u8>> {
-        // SAFETY: the path is a C string.
-        let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        if library.is_null() {
-            return Err(loader_says());
-        }
-        // SAFETY: the library is open, and stays so; the name is a C string.
-        let symbol = unsafe { libc::dlsym(library, c"shadow_subid_has_range".as_ptr()) };
+        let symbol = symbol_of(path, c"shadow_subid_has_range")?;
         // SAFETY: null is None, and a function by this name has this type: it is what plugins are made by.
         match unsafe { std::mem::transmute::<*mut c_void, Option<HasRange>>(symbol) } {
             Some(has_range) => Ok(Self { has_range }),
@@ -626,6 +620,69 @@ impl SubidPlugin {
         let Verdict([yes, ..]) = verdict;
         (status, yes != 0)
     }
+}
+
+/// The same plugin's other function, which `getsubids` needs.
+#[derive(Debug)]
+pub(super) struct SubidLister {
+    list: ListRanges,
+}
+
+/// `enum subid_status shadow_subid_list_owner_ranges(const char *owner, enum subid_type, struct subid_range **ranges, int
+/// *count)`.
+type ListRanges = unsafe extern "C" fn(*const c_char, c_int, *mut *const RawRange, *mut c_int) -> c_int;
+
+/// `struct subid_range`
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct RawRange {
+    start: c_ulong,
+    count: c_ulong,
+}
+
+impl SubidLister {
+    /// As [`SubidPlugin::load`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn load(path: &CStr) -> Result<Self, Vec<u8>> {
+        let symbol = symbol_of(path, c"shadow_subid_list_owner_ranges")?;
+        // SAFETY: null is None, and a function by this name has this type: it is what plugins are made by.
+        match unsafe { std::mem::transmute::<*mut c_void, Option<ListRanges>>(symbol) } {
+            Some(list) => Ok(Self { list }),
+            None => Err(b"it has no shadow_subid_list_owner_ranges".to_vec()),
+        }
+    }
+
+    /// All ranges of this owner, first ids and counts, and up to `most` of them: the status, and the answer if that is 0. The
+    /// plugin's memory is left to the end of the process.
+    pub(super) fn ranges(&self, owner: &CStr, kind: Kind, most: usize) -> (c_int, Vec<(u64, u64)>) {
+        let kind = match kind {
+            Kind::Uid => 1,
+            Kind::Gid => 2,
+        };
+        let (mut ranges, mut count) = (std::ptr::null(), 0);
+        // SAFETY: of the function's type; a live C string, and live room for what the function has to write.
+        let status = unsafe { (self.list)(owner.as_ptr(), kind, &raw mut ranges, &raw mut count) };
+        let count = usize::try_from(count).unwrap_or(0).min(most);
+        if status != 0 || ranges.is_null() || !ranges.is_aligned() {
+            return (status, Vec::new());
+        }
+        // SAFETY: the plugin says that so many ranges are there. If that is a lie, a process that has nothing to lose crashes.
+        let ranges = unsafe { std::slice::from_raw_parts(ranges, count) };
+        (status, ranges.iter().map(|range| (range.start, range.count)).collect())
+    }
+}
+
+/// Loads a library and looks for a function in it. Null: it has none of that name.
+fn symbol_of(path: &CStr, name: &CStr) -> Result<*mut c_void, Vec<u8>> {
+    // SAFETY: the path is a C string.
+    let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    if library.is_null() {
+        return Err(loader_says());
+    }
+    // SAFETY: the library is open, and stays so; the name is a C string.
+    Ok(unsafe { libc::dlsym(library, name.as_ptr()) })
 }
 
 /// What went wrong in the last call of the loader's: `dlerror(3)`.

@@ -88,6 +88,12 @@ impl Triple {
         Ok(Self { inside: inside.ok_or(NotATriple::Overflow)?, host: host.ok_or(NotATriple::Overflow)? })
     }
 
+    /// The ids inside the new namespace.
+    #[must_use]
+    pub const fn inside(&self) -> Range {
+        self.inside
+    }
+
     /// The ids outside that it asks for.
     #[must_use]
     pub const fn host(&self) -> Range {

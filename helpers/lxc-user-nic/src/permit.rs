@@ -8,6 +8,7 @@ use common::os::trusted::{Etc, EtcFile};
 use common::policy::id::Id;
 use common::policy::nic::Attachment;
 use common::policy::nsswitch::Nsswitch;
+use common::policy::refusal::not_allotted;
 use common::policy::text::Quoted;
 use common::policy::usernet::{Quota, Search, VETH};
 use nix::unistd::{getgid, getgroups, getuid};
@@ -98,11 +99,11 @@ impl Permit {
         names: &impl Names,
     ) -> Result<Self, Error> {
         let bridge = attachment.word();
-        let refused =
-            |why: String| Error::NotAllotted { user: caller.name().to_vec(), bridge: bridge.to_owned(), why };
-        let remedy =
-            format!("root can allow it with a line there: {} {VETH} {bridge} 10", Quoted(caller.name()));
-        let Some(mut file) = file else { return Err(refused(format!("there is no {PATH}; {remedy}"))) };
+        let refused = |exists| {
+            let why = not_allotted(caller.name(), bridge, exists);
+            Error::NotAllotted { user: caller.name().to_vec(), bridge: bridge.to_owned(), why }
+        };
+        let Some(mut file) = file else { return Err(refused(false)) };
         let mut search = Search::new(caller.uid(), &caller.names, bridge);
         file.blocks(PATH, |line, block| search.look_at(line, block))?;
         let found = search.finish();
@@ -117,7 +118,7 @@ impl Permit {
             groups.as_ref().and_then(|groups| groups.gid(name)).filter(|gid| caller.groups.contains(gid))
         });
         if quotas.is_empty() {
-            return Err(refused(format!("no line of {PATH} for him or a group of his says so; {remedy}")));
+            return Err(refused(true));
         }
         Ok(Self { uid: caller.uid(), user: caller.name().to_vec(), bridge: bridge.to_owned(), quotas, file })
     }

@@ -8,9 +8,10 @@ use common::os::installed;
 use common::os::namespace::Relation;
 use common::os::privilege::Raised;
 use common::os::target::{Target, read_own};
-use common::policy::host::{Forbidden, Why};
+use common::policy::host::Forbidden;
 use common::policy::id::Range;
 use common::policy::idmap::{Approved, Kind, NotGranted};
+use common::policy::refusal;
 use common::policy::text::Quoted;
 use nix::errno::Errno;
 
@@ -23,85 +24,24 @@ pub(crate) fn not_granted(
     policy: &Policy,
     refused: &NotGranted,
 ) -> String {
-    let (word, file) = (program.kind.word(), program.kind.policy_file());
-    let owner = Quoted(caller.name());
-    let host = refused.triple.host();
-    let in_file = || match (policy.exists, policy.may_be_repeated, refused.nearest) {
-        (false, ..) => format!("/etc/{file} does not exist, so it grants nothing to {owner}"),
-        (true, false, _) => format!("/etc/{file} does not grant it to {owner}"),
-        (true, true, None) => format!("/etc/{file} has no line for {owner}"),
-        (true, true, Some(near)) => format!(
-            "{word} {} is not granted to {owner} (/etc/{file}:{} grants {})",
-            refused.missing, near.line, near.range
-        ),
+    let asked = refusal::Refused {
+        kind: program.kind,
+        name: caller.name(),
+        uid: caller.own(Kind::Uid),
+        own: caller.own(program.kind),
+        exists: policy.exists,
+        may_be_repeated: policy.may_be_repeated,
+        sources: policy.sources.as_ref().map_err(Vec::as_slice),
+        failed: &policy.failed,
     };
-    let rule = match &policy.sources {
-        Err(named) => format!(
-            "/etc/nsswitch.conf (subid:) names the source \"{}\", which cannot be a source's name (a-z, 0-9 and _, \
-             at most 50)",
-            Quoted(named)
-        ),
-        Ok(_) if !policy.failed.is_empty() => {
-            policy.failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        }
-        Ok(sources) if sources.plugins.is_empty() => in_file(),
-        Ok(sources) => {
-            let quoted = sources.plugins.iter().map(|plugin| format!("\"{plugin}\""));
-            let asked = quoted.collect::<Vec<_>>().join(", ");
-            let by_plugins = format!("{word} {} is not granted to {owner} by {asked}", refused.missing);
-            let by_plugins = by_plugins + " (subid: in /etc/nsswitch.conf)";
-            if sources.files { by_plugins + "; " + &in_file() } else { by_plugins }
-        }
-    };
-    let exempt = if caller.own(Kind::Uid).raw() == 0 { "; root is not exempt" } else { "" };
-    let own = caller.own(program.kind);
-    let files_decide = policy.failed.is_empty() && policy.sources.as_ref().is_ok_and(|sources| sources.files);
-    let help = if policy.sources.is_err() {
-        "; with \"subid: files\" the file decides".to_owned()
-    } else if host.contains(own) && host.count() > 1 {
-        format!("; the caller's own {word} {own} is allowed by itself only, with count 1")
-    } else if refused.missing.raw() < FIRST_FREE {
-        format!("; host {word}s below {FIRST_FREE} are for accounts of this host, not for containers")
-    } else if !files_decide {
-        String::new()
-    } else {
-        format!("; root can grant more: usermod --add-sub{word}s FIRST-LAST {owner}")
-    };
-    rule + exempt + &help
+    refusal::not_granted(&asked, refused)
 }
 
 /// A rule of the host's own, and what it has against a request.
 pub(crate) fn forbidden(program: &Program, host_policy: &HostPolicy, forbidden: &Forbidden) -> Error {
-    let (word, file) = (program.kind.word(), program.kind.policy_file());
-    let why = match &forbidden.why {
-        Why::OtherOwner(other) => match other.line {
-            Some(line) => {
-                format!("{word} {} is granted to another owner too, by line {line} of /etc/{file}", other.id)
-            }
-            None => format!("/etc/{file} grants some of it to another owner too"),
-        },
-        Why::Protected(id) => format!("{word} {id} is protected on this host"),
-        Why::Account(account) => {
-            let kind = if program.kind == Kind::Uid { "account" } else { "group" };
-            format!("{word} {} is the {kind} {} of this host", account.id, Quoted(&account.name))
-        }
-        Why::TooMany(ids, most) => format!("{ids} {word}s in all; at most {most} can be mapped at once"),
-        Why::Live(live) => {
-            format!("{word} {} is in use: the user namespace of process {} maps it", live.id, live.pid)
-        }
-        Why::NoLimit(what) => what.clone(),
-        Why::Unknown(None) => "what this rule is about cannot be found out".to_owned(),
-        Why::Unknown(Some(why)) => format!("what this rule is about cannot be found out: {why}"),
-    };
-    let what = forbidden.triple.map_or_else(
-        || format!("this {} is", program.kind.map_file()),
-        |triple| format!("{word} range {triple}"),
-    );
+    let (what, why) = refusal::forbidden(program.kind, forbidden);
     Error::Forbidden { what, rule: host_policy.rule(forbidden.key, forbidden.line, why) }
 }
-
-/// 16-bit ids are where hosts have their accounts; `useradd` grants subordinate ids from 100000 up: `login.defs(5)`.
-const FIRST_FREE: u32 = 65536;
 
 /// Why a namespace is not the caller's to map. None: it is, or the kernel would not say.
 pub(crate) fn foreign_namespace(caller: &Caller, relation: Relation) -> Option<String> {

@@ -15,13 +15,14 @@ use std::os::unix::ffi::OsStrExt;
 use common::os::account::{self, Names, Question};
 use common::os::audit::{Log, Verdict};
 use common::os::host_policy::{self, HostPolicy};
+use common::os::namespace::{ids_here, is_of_an_owner_unknown_here};
 use common::os::privilege::{self, Capability, Lowered};
 use common::os::subid_source::{Inquiry, Plugins};
-use common::os::target::{Target, read_own};
+use common::os::target::Target;
 use common::os::trusted::{Etc, EtcFile};
 use common::policy::host::{self, OtherOwner};
-use common::policy::id::{Id, Range};
-use common::policy::idmap::{Granted, Kind, Triple, decide, ids_of_namespace, wanted};
+use common::policy::id::Id;
+use common::policy::idmap::{Granted, Kind, Triple, decide, wanted};
 use common::policy::login_defs;
 use common::policy::nsswitch::Nsswitch;
 use common::policy::passwd::Account;
@@ -184,13 +185,6 @@ fn grant(
         .map_err(|_| if privileged { out_of_reach } else { explain::without_privilege(program) })
 }
 
-/// A file of a user whom our user namespace does not have shows as uid 65534's: `user_namespaces(7)`, overflowuid.
-fn is_of_an_owner_unknown_here(error: &Error) -> bool {
-    const OVERFLOW: u32 = 65534;
-    let exists = Id::new(OVERFLOW).is_some_and(|id| ids_here(Kind::Uid).iter().any(|ids| ids.contains(id)));
-    matches!(error, Error::Untrusted { owner: OVERFLOW, .. }) && !exists
-}
-
 /// Who asks: by his real ids, which `exec` does not change.
 pub(crate) struct Caller {
     uid: Id,
@@ -311,16 +305,6 @@ impl Policy {
             });
         }
         self
-    }
-}
-
-/// The ids that exist in our own user namespace. If `/proc` does not tell, all: the kernel checks again.
-fn ids_here(kind: Kind) -> Vec<Range> {
-    let ids = read_own(kind.map_file()).map(|map| ids_of_namespace(&map)).unwrap_or_default();
-    if ids.is_empty() {
-        Vec::from_iter(Id::new(0).and_then(|first| Range::new(first, u32::MAX)))
-    } else {
-        ids
     }
 }
 

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use common::Error;
 use common::os::target::Named;
 use common::policy::id::decimal;
-use common::policy::idmap::{MOST_EXTENTS, NotATriple, Triple};
+use common::policy::idmap::Triple;
+use common::policy::refusal;
 use common::policy::text::Quoted;
 
 use crate::Program;
@@ -25,15 +26,8 @@ impl<'a> Request<'a> {
         let Some((target, words)) = args.split_first() else {
             return Err(usage("no target given".to_owned()));
         };
-        let triples = words.len().div_ceil(3);
-        if words.len() % 3 != 0 {
-            return Err(usage(format!("ranges: {triples} is wrong for argc: {}", words.len())));
-        }
-        if triples == 0 {
-            return Err(usage(format!("no {} range given", program.kind.word())));
-        }
-        if triples > MOST_EXTENTS {
-            return Err(usage(format!("{triples} ranges; the kernel takes at most {MOST_EXTENTS}")));
+        if let Some(why) = refusal::not_triples(program.kind, words.len()) {
+            return Err(usage(why));
         }
         let target = match parse_target(target) {
             Some(Target::Pid(pid)) => Named::Pid(pid),
@@ -56,19 +50,9 @@ impl<'a> Request<'a> {
     }
 
     fn triple(&self, words: &[&OsStr; 3]) -> Result<Triple, Error> {
-        Triple::parse(words.each_ref().map(|word| word.as_bytes())).map_err(|wrong| {
-            let kind = self.program.kind.word();
-            let quoted = words.each_ref().map(|word| Quoted(word.as_bytes()).to_string()).join(" ");
-            let why = match wrong {
-                NotATriple::Malformed(place) => {
-                    let word = words.get(place).copied().unwrap_or_default();
-                    format!("\"{}\" in \"{quoted}\" is not a plain decimal number", Quoted(word.as_bytes()))
-                }
-                NotATriple::Overflow => {
-                    format!("sub{kind} overflow detected: \"{quoted}\" leaves the ids 0 to 4294967294")
-                }
-                NotATriple::Empty => format!("{kind} range \"{quoted}\" not allowed: its count is 0"),
-            };
+        let words = words.each_ref().map(|word| word.as_bytes());
+        Triple::parse(words).map_err(|wrong| {
+            let why = refusal::not_a_triple(self.program.kind, words, wrong);
             Error::Usage { why, usage: self.program.usage }
         })
     }

@@ -1,0 +1,429 @@
+//! `nsgate explain nic`: may somebody have an interface on a bridge, by which line, and what would become of it.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use common::Error;
+use common::os::host_policy::HostPolicy;
+use common::os::limits::{Limited, not_limited};
+use common::os::target::read_own;
+use common::policy::host::asks_for_any;
+use common::policy::nic::Attachment;
+use common::policy::refusal::not_allotted;
+use common::policy::settings::{MOST_BRIDGES, in_force, limit};
+use common::policy::text::Quoted;
+use common::policy::usernet::{Quota, Search};
+use serde::Serialize;
+
+use super::remedy::{Remedy, of_error, word_for};
+use super::{ALLOWED, Person, REFUSED, Reason, say_remedies, title};
+use crate::accounts::{Accounts, User};
+use crate::failure::Failure;
+use crate::machine::Machine;
+use crate::output::{Output, Style};
+use crate::root::Root;
+
+const USERNET: &str = "/etc/lxc/lxc-usernet";
+
+/// What was found out.
+#[derive(Default)]
+struct Answer {
+    refused: Option<Error>,
+    names: Vec<Vec<u8>>,
+    quotas: Vec<Quota>,
+    bridge: Option<Exists>,
+    rules: Vec<Rule>,
+}
+
+/// Is the bridge there?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Exists {
+    /// None is needed.
+    Nothing,
+    /// It is.
+    Bridge,
+    /// Open vSwitch may have it, and is asked at the call.
+    PerhapsOpenVswitch,
+    /// lxc-user-nic makes it at the call.
+    WillBeMade,
+    /// There is none of that name.
+    No,
+    /// That is no bridge.
+    SomethingElse,
+    /// That is for the machine to know which this is an image of.
+    NotAsked,
+}
+
+/// A rule of nsgate.ini that is about it.
+struct Rule {
+    section: String,
+    line: u32,
+    key: &'static str,
+    value: String,
+    says: String,
+    forbids: bool,
+}
+
+/// The answer, and the exit status.
+pub(super) fn run(root: &Root, user: &OsStr, bridge: &OsStr, out: &mut Output) -> Result<u8, Failure> {
+    let machine = Machine::of(root)?;
+    let accounts = Accounts::read(root)?;
+    let user = accounts.user(user)?;
+    let found = answer(&machine, &accounts, &user, bridge)?;
+    let remedies = remedies(&user, bridge, &found);
+    if out.is_json() {
+        out.document(&document(&user, bridge, &found, &remedies))?;
+    } else {
+        say(&user, bridge, &found, &remedies, out);
+    }
+    Ok(if found.refused.is_none() { ALLOWED } else { REFUSED })
+}
+
+/// In the helper's order.
+fn answer(
+    machine: &Machine<'_>,
+    accounts: &Accounts,
+    user: &User,
+    bridge: &OsStr,
+) -> Result<Answer, Failure> {
+    let mut answer = Answer::default();
+    let attachment = match Attachment::parse(bridge.as_bytes()) {
+        Ok(attachment) => attachment,
+        Err(why) => {
+            let name = bridge.as_bytes().to_vec();
+            answer.refuse(Error::BadName { what: "bridge name", name, why });
+            return Ok(answer);
+        }
+    };
+    let policy = machine.policy("lxc/lxc-usernet")?;
+    let nsswitch = match machine.nsswitch()? {
+        Ok(nsswitch) => nsswitch,
+        Err(error) => {
+            answer.refuse(error);
+            return Ok(answer);
+        }
+    };
+    match machine.account(user.uid, &nsswitch)? {
+        Ok(Some(account)) => answer.names = account.names,
+        Ok(None) => answer.refuse(Error::NoAccount { uid: user.uid.raw() }),
+        Err(error) => answer.refuse(error),
+    }
+    let host_policy = machine.host_policy()?.unwrap_or_else(|error| {
+        answer.refuse(error);
+        HostPolicy::default()
+    });
+
+    let word = attachment.word();
+    let exists = match policy {
+        Err(error) => {
+            answer.refuse(error);
+            None
+        }
+        Ok(None) => Some(false),
+        Ok(Some(mut file)) => {
+            let names = answer.names.clone();
+            let mut search = Search::new(user.uid, &names, word);
+            match file.blocks(USERNET, |line, block| search.look_at(line, block)) {
+                Ok(()) => {
+                    let his = accounts.groups_of(user);
+                    let is_in = |name: &[u8]| {
+                        let group = accounts.group_named(name).filter(|group| his.contains(&group.gid));
+                        group.map(|group| group.gid)
+                    };
+                    answer.quotas = search.finish().quotas(user.uid, is_in);
+                }
+                Err(error) => answer.refuse(error),
+            }
+            Some(true)
+        }
+    };
+    if let Some(exists) = exists.filter(|_| answer.quotas.is_empty()) {
+        let name = answer.names.first().cloned().unwrap_or_else(|| user.name.clone());
+        let why = not_allotted(&name, word, exists);
+        answer.refuse(Error::NotAllotted { user: name, bridge: word.to_owned(), why });
+    }
+    answer.look_at_rules(machine, user, &attachment, &host_policy);
+    answer.look_for(machine, &attachment, &host_policy);
+    Ok(answer)
+}
+
+impl Answer {
+    /// What comes first is what the helper says.
+    fn refuse(&mut self, error: Error) {
+        self.refused.get_or_insert(error);
+    }
+
+    /// What nsgate.ini has in force for it.
+    fn look_at_rules(
+        &mut self,
+        machine: &Machine<'_>,
+        user: &User,
+        attachment: &Attachment,
+        host_policy: &HostPolicy,
+    ) {
+        let settings = &host_policy.settings;
+        let word = attachment.word();
+        let limits = settings.nic.require_limits.as_ref();
+        if let (Some(line), Some(rule)) = (asks_for_any(limits), limits) {
+            let value = rule.value.iter().map(|controller| controller.word()).collect::<Vec<_>>().join(", ");
+            let is_caller = machine.is_live() && nix::unistd::getuid().as_raw() == user.uid.raw();
+            let mut says = format!(
+                "it will want that control groups limit {value} for the caller and for the container"
+            );
+            let mut forbids = false;
+            if is_caller {
+                let cgroup = read_own("cgroup");
+                let caller = [Limited { who: "the caller", cgroup: cgroup.as_deref(), limits: None }];
+                match not_limited(&rule.value, &caller) {
+                    Ok(None) => says.push_str("; called from here, the caller's is"),
+                    Ok(Some(why)) => {
+                        forbids = true;
+                        says = why.clone();
+                        let rule = host_policy.rule("require-limits", line, why);
+                        self.refuse(Error::Forbidden {
+                            what: format!("a veth on {} is", Quoted(word.as_bytes())),
+                            rule,
+                        });
+                    }
+                    Err(error) => {
+                        forbids = true;
+                        says = error.to_string();
+                        self.refuse(error);
+                    }
+                }
+            }
+            let section = "nic".to_owned();
+            self.rules.push(Rule { section, line, key: "require-limits", value, says, forbids });
+        }
+        let bridge = settings.bridge(word);
+        let section = format!("bridge \"{}\"", Quoted(word.as_bytes()));
+        let mut add = |section: &str, line, key, value: &str, says: &str| {
+            let (section, value, says) = (section.to_owned(), value.to_owned(), says.to_owned());
+            self.rules.push(Rule { section, line, key, value, says, forbids: false });
+        };
+        if let Some(line) = in_force(bridge.isolate) {
+            add(
+                &section,
+                line,
+                "isolate",
+                "yes",
+                "the port reaches the bridge and its uplink, no other such port",
+            );
+        }
+        if let Some(line) = in_force(bridge.lock_mac) {
+            add(
+                &section,
+                line,
+                "lock-mac",
+                "yes",
+                "the port sends from the address it is born with, and no other",
+            );
+        }
+        if let Some(rule) = limit(bridge.max_nics) {
+            let says = "it will want that all users together have fewer here: nsgate show nics";
+            add(&section, rule.line, "max-nics", &rule.value.to_string(), says);
+        }
+        if let Some(line) = in_force(bridge.stable_mac) {
+            let says = "the container's address stays the same for the same container and interface";
+            add(&section, line, "mac", "stable", says);
+        }
+        if let Some(rule) = limit(bridge.max_multicast_groups) {
+            let says = "the port joins no more multicast groups";
+            add(&section, rule.line, "max-multicast-groups", &rule.value.to_string(), says);
+        }
+        if let Some(line) = in_force(settings.nic.leave_out_missing) {
+            let says = "a guard that the kernel does not know is left out";
+            add("nic", line, "on-missing-kernel", "warn", says);
+        }
+        let own_bridge = self.quotas.iter().any(|quota| quota.per_user);
+        if let Some(line) = in_force(settings.per_user_bridge.create).filter(|_| own_bridge) {
+            let most = limit(settings.per_user_bridge.max_bridges).map_or(MOST_BRIDGES, |most| most.value);
+            let says = format!("the bridge is made if it is not there, unless there are {most} such already");
+            add("per-user-bridge", line, "create", "yes", &says);
+        }
+    }
+
+    /// Is there such a bridge?
+    fn look_for(&mut self, machine: &Machine<'_>, attachment: &Attachment, host_policy: &HostPolicy) {
+        let Attachment::Bridge(name) = attachment else {
+            self.bridge = Some(Exists::Nothing);
+            return;
+        };
+        if !machine.is_live() {
+            self.bridge = Some(Exists::NotAsked);
+            return;
+        }
+        let link = Path::new("/sys/class/net").join(name.as_str());
+        let makes = in_force(host_policy.settings.per_user_bridge.create).is_some()
+            && self.quotas.iter().any(|quota| quota.per_user);
+        let open_vswitch = Path::new("/run/openvswitch/db.sock").exists();
+        let exists = match (link.exists(), link.join("bridge").is_dir()) {
+            (_, true) => Exists::Bridge,
+            (false, _) if makes => Exists::WillBeMade,
+            _ if open_vswitch => Exists::PerhapsOpenVswitch,
+            (true, _) => Exists::SomethingElse,
+            (false, _) => Exists::No,
+        };
+        let why = match exists {
+            Exists::SomethingElse => Some("is not a bridge; lxc-usernet should name one, or none"),
+            Exists::No => Some("does not exist: there is no such bridge on this host"),
+            _ => None,
+        };
+        if let Some(why) = why {
+            self.refuse(Error::NoBridge { bridge: name.as_str().to_owned(), why: why.to_owned() });
+        }
+        self.bridge = Some(exists);
+    }
+}
+
+impl Exists {
+    const fn says(self) -> &'static str {
+        match self {
+            Self::Nothing => "none is needed: the host's end is attached to nothing",
+            Self::Bridge => "it is there",
+            Self::PerhapsOpenVswitch => {
+                "the kernel has none of that name; Open vSwitch will be asked for one"
+            }
+            Self::WillBeMade => "it is not there, and will be made",
+            Self::No => "there is none of that name on this host",
+            Self::SomethingElse => "what has that name is no bridge",
+            Self::NotAsked => "whether it is there, the machine of this image will know",
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::Bridge => "bridge",
+            Self::PerhapsOpenVswitch => "perhaps openvswitch",
+            Self::WillBeMade => "will be made",
+            Self::No => "missing",
+            Self::SomethingElse => "not a bridge",
+            Self::NotAsked => "unknown",
+        }
+    }
+}
+
+fn remedies(user: &User, bridge: &OsStr, found: &Answer) -> Vec<Remedy> {
+    match &found.refused {
+        Some(Error::NotAllotted { bridge, .. }) => {
+            let bridge = Quoted(bridge.as_bytes());
+            let command = format!("nsgate grant nic {} {bridge} 10", word_for(user));
+            vec![Remedy { advice: None, command: Some(command) }]
+        }
+        Some(Error::NoBridge { .. }) if found.bridge == Some(Exists::No) => {
+            let command = format!("ip link add name {} type bridge", Quoted(bridge.as_bytes()));
+            vec![Remedy { advice: None, command: Some(command) }]
+        }
+        Some(error) => of_error(error),
+        None => Vec::new(),
+    }
+}
+
+fn say(user: &User, bridge: &OsStr, found: &Answer, remedies: &[Remedy], out: &mut Output) {
+    let (name, shown) = (Quoted(&user.name), Quoted(bridge.as_bytes()));
+    match &found.refused {
+        None => {
+            let verdict = format!("{name} may have a veth on {shown}");
+            out.line(out.paint(Style::Good, &verdict));
+        }
+        Some(error) => {
+            let refuses = out.paint(Style::Error, "lxc-user-nic would refuse:");
+            out.line(format!("{refuses} {}", Reason::of(error).message));
+        }
+    }
+    if !found.quotas.is_empty() {
+        title(out, "allotted");
+    }
+    for quota in &found.quotas {
+        let (owner, limit, line) = (quota.owner.word(), quota.limit, quota.line);
+        let per_user = if quota.per_user { ", a bridge of the user's own (%u)" } else { "" };
+        out.line(format!(
+            "  {limit} at once by {USERNET}:{line} ({}){per_user}; how many are used: nsgate show nics",
+            Quoted(&owner)
+        ));
+    }
+    if let Some(exists) = found.bridge {
+        title(out, &format!("the bridge {shown}"));
+        out.line(format!("  {}", exists.says()));
+    }
+    if !found.rules.is_empty() {
+        title(out, "rules of /etc/nsgate.ini");
+    }
+    for rule in &found.rules {
+        out.line(format!("  :{} [{}] {} = {}", rule.line, rule.section, rule.key, rule.value));
+        let forbids = if rule.forbids { out.paint(Style::Error, "forbids it: ") } else { String::new() };
+        out.line(format!("      {forbids}{}", rule.says));
+    }
+    if found.refused.is_none() {
+        title(out, "what it will want of the container");
+        out.line(format!("  a network namespace that belongs to a user namespace of uid {}'s", user.uid));
+    }
+    say_remedies(out, remedies);
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    verb: &'static str,
+    user: Person,
+    bridge: String,
+    allowed: bool,
+    reason: Option<Reason>,
+    quotas: Vec<QuotaDocument>,
+    exists: Option<&'static str>,
+    rules: Vec<RuleDocument<'a>>,
+    commands: Vec<&'a str>,
+    advice: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct QuotaDocument {
+    owner: String,
+    limit: u32,
+    file: &'static str,
+    line: u32,
+    per_user: bool,
+}
+
+#[derive(Serialize)]
+struct RuleDocument<'a> {
+    section: &'a str,
+    line: u32,
+    key: &'static str,
+    value: &'a str,
+    forbids: bool,
+    says: &'a str,
+}
+
+fn document<'a>(user: &User, bridge: &OsStr, found: &'a Answer, remedies: &'a [Remedy]) -> Document<'a> {
+    let quota = |quota: &Quota| QuotaDocument {
+        owner: Quoted(&quota.owner.word()).to_string(),
+        limit: quota.limit,
+        file: USERNET,
+        line: quota.line,
+        per_user: quota.per_user,
+    };
+    let rule = |rule: &'a Rule| RuleDocument {
+        section: &rule.section,
+        line: rule.line,
+        key: rule.key,
+        value: &rule.value,
+        forbids: rule.forbids,
+        says: &rule.says,
+    };
+    Document {
+        schema: "nsgate/1",
+        verb: "explain nic",
+        user: Person::of(user),
+        bridge: Quoted(bridge.as_bytes()).to_string(),
+        allowed: found.refused.is_none(),
+        reason: found.refused.as_ref().map(Reason::of),
+        quotas: found.quotas.iter().map(quota).collect(),
+        exists: found.bridge.map(Exists::word),
+        rules: found.rules.iter().map(rule).collect(),
+        commands: remedies.iter().filter_map(|remedy| remedy.command.as_deref()).collect(),
+        advice: remedies.iter().filter_map(|remedy| remedy.advice.as_deref()).collect(),
+    }
+}
