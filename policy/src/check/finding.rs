@@ -22,6 +22,6 @@ pub struct Finding {
     pub place: Place,
     /// What is wrong, in one line. What others chose is quoted and escaped in it.
     pub message: String,
-    /// The command that mends it, fit for a shell.
-    pub fix: String,
+    /// The command that mends it, fit for a shell. None: there is nothing to be done.
+    pub fix: Option<String>,
 }

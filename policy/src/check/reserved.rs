@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn what_touches_a_range_is_found() {
-        let range = |first: u32, last: u32| Range::between(Id::new(first).unwrap(), Id::new(last).unwrap()).unwrap();
+        let range =
+            |first: u32, last: u32| Range::between(Id::new(first).unwrap(), Id::new(last).unwrap()).unwrap();
         let whose =
             |first, last| -> Vec<u32> { touched(range(first, last)).map(|known| known.first).collect() };
         assert!(whose(100_000, 165_535).is_empty());
