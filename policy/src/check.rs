@@ -8,6 +8,8 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::root::Root;
 
+#[cfg(test)]
+mod cases;
 pub mod command;
 pub mod finding;
 pub mod findings;
