@@ -13,7 +13,7 @@ use common::policy::text::{Quoted, lines};
 use crate::accounts::User;
 use crate::cli::PolicyFile;
 
-use super::command::{edit, grant, move_away, sed, usermod};
+use super::command::{edit, grant, move_away, revoke, sed, usermod};
 use super::findings::Findings;
 use super::junk;
 use super::known::{Known, uid_of_digits};
@@ -126,7 +126,7 @@ impl<'a> Against<'a> {
             let Some((text, range)) = granted else { continue };
             let word = owners.number_of(text, self.known);
             let Some(owner) = owners.word(word) else { continue };
-            self.owner(policy, owner, number, findings);
+            self.owner(policy, owner, (range, number), findings);
             self.range(policy, owner, (range, number), findings);
             entries.push(Entry { who: owner.who, range, line: number, word });
             if RESERVED.iter().any(|known| known.when == When::Nspawn && meets(known.range(), range)) {
@@ -137,7 +137,7 @@ impl<'a> Against<'a> {
         Some(entries)
     }
 
-    fn owner(&self, policy: &Policy, owner: Word<'_>, line: u32, findings: &mut Findings) {
+    fn owner(&self, policy: &Policy, owner: Word<'_>, (range, line): (Range, u32), findings: &mut Findings) {
         let Some(people) = self.known.people else { return };
         let fix = || Some(edit(self.machine, policy, line));
         let Word { text, uid, user, .. } = owner;
@@ -163,8 +163,10 @@ impl<'a> Against<'a> {
                     (None, _) => format!("no user of this machine is called \"{shown}\""),
                 };
                 let meant = self.known.nearly(text).filter(|_| uid.is_none());
-                let meant = meant.map(|name| format!("; there is a \"{}\"", Quoted(name)));
-                (unknown + &meant.unwrap_or_default(), fix())
+                match meant {
+                    Some(name) => (format!("{unknown}; there is a \"{}\"", Quoted(name)), fix()),
+                    None => (unknown, Some(revoke(self.machine, policy, text, (range, line)))),
+                }
             }),
             (Some(_), _) => {}
         }
