@@ -1,6 +1,7 @@
 //! Of each rule a machine that breaks it, and one that nearly does.
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test")]
+
 use std::collections::BTreeMap;
 
 use common::policy::text::lines;
