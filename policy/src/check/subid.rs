@@ -175,7 +175,7 @@ impl<'a> Against<'a> {
     fn range(&self, policy: &Policy, owner: Word<'_>, (range, line): (Range, u32), findings: &mut Findings) {
         let gids = policy.file == PolicyFile::Subgid;
         let (kind, shown) = (if gids { "gid" } else { "uid" }, Quoted(owner.text));
-        let fix = || Some(move_away(self.machine, policy, owner.text, (range, line)));
+        let fix = || Some(other_ids(self.machine, policy, owner, (range, line)));
         let is_root = owner.uid.is_some_and(|uid| uid.raw() == 0);
         let holds = format!("\"{shown}\" holds {range}");
         if range.first().raw() == 0 {
@@ -214,7 +214,7 @@ impl<'a> Against<'a> {
                 (message, fix())
             });
         }
-        self.reserved(policy, &holds, (owner.text, range, line), findings);
+        self.reserved(policy, &holds, (owner, range, line), findings);
         let Some(protect) = &self.protect else { return };
         let above = protect.value.partition_point(|protected| protected.last() < range.first());
         let common = protect.value.get(above).and_then(|protected| protected.intersection(range));
@@ -233,7 +233,7 @@ impl<'a> Against<'a> {
         &self,
         policy: &Policy,
         holds: &str,
-        (owner, range, line): (&[u8], Range, u32),
+        (owner, range, line): (Word<'_>, Range, u32),
         findings: &mut Findings,
     ) {
         let touched = |rule: &'static Rule| {
@@ -261,7 +261,7 @@ impl<'a> Against<'a> {
                     .collect();
                 let more = if more.is_empty() { String::new() } else { format!("; and {}", more.join(", ")) };
                 let message = format!("{holds}, and {ids} is for {}: {}{more}", first.whose, first.why);
-                (message, Some(move_away(self.machine, policy, owner, (range, line))))
+                (message, Some(other_ids(self.machine, policy, owner, (range, line))))
             });
         }
     }
@@ -274,10 +274,20 @@ impl<'a> Against<'a> {
             let more = in_pool.len().saturating_sub(1);
             let more = if more == 0 { String::new() } else { format!(" (and {more} more lines like it do)") };
             let message = format!(
-                "\"{shown}\" holds {range}{more}, where systemd-nspawn -U takes ids for containers; there is none of them here"
+                "\"{shown}\" holds {range}{more}, where systemd-nspawn -U takes ids for containers; none of them is seen here"
             );
             (message, None)
         });
+    }
+}
+
+/// What mends a line whose ids its owner should not have: others in their place, if he is somebody.
+fn other_ids(machine: &Machine, policy: &Policy, owner: Word<'_>, place: (Range, u32)) -> String {
+    let is_somebody = owner.user.is_some() || machine.people.is_none();
+    if is_somebody {
+        move_away(machine, policy, owner.text, place)
+    } else {
+        revoke(machine, policy, owner.text, place)
     }
 }
 
@@ -335,7 +345,10 @@ fn among_owners(
                     above.line,
                     if common == below.range { "all of it".to_owned() } else { format!("{common} of it") },
                 );
-                (message, Some(move_away(machine, policy, one, (below.range, below.line))))
+                let fix = owners
+                    .word(below.word)
+                    .map(|owner| other_ids(machine, policy, owner, (below.range, below.line)));
+                (message, fix)
             });
         }
         let reaches =
