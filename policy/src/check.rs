@@ -43,6 +43,21 @@ pub fn text(file: PolicyFile, bytes: &[u8]) -> Vec<Finding> {
     findings(&Machine { files: vec![policy], ..Machine::default() })
 }
 
+/// Checks what is to be in one file of a machine, next to all else that is known of it.
+///
+/// # Errors
+/// The machine cannot be looked at.
+pub fn draft(root: &Root, file: PolicyFile, bytes: Vec<u8>) -> Result<Vec<Finding>, Failure> {
+    let mut machine = gather::machine(root, &[])?;
+    for policy in &mut machine.files {
+        policy.wanted = policy.file == file;
+    }
+    if let Some(policy) = machine.files.iter_mut().find(|policy| policy.wanted) {
+        *policy = Policy::of(file, Content::Bytes(bytes));
+    }
+    Ok(findings(&machine))
+}
+
 /// Checks all that is known of a machine. Sorted by file and line.
 #[must_use]
 pub fn findings(machine: &Machine) -> Vec<Finding> {

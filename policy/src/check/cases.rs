@@ -321,6 +321,21 @@ fn a_file_by_itself_is_not_compared_with_accounts() {
     assert_eq!(text(NsgateIni, b"[idmap]\nx = y\n").first().map(|finding| finding.rule.id), Some("settings"));
 }
 
+#[test]
+fn a_draft_is_compared_with_the_machine_and_it_alone_is_spoken_of() {
+    let directory = std::env::temp_dir().join(format!("nsgate-check-{}", std::process::id()));
+    std::fs::create_dir_all(directory.join("etc")).unwrap();
+    for (name, text) in [("passwd", PASSWD), ("group", GROUP), ("subuid", b"junk"), ("subgid", b"junk")] {
+        std::fs::write(directory.join("etc").join(name), text).unwrap();
+    }
+    let root = crate::root::Root::open(Some(&directory)).unwrap();
+    let found = super::draft(&root, Subuid, b"alice:1001:65536\n".to_vec()).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
+    let ids: Vec<_> = found.iter().map(|finding| finding.rule.id).collect();
+    assert!(ids.contains(&"account-overlap") && ids.contains(&"out-of-step"), "{ids:?}");
+    assert!(found.iter().all(|finding| &*finding.place.file == "/etc/subuid"), "{found:?}");
+}
+
 /// M14: what overlaps is compared with one line, and not with every other.
 #[test]
 fn many_overlapping_lines_are_as_many_findings_and_not_their_square() {
