@@ -18,6 +18,7 @@ pub mod failure;
 pub mod gc;
 pub mod getsubids;
 pub mod output;
+pub mod reserved;
 pub mod root;
 pub mod show;
 pub mod write;
