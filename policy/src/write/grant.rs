@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::allocate::{Outcome, Taken, first_fit, in_the_way};
 use super::lines::{self, Edited};
 use super::lock::Lock;
-use super::owner::{Holder, NicLine};
+use super::owner::{Holder, NicLine, for_shell};
 use super::place::{Found, Place};
 use super::replace::Prepared;
 use super::report::{self, Change, Ids, Skipped, say_changes, say_notes, say_skipped};
@@ -105,7 +105,7 @@ fn ids(root: &Root, user: &OsStr, wanted: &Wanted, out: &mut Output) -> Result<u
         })
         .collect();
     if wanted.start.is_none() {
-        note_what_he_has(&holder, wanted.count, &texts, &mut notes);
+        note_what_he_has(&holder, range, &texts, &mut notes);
     }
     if !wanted.dry_run {
         install(&places, &found, &edited)?;
@@ -152,7 +152,7 @@ fn choose<'a>(
     notes: &mut Vec<String>,
 ) -> Result<(Range, Vec<&'a Taken<By>>), Failure> {
     let no_room = |message: String| Failure::new(message).with_code(NO_ROOM);
-    let name = Quoted(holder.name()).to_string();
+    let name = for_shell(holder.name());
     for (file, text) in SUBIDS.iter().zip(texts) {
         // Of those that he names himself, his own are no harm; to find new ones, they are as good as taken.
         let is_no_harm = |taken: &Taken<By>| match &taken.by {
@@ -189,7 +189,8 @@ fn choose<'a>(
         if let Some(first) = against.first().filter(|_| !wanted.force) {
             let more = match against.len().saturating_sub(1) {
                 0 => String::new(),
-                more => format!(", and there are {more} more reasons (--dry-run --force lists them)"),
+                1 => ", and one more reason (--dry-run --force lists them)".to_owned(),
+                more => format!(", and {more} more reasons (--dry-run --force lists them)"),
             };
             return Err(no_room(format!(
                 "{range} is not free: {}: {}{more}; for the first free ids: nsgate grant ids {name} --count {}; to grant these all the \
@@ -197,7 +198,11 @@ fn choose<'a>(
                 first.range, first.by, wanted.count
             )));
         }
-        notes.extend(pool.iter().filter(|pool| pool.range.intersection(range).is_some()).map(in_pool));
+        notes.extend(
+            pool.iter()
+                .filter(|pool| pool.range.intersection(range).is_some())
+                .map(|pool| in_pool(range, pool)),
+        );
         let outside = window.is_none_or(|window| window.intersection(range) != Some(range));
         if outside {
             notes.push(format!(
@@ -235,7 +240,9 @@ fn choose<'a>(
             wanted.count
         )));
     };
-    notes.extend(pool.iter().filter(|pool| pool.range.intersection(range).is_some()).map(in_pool));
+    notes.extend(
+        pool.iter().filter(|pool| pool.range.intersection(range).is_some()).map(|pool| in_pool(range, pool)),
+    );
     Ok((range, skipped))
 }
 
@@ -243,15 +250,16 @@ fn shown(window: Option<Range>) -> String {
     window.map_or("nothing".to_owned(), |window| window.to_string())
 }
 
-fn in_pool(pool: &Taken<By>) -> String {
+fn in_pool(range: Range, pool: &Taken<By>) -> String {
     format!(
-        "{}: {}; it runs none here, and useradd gives these ids away too, so they are given when no others are left or by --start",
-        pool.range, pool.by
+        "{range} is within {}, where systemd takes ids for containers; it has none on this machine, and useradd gives these ids away \
+         too, so they are given when no others are free",
+        pool.range
     )
 }
 
 /// He may have forgotten that he has enough.
-fn note_what_he_has(holder: &Holder, count: u32, texts: &[&[u8]], notes: &mut Vec<String>) {
+fn note_what_he_has(holder: &Holder, new: Range, texts: &[&[u8]], notes: &mut Vec<String>) {
     let his = |text: &&[u8]| -> (u64, Option<Range>) {
         let ranges =
             lines_of(text).filter(|line| holder.has(line)).filter_map(subid::entry).map(|(_, range)| range);
@@ -260,11 +268,13 @@ fn note_what_he_has(holder: &Holder, count: u32, texts: &[&[u8]], notes: &mut Ve
     };
     let all: Vec<_> = texts.iter().map(his).collect();
     let least = all.iter().map(|(sum, _)| *sum).min().unwrap_or_default();
-    if let Some((_, Some(first))) = all.first().filter(|_| least >= u64::from(count)) {
-        let name = Quoted(holder.name());
+    if let Some((_, Some(first))) = all.first().filter(|_| least >= u64::from(new.count())) {
+        let (name, word) = (Quoted(holder.name()), for_shell(holder.name()));
+        let others = if least > u64::from(first.count()) { " and others" } else { "" };
         notes.push(format!(
-            "{name} held {least} ids before ({first}{}); these are more; to take the new ones back: nsgate revoke ids {name} --start FIRST",
-            if least > u64::from(first.count()) { " and others" } else { "" }
+            "{name} held {least} ids before ({first}{others}); if that was enough: nsgate revoke ids {word} --start {} --count {}",
+            new.first(),
+            new.count()
         ));
     }
 }
@@ -336,8 +346,8 @@ fn nic(
                 return Err(Failure::new(match accounts.user(owner) {
                     Ok(user) => format!(
                         "/etc/lxc/lxc-usernet knows users by name only: nsgate grant nic {} {} {count}",
-                        Quoted(&user.name),
-                        Quoted(&line.bridge)
+                        for_shell(&user.name),
+                        for_shell(&line.bridge)
                     ),
                     Err(_) => format!(
                         "there is no user \"{0}\" on this machine; see getent passwd, or for a group: @{0}",
@@ -376,8 +386,10 @@ fn nic(
     let (owner, bridge) = (Quoted(&line.owner).to_string(), Quoted(&line.bridge).to_string());
     if let Some((had, number)) = had.filter(|(had, _)| *had > count) {
         notes.push(format!(
-            "{owner} has {had} there ({}:{number}), which is more than {count}; for less: nsgate revoke nic {owner} {bridge}, then this again",
-            PolicyFile::LxcUsernet.path()
+            "{owner} has {had} there ({}:{number}), which is more than {count}; for less: nsgate revoke nic {} {}, then this again",
+            PolicyFile::LxcUsernet.path(),
+            for_shell(&line.owner),
+            for_shell(&line.bridge)
         ));
     }
     if out.is_json() {

@@ -191,21 +191,21 @@ impl<'a> Held<'a> {
                         }
                     }
                 }
-                Holder::Alive(pid) => Some(pid),
-                Holder::Unknown => None,
+                Holder::Alive(pid) => pid,
+                // What comes to be by link(2) is never without it for a moment: this one stays as it is.
+                Holder::Unknown => {
+                    let edits = place.path;
+                    return Err(Failure::new(format!(
+                        "{path} is there and does not say whose it is, as after a crash of the machine; if nobody edits {edits}: rm {path}"
+                    )));
+                }
             };
-            if !wait.on(&path, holder) {
-                return Err(Failure::new(match holder {
-                    Some(_) => format!(
-                        "{path} is held by {}; try again when that has ended, or if it is no program that edits {}: rm {path}",
-                        process(holder),
-                        place.path
-                    ),
-                    None => format!(
-                        "{path} is there and does not say whose it is; if nobody edits {}: rm {path}",
-                        place.path
-                    ),
-                }));
+            if !wait.on(&path, Some(holder)) {
+                return Err(Failure::new(format!(
+                    "{path} is held by {}; try again when that has ended, or if it is no program that edits {}: rm {path}",
+                    process(Some(holder)),
+                    place.path
+                )));
             }
         }
     }
