@@ -51,6 +51,12 @@ impl Root {
         self.path.is_none()
     }
 
+    /// The directory that `--root` has named.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// The directory itself, to act below it.
     #[must_use]
     pub fn directory(&self) -> BorrowedFd<'_> {

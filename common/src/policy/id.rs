@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// A user or group id: 0 to 4294967294. 4294967295 is `(uid_t)-1`, which the kernel uses for "no id".
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Id(u32);
 
 impl Id {

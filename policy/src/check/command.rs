@@ -1,0 +1,140 @@
+//! Commands that an administrator may copy into a shell. Names in policy files may be chosen by somebody who hopes for that.
+
+use common::policy::id::Range;
+use common::policy::text::Quoted;
+
+use crate::cli::PolicyFile;
+
+use super::machine::{Machine, Policy};
+
+/// Bytes made fit for a terminal, all of them.
+#[must_use]
+pub fn shown(bytes: &[u8]) -> String {
+    // Quoted shows so many without a cut.
+    bytes.chunks(64).map(|part| Quoted(part).to_string()).collect()
+}
+
+/// One word to a shell, whatever is in it.
+#[must_use]
+pub fn word(bytes: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(byte);
+    if !bytes.is_empty() && bytes.iter().all(plain) {
+        return bytes.iter().copied().map(char::from).collect();
+    }
+    // $'...' has the same escapes as ours: \n, \t, \r, \', \\ and \xHH.
+    format!("$'{}'", shown(bytes).replace("\\\"", "\""))
+}
+
+/// Is it a name that usermod takes, and no shell makes anything of?
+fn is_tame(name: &[u8]) -> bool {
+    let tame = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    !name.is_empty() && name.len() <= 32 && name.iter().all(tame) && !name.starts_with(b"-")
+}
+
+/// `nsgate`, for this machine.
+#[must_use]
+pub fn nsgate(machine: &Machine) -> String {
+    machine.root.as_ref().map_or("nsgate".to_owned(), |root| format!("nsgate --root {}", word(root)))
+}
+
+/// Opens the file at the line.
+#[must_use]
+pub fn edit(machine: &Machine, policy: &Policy, line: u32) -> String {
+    if policy.draft {
+        return format!("\"${{EDITOR:-vi}}\" +{line} {}", word(&policy.path));
+    }
+    let file = match policy.file {
+        PolicyFile::Subuid => "subuid",
+        PolicyFile::Subgid => "subgid",
+        PolicyFile::LxcUsernet => "lxc-usernet",
+        PolicyFile::NsgateIni => "nsgate.ini",
+    };
+    format!("{} edit {file}", nsgate(machine))
+}
+
+/// A filter over the whole file.
+#[must_use]
+pub fn sed(policy: &Policy, script: &str) -> String {
+    format!("sed -i '{script}' {}", word(&policy.path))
+}
+
+/// Gives an owner other ids in place of these.
+#[must_use]
+pub fn move_away(machine: &Machine, policy: &Policy, owner: &[u8], (range, line): (Range, u32)) -> String {
+    if policy.draft || !is_tame(owner) {
+        return edit(machine, policy, line);
+    }
+    let (nsgate, owner, first, count) = (nsgate(machine), word(owner), range.first(), range.count());
+    format!(
+        "{nsgate} revoke ids {owner} --start {first} --count {count} && {nsgate} grant ids {owner} --count {count}"
+    )
+}
+
+/// Takes ids out of one of the two files, or puts them in.
+#[must_use]
+pub fn usermod(
+    machine: &Machine,
+    policy: &Policy,
+    doing: &str,
+    owner: &[u8],
+    (range, line): (Range, u32),
+) -> String {
+    let is_name = is_tame(owner) && !owner.iter().all(u8::is_ascii_digit);
+    if policy.draft || machine.root.is_some() || !is_name {
+        return edit(machine, policy, line);
+    }
+    let ids = if policy.file == PolicyFile::Subgid { "subgids" } else { "subuids" };
+    format!("usermod --{doing}-{ids} {}-{} {}", range.first(), range.last(), word(owner))
+}
+
+/// Gives an owner ids.
+#[must_use]
+pub fn grant(machine: &Machine, policy: &Policy, owner: &[u8], line: u32) -> String {
+    if policy.draft || !is_tame(owner) {
+        return edit(machine, policy, line);
+    }
+    format!("{} grant ids {} --count 65536", nsgate(machine), word(owner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_one_word_to_a_shell_whatever_is_in_it() {
+        for hostile in [
+            &b"/etc/subuid"[..],
+            b"",
+            b"a b",
+            b"$(id)",
+            b"'; id; '",
+            b"\\\"x\"\\",
+            b"`id`",
+            b"a\nb\x1b[2J\x07",
+            b"\xff\xfe\x80",
+            b"*",
+            b"~",
+            b"#x",
+            b"!!",
+        ] {
+            let script = format!("printf %s {}", word(hostile));
+            let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+            assert_eq!(output.stdout, hostile, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_tame_is_in_no_command() {
+        let machine = Machine::default();
+        let policy = Policy::of(PolicyFile::Subuid, super::super::machine::Content::Absent);
+        let range = Range::new(common::policy::id::Id::new(5).unwrap(), 3).unwrap();
+        for hostile in [&b"$(id)"[..], b"a b", b"-x", b"", b"a;b", b"a\nb", b"DOM\\user"] {
+            assert_eq!(usermod(&machine, &policy, "del", hostile, (range, 1)), "nsgate edit subuid");
+            assert_eq!(move_away(&machine, &policy, hostile, (range, 1)), "nsgate edit subuid");
+        }
+        assert_eq!(
+            usermod(&machine, &policy, "del", b"alice", (range, 1)),
+            "usermod --del-subuids 5-7 alice"
+        );
+    }
+}

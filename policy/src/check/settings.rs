@@ -1,0 +1,68 @@
+//! The rules about `/etc/nsgate.ini`.
+
+use std::collections::HashMap;
+
+use common::policy::settings::{Settings, in_force};
+use common::policy::text::{Quoted, lines};
+
+use crate::cli::PolicyFile;
+
+use super::command::edit;
+use super::findings::Findings;
+use super::machine::{Machine, Policy};
+use super::rule::{CREATE_NOTHING, SETTINGS, UNUSED_BRIDGE};
+use super::usernet::Bridges;
+
+/// What the file says; if nobody understands it, nothing.
+pub(super) fn read(machine: &Machine, findings: &mut Findings) -> Settings {
+    let Some(policy) = machine.policy(PolicyFile::NsgateIni) else { return Settings::default() };
+    match policy.bytes().map(Settings::parse) {
+        None => Settings::default(),
+        Some(Ok(settings)) => settings,
+        Some(Err(malformed)) => {
+            findings.add(SETTINGS, policy, Some(malformed.line), || {
+                let message = format!("{}: every request is refused", malformed.why);
+                (message, Some(edit(machine, policy, malformed.line)))
+            });
+            Settings::default()
+        }
+    }
+}
+
+/// What it says of bridges, next to what lxc-usernet does.
+pub(super) fn look(
+    machine: &Machine,
+    settings: &Settings,
+    bridges: Option<&Bridges<'_>>,
+    findings: &mut Findings,
+) {
+    let (Some(policy), Some(bridges)) = (machine.policy(PolicyFile::NsgateIni), bridges) else { return };
+    let sections = sections(policy);
+    for name in settings.bridge_names().filter(|name| !bridges.has(name)) {
+        let line = sections.get(name).copied();
+        findings.add(UNUSED_BRIDGE, policy, line, || {
+            let message =
+                format!("no line of lxc-usernet names {}: the section does nothing", Quoted(name.as_bytes()));
+            (message, Some(edit(machine, policy, line.unwrap_or(1))))
+        });
+    }
+    if let Some(line) = in_force(settings.per_user_bridge.create).filter(|_| !bridges.has_patterns()) {
+        findings.add(CREATE_NOTHING, policy, Some(line), || {
+            let message = "create = yes, and no line of lxc-usernet has %u in its bridge: none is ever made";
+            (message.to_owned(), Some(edit(machine, policy, line)))
+        });
+    }
+}
+
+/// The first line of each bridge's section.
+fn sections(policy: &Policy) -> HashMap<String, u32> {
+    let mut sections = HashMap::new();
+    for (line, number) in lines(policy.bytes().unwrap_or_default()).zip(1_u32..) {
+        let begins = line.trim_ascii_start().starts_with(b"[");
+        let section = Some(line).filter(|_| begins).and_then(|line| Settings::parse(line).ok());
+        for name in section.iter().flat_map(Settings::bridge_names) {
+            sections.entry(name.to_owned()).or_insert(number);
+        }
+    }
+    sections
+}

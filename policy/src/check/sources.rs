@@ -1,0 +1,97 @@
+//! What `/etc/nsswitch.conf` and `/etc/login.defs` have to do with the policy files.
+
+use std::sync::Arc;
+
+use common::policy::id::{self, Id, Range};
+use common::policy::nsswitch::Nsswitch;
+use common::policy::subid;
+use common::policy::text::{Quoted, lines};
+
+use crate::cli::PolicyFile;
+
+use super::findings::Findings;
+use super::machine::Machine;
+use super::rule::{SUBID_SOURCE, SUBID_SOURCE_NAME};
+
+/// Does the machine ask this source for subordinate ids?
+#[must_use]
+pub(super) fn asks(machine: &Machine, source: &str) -> bool {
+    machine.nsswitch.as_deref().is_some_and(|bytes| {
+        let nsswitch = Nsswitch::parse(bytes);
+        let sources = nsswitch.subid_sources();
+        sources.is_ok_and(|sources| sources.plugins.iter().any(|plugin| plugin.as_str() == source))
+    })
+}
+
+/// Where useradd (`UID`) or groupadd (`GID`) take ids for new accounts, system accounts among them.
+#[must_use]
+pub(super) fn new_accounts(login_defs: &[u8], kind: &str) -> Option<Range> {
+    let number = |name: String, otherwise| {
+        let value = |line| {
+            let line: &[u8] = <[u8]>::trim_ascii(line);
+            let (key, value) = line.split_at(line.iter().position(u8::is_ascii_whitespace)?);
+            (key == name.as_bytes()).then(|| id::decimal(value.trim_ascii()).ok().and_then(Id::new)).flatten()
+        };
+        lines(login_defs).filter_map(value).last().or(Id::new(otherwise))
+    };
+    Range::between(number(format!("SYS_{kind}_MIN"), 100)?, number(format!("{kind}_MAX"), 60000)?)
+}
+
+/// Is `/etc/subuid` read at all?
+pub(super) fn look(machine: &Machine, findings: &mut Findings) {
+    let Some(bytes) = &machine.nsswitch else { return };
+    let ours = [PolicyFile::Subuid, PolicyFile::Subgid].map(|file| machine.policy(file));
+    if !ours.iter().flatten().any(|policy| policy.wanted) {
+        return;
+    }
+    let nsswitch = Nsswitch::parse(bytes);
+    let said = |line: &[u8]| {
+        line.split_at_checked(b"subid:".len()).is_some_and(|(name, rest)| {
+            name.eq_ignore_ascii_case(b"subid:") && !matches!(rest.trim_ascii().first(), None | Some(b'#'))
+        })
+    };
+    let line = lines(bytes).zip(1_u32..).find(|(line, _)| said(line)).map(|(_, number)| number);
+    let (name, path): (Arc<str>, _) = ("/etc/nsswitch.conf".into(), "/etc/nsswitch.conf");
+    let root = machine.root.as_deref().unwrap_or_default().strip_suffix(b"/").or(machine.root.as_deref());
+    let path = super::command::word(&[root.unwrap_or_default(), path.as_bytes()].concat());
+    let fix = || Some(format!("\"${{EDITOR:-vi}}\" +{} {path}", line.unwrap_or(1)));
+    match nsswitch.subid_sources() {
+        Err(word) => findings.add_at(SUBID_SOURCE_NAME, &name, line, || {
+            let word = Quoted(word);
+            (
+                format!(
+                    "subid: has \"{word}\" on it, which is no name of a source: every request is refused"
+                ),
+                fix(),
+            )
+        }),
+        Ok(sources) if !sources.files => {
+            let grants = |policy: &&super::machine::Policy| {
+                policy.bytes().is_some_and(|bytes| lines(bytes).any(|line| subid::entry(line).is_some()))
+            };
+            let unused: Vec<String> =
+                ours.into_iter().flatten().filter(grants).map(|policy| policy.name.to_string()).collect();
+            if !unused.is_empty() {
+                findings.add_at(SUBID_SOURCE, &name, line, || {
+                    let what = unused.join(" and ");
+                    (format!("subid: does not name files: what {what} grants does not count"), fix())
+                });
+            }
+        }
+        Ok(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_of_new_accounts_are_those_of_login_defs_or_the_usual() {
+        let bounds = |text: &str| new_accounts(text.as_bytes(), "UID").map(|range| range.to_string());
+        assert_eq!(bounds("").as_deref(), Some("100-60000"));
+        assert_eq!(bounds("# x\nUID_MAX 70000\n\tSYS_UID_MIN\t 500 \n").as_deref(), Some("500-70000"));
+        assert_eq!(bounds("UID_MAX x\n").as_deref(), Some("100-60000"));
+        assert_eq!(bounds("UID_MAX 5\n"), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! The rules about policy files as files: the judgement of `common::os::trusted`, which the helpers go by, said beforehand.
+
+use super::command::{nsgate, word};
+use super::findings::Findings;
+use super::machine::{Content, Machine, Policy, Step};
+use super::rule::{NOT_A_FILE, NOT_FOR_ALL, UNREAD, WRITABLE};
+
+const TYPE: u32 = 0o170_000;
+const DIRECTORY: u32 = 0o040_000;
+const LINK: u32 = 0o120_000;
+const STICKY: u32 = 0o1000;
+const OTHERS_WRITE: u32 = 0o022;
+
+/// Looks at the way to each file.
+pub(super) fn look(machine: &Machine, findings: &mut Findings) {
+    for policy in &machine.files {
+        for (place, step) in policy.way.iter().enumerate() {
+            let next = policy.way.get(place.saturating_add(1));
+            if let Some((why, command)) = distrust(step, next, policy.root_uid) {
+                findings.add(WRITABLE, policy, None, || {
+                    let is_itself = next.is_none();
+                    let which =
+                        if is_itself { String::new() } else { format!("{}, on the way to it, ", step.path) };
+                    let path = [machine.root.as_deref().unwrap_or_default(), step.path.as_bytes()].concat();
+                    (format!("{which}{why}"), Some(format!("{command} {}", word(&path))))
+                });
+            }
+        }
+        match &policy.content {
+            Content::Bytes(_) => not_for_all(policy, findings),
+            Content::Absent => {}
+            Content::Unread(why) => findings.add(UNREAD, policy, None, || {
+                let again = format!("sudo {} check", nsgate(machine));
+                (format!("cannot be read: {why}; what is in it was not looked at"), Some(again))
+            }),
+            Content::NotAFile(what) => findings.add(NOT_A_FILE, policy, None, || {
+                let look = format!("ls -ld {}", word(&policy.path));
+                (format!("{what}, and no file: every request is refused"), Some(look))
+            }),
+        }
+    }
+    for (path, why) in &machine.unread {
+        findings.add_at(UNREAD, &path.as_str().into(), None, || {
+            let again = format!("sudo {} check", nsgate(machine));
+            (format!("cannot be read: {why}; owners were not compared with it"), Some(again))
+        });
+    }
+}
+
+/// Why a step is not root's alone, and what mends that.
+fn distrust(step: &Step, next: Option<&Step>, root: u32) -> Option<(String, String)> {
+    let kind = step.mode & TYPE;
+    if step.uid != root {
+        let chown = if kind == LINK { format!("chown -h {root}") } else { format!("chown {root}") };
+        return Some((format!("belongs to uid {} and not to root", step.uid), chown));
+    }
+    let leads_on = kind == DIRECTORY && next.is_some_and(|next| next.mode & TYPE == DIRECTORY);
+    let forgiven = step.mode & STICKY != 0 && leads_on && !["/", "/etc"].contains(&&*step.path);
+    if kind == LINK || step.mode & OTHERS_WRITE == 0 || forgiven {
+        return None;
+    }
+    let (who, command) = match (step.mode & 0o020 != 0, step.mode & 0o002 != 0) {
+        (true, true) => ("its group and everybody", "chmod go-w"),
+        (true, false) => ("its group", "chmod g-w"),
+        _ => ("everybody", "chmod o-w"),
+    };
+    Some((format!("can be written by {who} (mode {:04o})", step.mode & 0o7777), command.to_owned()))
+}
+
+fn not_for_all(policy: &Policy, findings: &mut Findings) {
+    let closed = |step: &Step| match step.mode & TYPE {
+        LINK => false,
+        DIRECTORY => step.mode & 0o001 == 0,
+        _ => step.mode & 0o004 == 0,
+    };
+    let Some(step) = policy.way.iter().find(|step| closed(step)) else { return };
+    findings.add(NOT_FOR_ALL, policy, None, || {
+        let is_itself = policy.way.last() == Some(step);
+        let which = if is_itself { "" } else { &*format!("{}, on the way to it, ", step.path) };
+        let mode = step.mode & 0o7777;
+        let message = format!(
+            "{which}has mode {mode:04o}: only root can read it, and not helpers that have capabilities instead of set-user-ID"
+        );
+        (message, None)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_roots_alone_or_the_command_that_makes_it_so_is_named() {
+        let step = |uid, mode| Step { path: "/etc/x".to_owned(), uid, mode };
+        let command = |one: Step, next: Option<&Step>| distrust(&one, next, 0).map(|(_, command)| command);
+        let file = step(0, 0o100_644);
+        let directory = step(0, 0o040_755);
+        assert_eq!(command(file.clone(), None), None);
+        assert_eq!(command(step(0, 0o120_777), Some(&file)), None);
+        assert_eq!(command(step(5, 0o120_777), Some(&file)).as_deref(), Some("chown -h 0"));
+        assert_eq!(command(step(5, 0o100_644), None).as_deref(), Some("chown 0"));
+        assert_eq!(command(step(0, 0o100_664), None).as_deref(), Some("chmod g-w"));
+        assert_eq!(command(step(0, 0o100_666), None).as_deref(), Some("chmod go-w"));
+        assert_eq!(command(step(0, 0o041_777), Some(&file)).as_deref(), Some("chmod go-w"));
+        assert_eq!(command(step(0, 0o041_775), Some(&directory)), None);
+        let etc = Step { path: "/etc".to_owned(), ..step(0, 0o041_777) };
+        assert_eq!(command(etc, Some(&directory)).as_deref(), Some("chmod go-w"));
+    }
+}
