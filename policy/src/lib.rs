@@ -18,7 +18,6 @@ pub mod failure;
 pub mod gc;
 pub mod getsubids;
 pub mod output;
-pub mod reserved;
 pub mod root;
 pub mod show;
 pub mod write;

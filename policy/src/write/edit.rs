@@ -14,6 +14,7 @@ use super::grant::text_of;
 use super::lock::Lock;
 use super::place::Place;
 use super::replace::Prepared;
+use crate::check::{self, Finding, Severity};
 use crate::cli::{Edit, PolicyFile};
 use crate::failure::{Failure, USAGE};
 use crate::output::{Output, Style, complain};
@@ -149,8 +150,12 @@ impl Findings {
         if new.is_empty() && !old.is_empty() {
             findings.errors.push(format!("{} would be empty", file.path()));
         }
-        for (line, message) in draft::mistakes(file, new) {
-            findings.errors.push(format!("{}:{line}: {message}", file.path()));
+        for Finding { rule, place, message, .. } in check::text(file, new) {
+            let line = place.line.map_or(String::new(), |line| format!(":{line}"));
+            let said = format!("{}{line}: {message} [{}]", file.path(), rule.id);
+            let all =
+                if rule.severity == Severity::Error { &mut findings.errors } else { &mut findings.warnings };
+            all.push(said);
         }
         findings
     }

@@ -88,18 +88,6 @@ impl Holder {
     }
 }
 
-/// A word as a shell wants it, for a command that a person may copy.
-#[must_use]
-pub fn for_shell(word: &[u8]) -> String {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-@%+=:,/".contains(byte);
-    let quoted = Quoted(word).to_string();
-    if !word.is_empty() && word.iter().all(is_plain) {
-        return quoted;
-    }
-    // Quoted has put a backslash before what is special to it, as $'' wants it.
-    format!("$'{quoted}'")
-}
-
 /// The owner and the bridge of a line in lxc-usernet: the format can express them, and the helper reads them so.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NicLine {
@@ -197,15 +185,6 @@ mod tests {
             String::from_utf8(Holder::of(&accounts, user).word(range(100_000, 65_536))).unwrap()
         };
         assert_eq!([1000, 1001, 1002, 1003].map(word), ["alice", "1001", "a b", "1003"]);
-    }
-
-    #[test]
-    fn a_word_for_the_shell_is_one_word() {
-        for (word, shown) in
-            [("alice", "alice"), ("a b", "$'a b'"), ("$(x)'", r"$'$(x)\''"), ("", "$''"), ("\n", r"$'\n'")]
-        {
-            assert_eq!(for_shell(word.as_bytes()), shown);
-        }
     }
 
     /// M18

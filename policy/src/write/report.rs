@@ -8,6 +8,7 @@ use super::allocate::Taken;
 use super::lines::Edited;
 use super::live::{self, Mapped};
 use super::taken::By;
+use crate::check::command::shown;
 use crate::output::{Output, Style};
 use common::policy::idmap::Kind;
 
@@ -91,11 +92,6 @@ pub fn say_changes(out: &mut Output, changes: &[Change]) {
         let line = format!("{sign} {file}:{line}: {text}");
         out.line(out.paint(style, &line));
     }
-}
-
-/// A line of a file, whole, with what moves a cursor escaped.
-fn shown(line: &[u8]) -> String {
-    line.chunks(64).map(|part| Quoted(part).to_string()).collect()
 }
 
 /// What was passed over.

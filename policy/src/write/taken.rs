@@ -13,8 +13,8 @@ use common::policy::{group, passwd, subid};
 use super::allocate::Taken;
 use super::live;
 use crate::accounts::Accounts;
+use crate::check::reserved::{RESERVED, Reserved, When};
 use crate::failure::Failure;
-use crate::reserved::{RESERVED, Reserved, When};
 use crate::root::Root;
 
 /// Whose ids they are.

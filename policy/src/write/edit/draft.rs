@@ -5,13 +5,9 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use common::policy::settings::Settings;
-use common::policy::text::{Quoted, lines};
-use common::policy::{subid, usernet};
 use nix::fcntl::OFlag;
 use nix::unistd::{geteuid, mkdtemp};
 
-use crate::cli::PolicyFile;
 use crate::failure::Failure;
 
 /// Nobody writes a larger policy by hand.
@@ -83,32 +79,5 @@ impl Drop for Draft {
             // With whatever the editor has left beside it. It is in /run or /tmp: the next start of the machine removes what stays.
             fs::remove_dir_all(&self.directory).unwrap_or_default();
         }
-    }
-}
-
-/// The lines that no helper would take for one, and why.
-pub(super) fn mistakes(file: PolicyFile, text: &[u8]) -> Vec<(usize, String)> {
-    let lines = || {
-        lines(text)
-            .zip(1_usize..)
-            .filter(|(line, _)| !line.trim_ascii().is_empty() && !line.starts_with(b"#"))
-    };
-    match file {
-        PolicyFile::Subuid | PolicyFile::Subgid => lines()
-            .filter(|(line, _)| subid::entry(line).is_none())
-            .map(|(line, number)| {
-                (number, format!("\"{}\" is not OWNER:FIRST:COUNT, and grants nothing", Quoted(line)))
-            })
-            .collect(),
-        PolicyFile::LxcUsernet => lines()
-            .filter(|(line, _)| usernet::entry(line).is_none())
-            .map(|(line, number)| {
-                (number, format!("\"{}\" is not OWNER veth BRIDGE COUNT, and grants nothing", Quoted(line)))
-            })
-            .collect(),
-        PolicyFile::NsgateIni => match Settings::parse(text) {
-            Ok(_) => Vec::new(),
-            Err(wrong) => vec![(usize::try_from(wrong.line).unwrap_or_default(), wrong.why)],
-        },
     }
 }
