@@ -496,7 +496,7 @@ fn revoking_names_those_who_go_on_and_ends_nobody() {
     World::enter(|world| {
         let target = world.target(ALICE);
         world.newuidmap(ALICE, &[&target.pid(), "0", "600100", "10"]).succeeds();
-        let dry = nsgate(
+        let dry = nsgate_among_all(
             world,
             ROOT,
             &["revoke", "ids", "alice", "--start", "600105", "--count", "1", "--dry-run"],

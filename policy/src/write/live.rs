@@ -1,6 +1,6 @@
 //! Which ids the user namespaces of this machine map just now.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use common::policy::id::{self, Range};
 use common::policy::idmap::{Kind, host_ids_of_map};
@@ -24,7 +24,7 @@ const NO_CLAIM: u32 = 1 << 31;
 pub fn mapped(each: bool) -> Vec<Mapped> {
     let mut found = Vec::new();
     for kind in [Kind::Uid, Kind::Gid] {
-        let mut known: HashSet<Vec<u8>> = HashSet::new();
+        let mut known: BTreeSet<Vec<u8>> = BTreeSet::new();
         known.insert(std::fs::read(format!("/proc/self/{}", kind.map_file())).unwrap_or_default());
         for pid in pids() {
             // It may have ended, or not be for us to see.

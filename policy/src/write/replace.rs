@@ -8,9 +8,7 @@
 //!
 //! What is left by a kill in between has a name of ours and is removed by whoever has the lock next.
 
-use std::collections::hash_map::RandomState;
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
 
 use nix::errno::Errno;
@@ -51,9 +49,8 @@ impl<'a> Temporary<'a> {
         too_large.thread_block().map_err(Failure::when("cannot block a signal"))?;
 
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        for _ in 0..100 {
-            // Different each time, and nothing that another process knows.
-            let name = format!("{}{:016x}", prefix(place.name), RandomState::new().build_hasher().finish());
+        for turn in 0..100 {
+            let name = format!("{}{:016x}", prefix(place.name), random().wrapping_add(turn));
             match openat(place.directory(), name.as_str(), flags, Mode::from_bits_truncate(0o600)) {
                 Ok(file) => return Ok(Self { place, name, file: File::from(file), is_there: true }),
                 Err(Errno::EEXIST) => {}
@@ -116,6 +113,15 @@ impl Drop for Temporary<'_> {
             unlinkat(self.place.directory(), self.name.as_str(), UnlinkatFlags::NoRemoveDir)
                 .unwrap_or_default();
         }
+    }
+}
+
+/// Nothing that another process knows. If the kernel gives none: then what is there once; O_EXCL sees to the rest.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        Ok(_) | Err(_) => u64::from(std::process::id()),
     }
 }
 
