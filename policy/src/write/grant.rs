@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use common::policy::id::{Id, Range};
+use common::policy::id::{Id, Range, merged};
 use common::policy::subid;
 use common::policy::text::{Quoted, lines as lines_of};
 use serde::Serialize;
@@ -90,16 +90,12 @@ fn ids(root: &Root, user: &OsStr, wanted: &Wanted, out: &mut Output) -> Result<u
     let mut host = Host::ask(root, &accounts, &listed)?;
     let mut notes = std::mem::take(&mut host.notes);
 
-    let has = |text: &[u8]| -> subid::Grants {
-        let his = lines_of(text).filter(|line| holder.has(line)).filter_map(subid::entry);
-        subid::Grants::new(his.map(|(_, range)| subid::Grant { range, line: 0 }).collect())
-    };
     let (range, skipped) = choose(&mut host, &holder, wanted, &texts, &mut notes)?;
     let edited: Vec<Edited> = texts
         .iter()
         .map(|text| {
             // What he has already is not said twice.
-            let missing = has(text).missing(range);
+            let missing = held(&holder, text).missing(range);
             let new: Vec<Vec<u8>> =
                 missing.iter().map(|range| lines::subid_line(&holder.word(*range), *range)).collect();
             lines::append(text, &new)
@@ -145,24 +141,19 @@ fn ids(root: &Root, user: &OsStr, wanted: &Wanted, out: &mut Output) -> Result<u
 }
 
 /// The ids to grant, and what was in the way of lower ones, or of these.
-fn choose<'a>(
-    host: &'a mut Host,
+fn choose<'a, 'text>(
+    host: &'a mut Host<'text>,
     holder: &Holder,
     wanted: &Wanted,
-    texts: &[&[u8]],
+    texts: &[&'text [u8]],
     notes: &mut Vec<String>,
-) -> Result<(Range, Vec<&'a Taken<By>>), Failure> {
+) -> Result<(Range, Vec<&'a Taken<By<'text>>>), Failure> {
     let no_room = |message: String| Failure::new(message).with_code(NO_ROOM);
     let name = for_shell(holder.name());
     for (file, text) in SUBIDS.iter().zip(texts) {
-        // Of those that he names himself, his own are no harm; to find new ones, they are as good as taken.
-        let is_no_harm = |taken: &Taken<By>| match &taken.by {
-            By::Line { owner, .. } => {
-                wanted.start.is_some() && holder.has(&lines::subid_line(owner, taken.range))
-            }
-            _ => false,
-        };
-        host.taken.extend(taken::of_file(file.path(), text).filter(|taken| !is_no_harm(taken)));
+        // Of ids that he names himself, his own are no harm; to find new ones, they are as good as taken.
+        let is_no_harm = |line: &[u8]| wanted.start.is_some() && holder.has(line);
+        host.taken.extend(taken::of_file(file.path(), text, is_no_harm));
     }
     let Host { window, taken, pool, .. } = host;
 
@@ -177,13 +168,7 @@ fn choose<'a>(
             ))
         })?;
         // To say again what he has is to change nothing, whoever else may have it.
-        let again = |text: &&[u8]| {
-            let his = lines_of(text).filter(|line| holder.has(line)).filter_map(subid::entry);
-            subid::Grants::new(his.map(|(_, range)| subid::Grant { range, line: 0 }).collect())
-                .first_missing(range)
-                .is_none()
-        };
-        if texts.iter().all(again) {
+        if texts.iter().all(|text| held(holder, text).first_missing(range).is_none()) {
             return Ok((range, Vec::new()));
         }
         let against = in_the_way(range, taken);
@@ -222,16 +207,10 @@ fn choose<'a>(
         ));
     };
     // Ids that systemd might take for containers one day are given when no others are left.
-    let without_pool: Vec<Taken<By>> = taken.iter().chain(&*pool).cloned().collect();
-    let sorted = |mut taken: Vec<Taken<By>>| {
-        taken.sort_by_key(|taken| taken.range);
-        taken
-    };
-    let without_pool = sorted(without_pool);
-    if first_fit(window, wanted.count, &without_pool).range.is_some() {
-        *taken = without_pool;
-    } else {
-        *taken = sorted(std::mem::take(taken));
+    taken.extend(pool.iter().cloned());
+    taken.sort_by_key(|taken| taken.range);
+    if first_fit(window, wanted.count, taken).range.is_none() {
+        taken.retain(|taken| !pool.contains(taken));
     }
     let Outcome { range, skipped } = first_fit(window, wanted.count, taken);
     let Some(range) = range else {
@@ -251,7 +230,7 @@ fn shown(window: Option<Range>) -> String {
     window.map_or("nothing".to_owned(), |window| window.to_string())
 }
 
-fn in_pool(range: Range, pool: &Taken<By>) -> String {
+fn in_pool(range: Range, pool: &Taken<By<'_>>) -> String {
     format!(
         "{range} is within {}, where systemd takes ids for containers; it has none on this machine, and useradd gives these ids away \
          too, so they are given when no others are free",
@@ -259,24 +238,48 @@ fn in_pool(range: Range, pool: &Taken<By>) -> String {
     )
 }
 
-/// He may have forgotten that he has enough.
+/// All that he holds in a file.
+fn held(holder: &Holder, text: &[u8]) -> subid::Grants {
+    let his = lines_of(text).filter(|line| holder.has(line)).filter_map(subid::entry);
+    subid::Grants::new(his.map(|(_, range)| subid::Grant { range, line: 0 }).collect())
+}
+
+/// The same in as few ranges as can be.
+fn ranges_of(holder: &Holder, text: &[u8]) -> Vec<Range> {
+    merged(
+        lines_of(text)
+            .filter(|line| holder.has(line))
+            .filter_map(subid::entry)
+            .map(|(_, range)| range)
+            .collect(),
+    )
+}
+
+/// He may have forgotten that he has enough; and what somebody was killed over, or wrote by hand, may be in one file only.
 fn note_what_he_has(holder: &Holder, new: Range, texts: &[&[u8]], notes: &mut Vec<String>) {
-    let his = |text: &&[u8]| -> (u64, Option<Range>) {
-        let ranges =
-            lines_of(text).filter(|line| holder.has(line)).filter_map(subid::entry).map(|(_, range)| range);
-        let merged = common::policy::id::merged(ranges.collect());
-        (merged.iter().map(|range| u64::from(range.count())).sum(), merged.first().copied())
-    };
-    let all: Vec<_> = texts.iter().map(his).collect();
-    let least = all.iter().map(|(sum, _)| *sum).min().unwrap_or_default();
-    if let Some((_, Some(first))) = all.first().filter(|_| least >= u64::from(new.count())) {
-        let (name, word) = (Quoted(holder.name()), for_shell(holder.name()));
+    let (name, word) = (Quoted(holder.name()), for_shell(holder.name()));
+    let [uids, gids] = texts else { return };
+    let (uid_ranges, gid_ranges) = (ranges_of(holder, uids), ranges_of(holder, gids));
+    let sum = |ranges: &[Range]| ranges.iter().map(|range| u64::from(range.count())).sum::<u64>();
+    let least = sum(&uid_ranges).min(sum(&gid_ranges));
+    if let Some(first) = uid_ranges.first().filter(|_| least >= u64::from(new.count())) {
         let others = if least > u64::from(first.count()) { " and others" } else { "" };
         notes.push(format!(
             "{name} held {least} ids before ({first}{others}); if that was enough: nsgate revoke ids {word} --start {} --count {}",
             new.first(),
             new.count()
         ));
+    }
+    for (file, ranges, other) in [(SUBIDS[0], &uid_ranges, gids), (SUBIDS[1], &gid_ranges, uids)] {
+        let other = held(holder, other);
+        if let Some(alone) = ranges.iter().flat_map(|range| other.missing(*range)).next() {
+            notes.push(format!(
+                "{name} holds {alone} in {} only; to have it in both: nsgate grant ids {word} --start {} --count {}",
+                file.path(),
+                alone.first(),
+                alone.count()
+            ));
+        }
     }
 }
 

@@ -83,6 +83,12 @@ impl<'a> Temporary<'a> {
                 .map_err(Failure::when(cannot("set the owner of")))?;
         }
         for (name, value) in like.map(|found| found.attributes.as_slice()).unwrap_or_default() {
+            // In a container, an SELinux label may be seen and not set: it has it already.
+            let mut now = vec![0; value.len().max(1)];
+            let has = rustix::fs::fgetxattr(&self.file, name.as_c_str(), now.as_mut_slice());
+            if has.is_ok_and(|length| now.get(..length) == Some(value.as_slice())) {
+                continue;
+            }
             let flags = rustix::fs::XattrFlags::empty();
             let what = format!("set the attribute {} of", name.to_string_lossy().escape_default());
             rustix::fs::fsetxattr(&self.file, name.as_c_str(), value, flags)

@@ -95,8 +95,8 @@ pub fn say_changes(out: &mut Output, changes: &[Change]) {
 }
 
 /// What was passed over.
-pub fn skipped(skipped: &[&Taken<By>]) -> Vec<Skipped> {
-    let one = |taken: &&Taken<By>| Skipped {
+pub fn skipped(skipped: &[&Taken<By<'_>>]) -> Vec<Skipped> {
+    let one = |taken: &&Taken<By<'_>>| Skipped {
         first: taken.range.first().raw(),
         last: taken.range.last().raw(),
         why: taken.by.to_string(),
@@ -105,7 +105,7 @@ pub fn skipped(skipped: &[&Taken<By>]) -> Vec<Skipped> {
 }
 
 /// The same, as a person reads it.
-pub fn say_skipped(out: &mut Output, skipped: &[&Taken<By>]) {
+pub fn say_skipped(out: &mut Output, skipped: &[&Taken<By<'_>>]) {
     for taken in skipped.iter().take(MOST_SHOWN) {
         out.line(format!("  not {}: {}", taken.range, taken.by));
     }

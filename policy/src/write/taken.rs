@@ -19,15 +19,15 @@ use crate::root::Root;
 
 /// Whose ids they are.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum By {
+pub enum By<'a> {
     /// Of the owner of a line.
     Line {
         /// Which file.
         file: &'static str,
         /// Counted from 1.
-        line: usize,
+        line: u32,
         /// As the line calls him.
-        owner: Vec<u8>,
+        owner: &'a [u8],
     },
     /// Of a user of this name.
     User(Vec<u8>),
@@ -41,7 +41,7 @@ pub enum By {
     Live(u32),
 }
 
-impl fmt::Display for By {
+impl fmt::Display for By<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line { file, line, owner } => write!(f, "{} holds them ({file}:{line})", Quoted(owner)),
@@ -61,18 +61,18 @@ impl fmt::Display for By {
 
 /// What the host says about new ids, but for the two files of subordinate ids.
 #[derive(Debug)]
-pub struct Host {
+pub struct Host<'a> {
     /// Where they may be: `SUB_UID_MIN`, `SUB_UID_MAX`, `SUB_GID_MIN` and `SUB_GID_MAX` of login.defs all at once.
     pub window: Option<Range>,
     /// Whose others are.
-    pub taken: Vec<Taken<By>>,
+    pub taken: Vec<Taken<By<'a>>>,
     /// Ids to give only when nothing else is free: those that systemd would take for containers, if it took any here.
-    pub pool: Vec<Taken<By>>,
+    pub pool: Vec<Taken<By<'a>>>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
 
-impl Host {
+impl Host<'_> {
     /// Asks the machine.
     ///
     /// # Errors
@@ -189,11 +189,15 @@ fn entries(root: &Root, path: &str) -> Vec<Vec<u8>> {
     names
 }
 
-/// The lines of a file of subordinate ids.
-pub fn of_file<'a>(file: &'static str, text: &'a [u8]) -> impl Iterator<Item = Taken<By>> + use<'a> {
-    lines(text).zip(1_usize..).filter_map(move |(text, line)| {
+/// The lines of a file of subordinate ids, but for those that are left out.
+pub fn of_file<'a>(
+    file: &'static str,
+    text: &'a [u8],
+    mut leave_out: impl FnMut(&[u8]) -> bool,
+) -> impl Iterator<Item = Taken<By<'a>>> {
+    lines(text).zip(1_u32..).filter_map(move |(text, line)| {
         let (owner, range) = subid::entry(text)?;
-        Some(Taken { range, by: By::Line { file, line, owner: owner.to_vec() } })
+        (!leave_out(text)).then_some(Taken { range, by: By::Line { file, line, owner } })
     })
 }
 
