@@ -417,7 +417,7 @@ fn the_first_fit_meets_nobody_and_says_whom() {
             "200000: it is the gid of group big",
             "250000: it is the uid or login group of user high",
             " (sleep) maps them just now",
-            "not 305600-305609: process ",
+            "  305600-305609: process ",
             "nothing was changed",
             "+ /etc/subuid:3: carol:305610:65536",
         ] {
@@ -686,8 +686,8 @@ fn accounts_of_name_services_are_asked_for_and_not_waited_for() {
         };
         fake("case $1 in passwd) echo far:x:100007:100008::/:;; group) echo away:x:165544:;; esac");
         let answer = dry();
-        assert!(says(&answer).contains("not 100007: it is the uid or login group of user far"), "{answer:?}");
-        assert!(answer.stdout.contains("not 165544: it is the gid of group away"), "{answer:?}");
+        assert!(says(&answer).contains("  100007: it is the uid or login group of user far"), "{answer:?}");
+        assert!(answer.stdout.contains("  165544: it is the gid of group away"), "{answer:?}");
         assert!(
             answer.stdout.contains("carol:165545:65536")
                 && answer.stdout.contains("accounts come from ldap too"),
@@ -740,6 +740,29 @@ fn a_file_of_a_million_lines_is_no_hindrance() {
         assert!(says(&answer).starts_with("- /etc/subuid:1000001: "), "{answer:?}");
         for file in FILES {
             assert!(text(file) == lines, "{file}");
+        }
+    });
+}
+
+/// M01: whoever interrupts it has either waited in vain or changed all of it; no lock is left for others to find.
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    World::enter(|world| {
+        for turn in 0..40_u32 {
+            let before = text(FILES[0]);
+            let start_at = (3_000_000 + turn * 10).to_string();
+            let mut command = world.nsgate(ROOT);
+            let child = start(command.args(["grant", "ids", "carol", "--count", "10", "--start", &start_at]));
+            std::thread::sleep(Duration::from_micros(u64::from(turn) * 500));
+            let pid = child.id().to_string();
+            drop(Command::new("kill").args(["-TERM", &pid]).stderr(Stdio::null()).status());
+            finish(child);
+            let new = format!("{before}carol:{start_at}:10\n");
+            for file in FILES {
+                assert!([&before, &new].contains(&&text(file)), "{file}: {}", text(file));
+            }
+            assert_eq!(text(FILES[0]), text(FILES[1]), "out of step");
+            assert!(!Path::new("/etc/subuid.lock").exists() && !Path::new("/etc/subgid.lock").exists());
         }
     });
 }

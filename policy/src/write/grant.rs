@@ -1,4 +1,17 @@
 //! `nsgate grant`
+//!
+//! `grant ids` takes the lowest run of ids that is free in both files at once:
+//!
+//! 1. within `SUB_UID_MIN` to `SUB_UID_MAX` and `SUB_GID_MIN` to `SUB_GID_MAX` of login.defs, as useradd;
+//! 2. of no account or group, in the files or listed by a name service, nor where useradd makes the next ones (up to `UID_MAX`);
+//! 3. of no line of either file, not even his own;
+//! 4. mapped by no user namespace that is alive (of this machine);
+//! 5. not reserved by custom: `check::reserved`.
+//!
+//! The ids from 524288 to 1879048191 are a case of their own. systemd takes ids for containers there; useradd, whose default range
+//! is from 100000 to 600100000, gives the same ones to users. Below it there is room for six users. So they are given when nothing
+//! below is free, and not at all where systemd has containers: then there is something in `/var/lib/machines` or
+//! `/run/systemd/machines`. A FreeIPA range is never given unasked.
 
 use std::ffi::OsStr;
 
@@ -132,7 +145,7 @@ fn ids(root: &Root, user: &OsStr, wanted: &Wanted, out: &mut Output) -> Result<u
     } else if wanted.dry_run {
         out.line(format!("{name} would hold {range}; nothing was changed"));
         if !skipped.is_empty() {
-            out.line(if wanted.start.is_some() { "against:" } else { "lower ids are not free:" });
+            out.line(if wanted.start.is_some() { "against it:" } else { "lower ids are not free:" });
             say_skipped(out, &skipped);
         }
     }

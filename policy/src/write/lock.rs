@@ -19,7 +19,7 @@ use common::policy::text::Quoted;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, openat};
 use nix::libc;
-use nix::sys::signal::kill;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 use nix::unistd::{Pid, UnlinkatFlags, linkat, unlinkat};
 
@@ -48,6 +48,8 @@ struct Held<'a> {
     place: &'a Place,
     name: String,
     inode: u64,
+    /// While this is so, it takes SIGKILL to leave it behind.
+    interruptions: Option<Later>,
 }
 
 impl<'a> Lock<'a> {
@@ -65,10 +67,14 @@ impl<'a> Lock<'a> {
         Ok(lock)
     }
 
-    /// Lets other programs at `/etc/passwd` and the rest while somebody thinks in front of an editor. The file's own lock stays,
-    /// and whoever wants to write it waits for that.
+    /// Lets other programs at `/etc/passwd` and the rest while somebody thinks in front of an editor. The file's own lock stays:
+    /// another nsgate waits for that, and shadow's programs say who has it and write nothing. To hold both for so long, as vipw does,
+    /// would keep everybody from a new password.
     pub fn keep_the_files_only(&mut self) {
         self.passwords = None;
+        for held in self.files.iter_mut().rev() {
+            held.interruptions = None;
+        }
     }
 }
 
@@ -76,6 +82,26 @@ impl Drop for Lock<'_> {
     fn drop(&mut self) {
         while self.files.pop().is_some() {}
         self.passwords = None;
+    }
+}
+
+/// Signals that ask us to end are heard when this has gone.
+#[derive(Debug)]
+struct Later(Option<SigSet>);
+
+impl Later {
+    fn begin() -> Self {
+        let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT]);
+        // If they come through, they leave what a kill leaves.
+        Self(signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok())
+    }
+}
+
+impl Drop for Later {
+    fn drop(&mut self) {
+        if let Some(before) = self.0 {
+            before.thread_set_mask().unwrap_or_default();
+        }
     }
 }
 
@@ -173,11 +199,13 @@ impl<'a> Held<'a> {
         let inode = fstat(&mine.file).map_err(cannot)?.st_ino;
         let mut wait = Wait::begin();
         loop {
+            let interruptions = Some(Later::begin());
             match linkat(place.directory(), mine.name(), place.directory(), name.as_str(), AtFlags::empty()) {
-                Ok(()) => return Ok(Self { place, name, inode }),
+                Ok(()) => return Ok(Self { place, name, inode, interruptions }),
                 Err(Errno::EEXIST) => {}
                 Err(errno) => return Err(cannot(errno)),
             }
+            drop(interruptions);
             let holder = match holder(place, &name, &path)? {
                 Holder::Gone => continue,
                 Holder::Dead => {

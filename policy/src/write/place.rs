@@ -6,12 +6,13 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use common::policy::text::Quoted;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
-use std::os::unix::ffi::OsStrExt;
+use nix::unistd::fsync;
 
 use crate::cli::PolicyFile;
 use crate::failure::Failure;
@@ -54,13 +55,16 @@ impl Place {
             Err(Errno::ENOENT) if make && directory == "/etc/lxc" => {
                 let etc = root.open_at("/etc", flags).map_err(Failure::when("cannot open /etc"))?;
                 let cannot = || Failure::when(format!("cannot make {directory}"));
-                match mkdirat(&etc, "lxc", Mode::from_bits_truncate(0o755)) {
-                    Ok(()) | Err(Errno::EEXIST) => {}
-                    Err(errno) => return Err(cannot()(errno.desc())),
+                let made = mkdirat(&etc, "lxc", Mode::from_bits_truncate(0o755));
+                let opened = root.open_at(directory, flags);
+                let opened = opened.map_err(|errno| cannot()(made.err().unwrap_or(errno).desc()))?;
+                if made.is_ok() {
+                    // Whatever the umask says.
+                    fchmod(&opened, Mode::from_bits_truncate(0o755))
+                        .map_err(|errno| cannot()(errno.desc()))?;
+                    fsync(&etc).map_err(|errno| cannot()(errno.desc()))?;
                 }
-                let made = root.open_at(directory, flags).map_err(|errno| cannot()(errno.desc()))?;
-                fchmod(&made, Mode::from_bits_truncate(0o755)).map_err(|errno| cannot()(errno.desc()))?;
-                Ok(made)
+                Ok(opened)
             }
             opened => opened,
         };

@@ -107,7 +107,7 @@ pub fn skipped(skipped: &[&Taken<By<'_>>]) -> Vec<Skipped> {
 /// The same, as a person reads it.
 pub fn say_skipped(out: &mut Output, skipped: &[&Taken<By<'_>>]) {
     for taken in skipped.iter().take(MOST_SHOWN) {
-        out.line(format!("  not {}: {}", taken.range, taken.by));
+        out.line(format!("  {}: {}", taken.range, taken.by));
     }
     let more = skipped.len().saturating_sub(MOST_SHOWN);
     if more > 0 {
