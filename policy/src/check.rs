@@ -8,6 +8,8 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::root::Root;
 
+#[cfg(test)]
+mod cases;
 pub mod command;
 pub mod finding;
 pub mod findings;
@@ -39,6 +41,21 @@ const SHOWN: usize = 10;
 pub fn text(file: PolicyFile, bytes: &[u8]) -> Vec<Finding> {
     let policy = Policy::of(file, Content::Bytes(bytes.to_vec()));
     findings(&Machine { files: vec![policy], ..Machine::default() })
+}
+
+/// Checks what is to be in one file of a machine, next to all else that is known of it.
+///
+/// # Errors
+/// The machine cannot be looked at.
+pub fn draft(root: &Root, file: PolicyFile, bytes: Vec<u8>) -> Result<Vec<Finding>, Failure> {
+    let mut machine = gather::machine(root, &[])?;
+    for policy in &mut machine.files {
+        policy.wanted = policy.file == file;
+    }
+    if let Some(policy) = machine.files.iter_mut().find(|policy| policy.wanted) {
+        *policy = Policy::of(file, Content::Bytes(bytes));
+    }
+    Ok(findings(&machine))
 }
 
 /// Checks all that is known of a machine. Sorted by file and line.

@@ -64,10 +64,19 @@ pub fn move_away(machine: &Machine, policy: &Policy, owner: &[u8], (range, line)
     if policy.draft || !is_tame(owner) {
         return edit(machine, policy, line);
     }
+    let (nsgate, count) = (nsgate(machine), range.count());
+    let revoke = revoke(machine, policy, owner, (range, line));
+    format!("{revoke} && {nsgate} grant ids {} --count {count}", word(owner))
+}
+
+/// Takes these ids from an owner, in both files.
+#[must_use]
+pub fn revoke(machine: &Machine, policy: &Policy, owner: &[u8], (range, line): (Range, u32)) -> String {
+    if policy.draft || !is_tame(owner) {
+        return edit(machine, policy, line);
+    }
     let (nsgate, owner, first, count) = (nsgate(machine), word(owner), range.first(), range.count());
-    format!(
-        "{nsgate} revoke ids {owner} --start {first} --count {count} && {nsgate} grant ids {owner} --count {count}"
-    )
+    format!("{nsgate} revoke ids {owner} --start {first} --count {count}")
 }
 
 /// Takes ids out of one of the two files, or puts them in.

@@ -213,7 +213,7 @@ fn way_to(root: &Root, path: &str) -> (Vec<Step>, Option<Content>) {
 }
 
 /// The accounts of the files, and of the name services those that the policy files name.
-fn people(accounts: &Accounts, machine: &Machine, ask: bool) -> People {
+pub(super) fn people(accounts: &Accounts, machine: &Machine, ask: bool) -> People {
     let mut people =
         People { users: accounts.users().to_vec(), groups: accounts.groups().to_vec(), all_asked: true };
     if !ask {

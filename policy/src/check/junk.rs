@@ -119,7 +119,7 @@ pub fn in_usernet(line: &[u8], number: u32) -> Fault {
         return fault;
     }
     if matches!(line.first(), Some(b' ' | b'\t')) {
-        return Fault { script: None, ..Fault::new(LEADING_BLANK, "begins with a blank, which hides it") };
+        return Fault::new(LEADING_BLANK, "begins with a blank, so it is a remark and allows nothing");
     }
     let mut fields = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|field| !field.is_empty());
     let fields_number = fields.clone().count();
@@ -239,7 +239,7 @@ mod tests {
             assert!(fault.message.contains(part), "{fault:?}");
         };
         says(b"alice veth br0", SYNTAX, "has 3 fields where");
-        says(b" alice veth br0 5", LEADING_BLANK, "hides");
+        says(b" alice veth br0 5", LEADING_BLANK, "is a remark");
         says(b"alice phys br0 5", NIC_TYPE, "\"phys\"");
         // M18: the format cannot express it, and the message says so.
         says(b"domain users veth br0 5", NIC_TYPE, "name with a blank in it cannot be written");

@@ -109,7 +109,8 @@ pub fn findings(files: &[String], findings: Findings, out: &mut Output) -> Resul
     } else {
         out.line(format!("{} in {places}", counts.join(", ")));
     }
-    if let Some((finding, _)) = shown.first() {
+    let worst = shown.iter().min_by_key(|(finding, _)| std::cmp::Reverse(finding.rule.severity));
+    if let Some((finding, _)) = worst {
         let id = finding.rule.id;
         out.line(out.paint(Style::Faint, &format!("why, and what follows: nsgate check --help-rule {id}")));
     }

@@ -79,7 +79,7 @@ pub const RESERVED: &[Reserved] = &[
     Reserved {
         first: 65535,
         last: 65535,
-        whose: "nobody at all",
+        whose: "nobody, in 16 bits",
         why: "it is (uid_t)-1 to whatever has ids of 16 bits",
         source: SYSTEMD,
         when: When::Always,

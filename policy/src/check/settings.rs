@@ -41,8 +41,10 @@ pub(super) fn look(
     for name in settings.bridge_names().filter(|name| !bridges.has(name)) {
         let line = sections.get(name).copied();
         findings.add(UNUSED_BRIDGE, policy, line, || {
-            let message =
-                format!("no line of lxc-usernet names {}: the section does nothing", Quoted(name.as_bytes()));
+            let message = format!(
+                "no line of lxc-usernet names \"{}\": the section does nothing",
+                Quoted(name.as_bytes())
+            );
             (message, Some(edit(machine, policy, line.unwrap_or(1))))
         });
     }

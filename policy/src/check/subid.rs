@@ -13,16 +13,16 @@ use common::policy::text::{Quoted, lines};
 use crate::accounts::User;
 use crate::cli::PolicyFile;
 
-use super::command::{edit, grant, move_away, sed, usermod};
+use super::command::{edit, grant, move_away, revoke, sed, usermod};
 use super::findings::Findings;
 use super::junk;
 use super::known::{Known, uid_of_digits};
 use super::machine::{Content, Machine, Policy};
-use super::reserved::{RESERVED, When};
+use super::reserved::{self, RESERVED, Reserved, When};
 use super::rule::{
     ACCOUNT_OVERLAP, AMBIGUOUS_OWNER, CONTAINER_POOL, CONTAINER_POOL_IN_USE, FEW_IDS, FUTURE_ACCOUNTS,
     IPA_IDS, MISSING_FILE, OUT_OF_STEP, OVERLAP, OWN_ID, OWN_OVERLAP, PROTECTED_GRANT, RESERVED_IDS, ROOT_ID,
-    UNKNOWN_OWNER,
+    Rule, UNKNOWN_OWNER,
 };
 use super::sources;
 
@@ -126,7 +126,7 @@ impl<'a> Against<'a> {
             let Some((text, range)) = granted else { continue };
             let word = owners.number_of(text, self.known);
             let Some(owner) = owners.word(word) else { continue };
-            self.owner(policy, owner, number, findings);
+            self.owner(policy, owner, (range, number), findings);
             self.range(policy, owner, (range, number), findings);
             entries.push(Entry { who: owner.who, range, line: number, word });
             if RESERVED.iter().any(|known| known.when == When::Nspawn && meets(known.range(), range)) {
@@ -137,7 +137,7 @@ impl<'a> Against<'a> {
         Some(entries)
     }
 
-    fn owner(&self, policy: &Policy, owner: Word<'_>, line: u32, findings: &mut Findings) {
+    fn owner(&self, policy: &Policy, owner: Word<'_>, (range, line): (Range, u32), findings: &mut Findings) {
         let Some(people) = self.known.people else { return };
         let fix = || Some(edit(self.machine, policy, line));
         let Word { text, uid, user, .. } = owner;
@@ -147,7 +147,7 @@ impl<'a> Against<'a> {
             (_, Some(namesake)) if Some(namesake.uid) != uid => {
                 findings.add(AMBIGUOUS_OWNER, policy, Some(line), || {
                     let real = namesake.uid;
-                    (format!("{shown} is uid {shown} here, and also the name of a user with uid {real}"), fix())
+                    (format!("\"{shown}\" is uid {shown} here, and also the name of a user with uid {real}"), fix())
                 });
             }
             (None, _) => findings.add(UNKNOWN_OWNER, policy, Some(line), || {
@@ -163,8 +163,10 @@ impl<'a> Against<'a> {
                     (None, _) => format!("no user of this machine is called \"{shown}\""),
                 };
                 let meant = self.known.nearly(text).filter(|_| uid.is_none());
-                let meant = meant.map(|name| format!("; there is a \"{}\"", Quoted(name)));
-                (unknown + &meant.unwrap_or_default(), fix())
+                match meant {
+                    Some(name) => (format!("{unknown}; there is a \"{}\"", Quoted(name)), fix()),
+                    None => (unknown, Some(revoke(self.machine, policy, text, (range, line)))),
+                }
             }),
             (Some(_), _) => {}
         }
@@ -173,80 +175,95 @@ impl<'a> Against<'a> {
     fn range(&self, policy: &Policy, owner: Word<'_>, (range, line): (Range, u32), findings: &mut Findings) {
         let gids = policy.file == PolicyFile::Subgid;
         let (kind, shown) = (if gids { "gid" } else { "uid" }, Quoted(owner.text));
-        let fix = || Some(move_away(self.machine, policy, owner.text, (range, line)));
+        let fix = || Some(other_ids(self.machine, policy, owner, (range, line)));
         let is_root = owner.uid.is_some_and(|uid| uid.raw() == 0);
+        let holds = format!("\"{shown}\" holds {range}");
         if range.first().raw() == 0 {
             findings.add(ROOT_ID, policy, Some(line), || {
-                (
-                    format!(
-                        "{range} of {shown} has {kind} 0 in it, which is root: he can be root on this host"
-                    ),
-                    fix(),
-                )
+                (format!("{holds}, and {kind} 0 is root: he can be root on this host"), fix())
             });
         }
         let own = if gids { owner.user.and_then(|user| Id::new(user.gid)) } else { owner.uid };
         let own = own.filter(|own| range.contains(*own));
         if let Some(own) = own.filter(|own| own.raw() != 0) {
             findings.add(OWN_ID, policy, Some(line), || {
-                (format!("{range} of {shown} has his own {kind} {own} in it"), fix())
+                (format!("{holds}, and his own {kind} {own} is in it"), fix())
             });
         }
         // What LXD and incus have root say of one user by design.
         let by_design = is_root && range.count() == 1;
-        let accounts = self.known.within(gids, range);
-        let mut others = accounts.iter().filter(|(id, _)| Some(*id) != own);
+        let mut others = self.known.within(gids, range).iter().filter(|(id, _)| Some(*id) != own);
         let other = others.next().filter(|_| !by_design);
         if let Some((id, name)) = other {
             findings.add(ACCOUNT_OVERLAP, policy, Some(line), || {
-                let more = others.count();
-                let more = if more == 0 { String::new() } else { format!(", and {more} more") };
-                let whose = if gids { "group" } else { "account" };
-                let name = Quoted(name);
-                (
-                    format!("{range} of {shown} has the {kind} of an {whose} in it: \"{name}\" ({id}){more}")
-                        .replace("an group", "a group"),
-                    fix(),
-                )
+                let (what, name) = (if gids { "group" } else { "account" }, Quoted(name));
+                let more = match others.count() {
+                    0 => "is".to_owned(),
+                    1 => "and 1 more are".to_owned(),
+                    more => format!("and {more} more are"),
+                };
+                (format!("{holds}, and the {what} \"{name}\" ({kind} {id}) {more} in it"), fix())
             });
         }
-        let new = if gids { self.new_accounts[1] } else { self.new_accounts[0] };
+        let [for_users, for_groups] = self.new_accounts;
+        let new = if gids { for_groups } else { for_users };
         if let Some(new) = new.filter(|new| meets(Some(*new), range) && other.is_none() && !by_design) {
             findings.add(FUTURE_ACCOUNTS, policy, Some(line), || {
-                (format!("{range} of {shown} is where new accounts get their {kind}s ({new} by /etc/login.defs)"), fix())
+                let message =
+                    format!("{holds}, and new accounts get their {kind}s there ({new} by /etc/login.defs)");
+                (message, fix())
             });
         }
-        for reserved in RESERVED.iter().filter(|reserved| meets(reserved.range(), range)) {
-            let rule = match reserved.when {
-                When::Always if reserved.first > 0 => RESERVED_IDS,
-                When::FreeIpa if self.ipa => IPA_IDS,
-                When::Nspawn if self.machine.nspawn => CONTAINER_POOL_IN_USE,
-                When::Always | When::FreeIpa | When::Nspawn | When::Incus => continue,
-            };
-            findings.add(rule, policy, Some(line), || {
-                let of = reserved.range().map(|ids| ids.to_string()).unwrap_or_default();
-                (
-                    format!(
-                        "{range} of {shown} has ids of {} in it ({of}): {}",
-                        reserved.whose, reserved.why
-                    ),
-                    fix(),
-                )
-            });
-        }
+        self.reserved(policy, &holds, (owner, range, line), findings);
         let Some(protect) = &self.protect else { return };
         let above = protect.value.partition_point(|protected| protected.last() < range.first());
-        let Some(common) = protect.value.get(above).and_then(|protected| protected.intersection(range))
-        else {
-            return;
-        };
+        let common = protect.value.get(above).and_then(|protected| protected.intersection(range));
+        let Some(common) = common else { return };
         findings.add(PROTECTED_GRANT, policy, Some(line), || {
             let at = protect.line;
             let message = format!(
-                "{range} of {shown} has {common} in it, which /etc/nsgate.ini:{at} protects: he is refused it"
+                "{holds}, of which /etc/nsgate.ini:{at} protects {common}: a map that has it is refused"
             );
             (message, Some(usermod(self.machine, policy, "del", owner.text, (common, line))))
         });
+    }
+
+    /// Ids that are somebody's by convention: one word for each rule.
+    fn reserved(
+        &self,
+        policy: &Policy,
+        holds: &str,
+        (owner, range, line): (Word<'_>, Range, u32),
+        findings: &mut Findings,
+    ) {
+        let touched = |rule: &'static Rule| {
+            let is_of = move |reserved: &&Reserved| match reserved.when {
+                When::Always => rule == RESERVED_IDS && reserved.first > 0,
+                When::FreeIpa => rule == IPA_IDS && self.ipa,
+                When::Nspawn => rule == CONTAINER_POOL_IN_USE && self.machine.nspawn,
+                When::Incus => false,
+            };
+            reserved::touched(range).filter(is_of)
+        };
+        for rule in [RESERVED_IDS, IPA_IDS, CONTAINER_POOL_IN_USE] {
+            let Some(first) = touched(rule).next() else { continue };
+            findings.add(rule, policy, Some(line), || {
+                let ids = first.range().map(|ids| ids.to_string()).unwrap_or_default();
+                let more: Vec<String> = touched(rule)
+                    .skip(1)
+                    .map(|more| {
+                        format!(
+                            "{} for {}",
+                            more.range().map(|ids| ids.to_string()).unwrap_or_default(),
+                            more.whose
+                        )
+                    })
+                    .collect();
+                let more = if more.is_empty() { String::new() } else { format!("; and {}", more.join(", ")) };
+                let message = format!("{holds}, and {ids} is for {}: {}{more}", first.whose, first.why);
+                (message, Some(other_ids(self.machine, policy, owner, (range, line))))
+            });
+        }
     }
 
     /// One word about the pool of systemd, where it is not in use.
@@ -255,12 +272,22 @@ impl<'a> Against<'a> {
         findings.add(CONTAINER_POOL, policy, Some(*line), || {
             let shown = Quoted(owner);
             let more = in_pool.len().saturating_sub(1);
-            let more = if more == 0 { String::new() } else { format!(" (and {more} more like it)") };
+            let more = if more == 0 { String::new() } else { format!(" (and {more} more lines like it do)") };
             let message = format!(
-                "{range} of {shown}{more} is where systemd-nspawn -U would take ids for a container; none is in use here"
+                "\"{shown}\" holds {range}{more}, where systemd-nspawn -U takes ids for containers; none of them is seen here"
             );
             (message, None)
         });
+    }
+}
+
+/// What mends a line whose ids its owner should not have: others in their place, if he is somebody.
+fn other_ids(machine: &Machine, policy: &Policy, owner: Word<'_>, place: (Range, u32)) -> String {
+    let is_somebody = owner.user.is_some() || machine.people.is_none();
+    if is_somebody {
+        move_away(machine, policy, owner.text, place)
+    } else {
+        revoke(machine, policy, owner.text, place)
     }
 }
 
@@ -311,14 +338,17 @@ fn among_owners(
                 let (one, two) = (owners.text(below.word), owners.text(above.word));
                 let common = below.range.intersection(above.range).unwrap_or(below.range);
                 let message = format!(
-                    "{} of {} has {} of {} (line {}) in it: {common}",
-                    below.range,
+                    "\"{}\" holds {}, and \"{}\" (line {}) holds {} too",
                     Quoted(one),
-                    if above.range == common { "all".to_owned() } else { format!("ids of {}", above.range) },
+                    below.range,
                     Quoted(two),
-                    above.line
+                    above.line,
+                    if common == below.range { "all of it".to_owned() } else { format!("{common} of it") },
                 );
-                (message, Some(move_away(machine, policy, one, (below.range, below.line))))
+                let fix = owners
+                    .word(below.word)
+                    .map(|owner| other_ids(machine, policy, owner, (below.range, below.line)));
+                (message, fix)
             });
         }
         let reaches =
@@ -359,11 +389,14 @@ fn of_each_owner(
                     let (shown, range, at) = (Quoted(owners.text(below.word)), below.range, above.line);
                     let common = below.range.intersection(above.range).unwrap_or(below.range);
                     let message = if below.range == above.range {
-                        format!("{shown} has {range} twice: also in line {at}")
+                        format!("\"{shown}\" holds {range} twice: line {at} says so, too")
                     } else if common == range {
-                        format!("{range} of {shown} is a part of {}, which he has in line {at}", above.range)
+                        format!(
+                            "\"{shown}\" holds {range} twice: it is a part of {}, in line {at}",
+                            above.range
+                        )
                     } else {
-                        format!("{range} of {shown} has {common} in it, which he has in line {at} too")
+                        format!("\"{shown}\" holds {range}, and {common} of it by line {at} too")
                     };
                     (message, Some(edit(machine, policy, below.line)))
                 });
@@ -379,8 +412,10 @@ fn of_each_owner(
             findings.add(FEW_IDS, policy, Some(top.line), || {
                 let owner = owners.text(top.word);
                 let ids = if number == 1 { "id" } else { "ids" };
-                let message =
-                    format!("{} has {number} {ids} in all, and a container wants {ENOUGH}", Quoted(owner));
+                let message = format!(
+                    "\"{}\" holds {number} {ids} in all, and a container wants {ENOUGH}",
+                    Quoted(owner)
+                );
                 (message, Some(grant(machine, policy, owner, top.line)))
             });
         }
@@ -412,14 +447,19 @@ fn in_step(
             let said = |ids: &[Range]| match ids {
                 [] => "nothing".to_owned(),
                 [one] => one.to_string(),
+                [one, two] => format!("{one} and {two}"),
                 [one, rest @ ..] => format!("{one} and {} more ranges", rest.len()),
             };
             let (shown, name, other) = (Quoted(owner), &subuid.name, &subgid.name);
             let message = match (only_uid.is_empty(), only_gid.is_empty()) {
-                (false, true) => format!("{shown} has {} in {name} and not in {other}", said(&only_uid)),
-                (true, false) => format!("{shown} has {} in {other} and not in {name}", said(&only_gid)),
+                (false, true) => {
+                    format!("\"{shown}\" holds {} in {name} and not in {other}", said(&only_uid))
+                }
+                (true, false) => {
+                    format!("\"{shown}\" holds {} in {other} and not in {name}", said(&only_gid))
+                }
                 _ => format!(
-                    "{shown} has {} in {name} alone, and {} in {other} alone",
+                    "\"{shown}\" holds {} in {name} alone, and {} in {other} alone",
                     said(&only_uid),
                     said(&only_gid)
                 ),

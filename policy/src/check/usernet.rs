@@ -81,7 +81,7 @@ pub(super) fn look<'a>(
                 findings.add(REPEATED_QUOTA, policy, Some(number), || {
                     let (owner, bridge) = (Quoted(owner), Quoted(bridge));
                     let message = format!(
-                        "{owner} has {most} on {bridge} by line {at}, and {count} here: the larger holds"
+                        "\"{owner}\" may have {most} on \"{bridge}\" by line {at} and {count} here: the larger number holds"
                     );
                     (message, fix())
                 });
@@ -139,12 +139,12 @@ fn owner_of<'a>(
         };
         let meant = match group {
             Some(_) => None,
-            None if known.group(owner).is_some() => Some(format!("; for the group write @{name}")),
+            None if known.group(owner).is_some() => Some(format!("; for the group write \"@{name}\"")),
             None => known.nearly(owner).map(|name| format!("; there is a \"{}\"", Quoted(name))),
         };
         let by_number = uid_of_digits(owner).and_then(|uid| known.user_with(uid));
         let by_number =
-            by_number.map(|user| format!("; numbers mean nothing here, write {}", Quoted(&user.name)));
+            by_number.map(|user| format!("; numbers mean nothing here, write \"{}\"", Quoted(&user.name)));
         let message = if people.all_asked {
             format!("no {what} of this machine is called \"{name}\"")
         } else {
@@ -182,7 +182,10 @@ fn own_name(
     match who {
         Who::User(uid) if longest(&uid.to_string()) => findings.add(BRIDGE_NAME, policy, Some(line), || {
             let (owner, name) = (Quoted(owner), pattern.with(&uid.to_string()));
-            (format!("{bridge} is {} for {owner}, and no name has more than 15 bytes", Quoted(&name)), fix())
+            (
+                format!("\"{bridge}\" is \"{}\" for {owner}: no name has more than 15 bytes", Quoted(&name)),
+                fix(),
+            )
         }),
         Who::User(_) => {}
         Who::Group(_) | Who::Unknown(_) => {
@@ -197,7 +200,7 @@ fn own_name(
                     };
                     (
                         format!(
-                            "{bridge} has more than 15 bytes with a uid of {digits_are}: that user is refused"
+                            "\"{bridge}\" has more than 15 bytes with a uid of {digits_are}: that user is refused"
                         ),
                         fix(),
                     )
@@ -215,7 +218,8 @@ fn among_bridges(machine: &Machine, policy: &Policy, bridges: &Bridges<'_>, find
         if let Some((other, _, at)) = above.into_iter().find(|(_, other, _)| other.can_meet(pattern)) {
             findings.add(BRIDGE_PATTERN, policy, Some(*line), || {
                 let (name, other) = (Quoted(name), Quoted(other));
-                let message = format!("{name} and {other} (line {at}) can be the same bridge, for two users");
+                let message =
+                    format!("\"{name}\" and \"{other}\" (line {at}) can be one bridge, for two users");
                 (message, Some(edit(machine, policy, *line)))
             });
         }
@@ -232,7 +236,7 @@ fn among_bridges(machine: &Machine, policy: &Policy, bridges: &Bridges<'_>, find
         if let Some((pattern, _, at)) = compared.iter().find(|(_, pattern, _)| pattern.becomes(name)) {
             findings.add(BRIDGE_PATTERN, policy, Some(*line), || {
                 let (name, pattern) = (Quoted(name), Quoted(pattern));
-                let message = format!("{name} is also what {pattern} (line {at}) is for one user");
+                let message = format!("\"{name}\" is also what \"{pattern}\" (line {at}) is for one user");
                 (message, Some(edit(machine, policy, *line)))
             });
         }
@@ -247,11 +251,11 @@ fn on_this_machine(machine: &Machine, policy: &Policy, bridges: &Bridges<'_>, fi
         match interfaces.get(*name) {
             None => findings.add(MISSING_BRIDGE, policy, Some(*line), || {
                 let make = format!("ip link add name {} type bridge", word(name));
-                (format!("there is no bridge {shown} on this machine"), Some(make))
+                (format!("there is no bridge \"{shown}\" on this machine"), Some(make))
             }),
             Some(Interface { bridge: Some(false), .. }) => {
                 findings.add(NOT_A_BRIDGE, policy, Some(*line), || {
-                    (format!("{shown} is an interface and no bridge"), Some(edit(machine, policy, *line)))
+                    (format!("\"{shown}\" is an interface and no bridge"), Some(edit(machine, policy, *line)))
                 })
             }
             Some(interface) => accept_ra(policy, (name, *line), interface, findings),
@@ -269,7 +273,7 @@ fn accept_ra(policy: &Policy, (name, line): (&[u8], u32), interface: &Interface,
     let Some(accept_ra) = interface.accept_ra.filter(|accept_ra| *accept_ra != 0) else { return };
     findings.add(ACCEPT_RA, policy, Some(line), || {
         let message = format!(
-            "accept_ra of {} is {accept_ra}: a container on it can make itself this host's IPv6 router",
+            "accept_ra of \"{}\" is {accept_ra}: a container on it can make itself this host's IPv6 router",
             Quoted(name)
         );
         // With slashes, as a name may have a dot in it.

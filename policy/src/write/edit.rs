@@ -64,7 +64,7 @@ pub fn run(root: &Root, args: &Edit, out: &mut Output) -> Result<u8, Failure> {
             out.line(format!("{path} is as it was: nothing was changed"));
             return Ok(0);
         }
-        let findings = Findings::of(args.file, &new, &old, failed);
+        let findings = Findings::of(root, args.file, &new, &old, failed);
         findings.say(out);
         out.flush()?;
         let install = if findings.is_broken() { ask()? } else { Answer::Install };
@@ -144,13 +144,18 @@ struct Findings {
 }
 
 impl Findings {
-    fn of(file: PolicyFile, new: &[u8], old: &[u8], failed: Option<String>) -> Self {
+    fn of(root: &Root, file: PolicyFile, new: &[u8], old: &[u8], failed: Option<String>) -> Self {
         let mut findings = Self::default();
         findings.errors.extend(failed);
         if new.is_empty() && !old.is_empty() {
             findings.errors.push(format!("{} would be empty", file.path()));
         }
-        for Finding { rule, place, message, .. } in check::text(file, new) {
+        // Next to all else that is known of the machine; if that cannot be looked at, by itself.
+        let found = check::draft(root, file, new.to_vec()).unwrap_or_else(|failure| {
+            findings.warnings.push(format!("only the file itself was checked: {failure}"));
+            check::text(file, new)
+        });
+        for Finding { rule, place, message, .. } in found {
             let line = place.line.map_or(String::new(), |line| format!(":{line}"));
             let said = format!("{}{line}: {message} [{}]", file.path(), rule.id);
             let all =
