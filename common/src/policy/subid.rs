@@ -25,7 +25,8 @@ pub struct Owner {
 
 impl Owner {
     /// Does this line begin with the uid or one of the names?
-    fn has(&self, line: &[u8]) -> bool {
+    #[must_use]
+    pub fn has(&self, line: &[u8]) -> bool {
         let needles = self.line_starts.iter().map(|start| start.needle());
         needles.filter_map(|needle| needle.get(1..)).any(|start| line.starts_with(start))
     }

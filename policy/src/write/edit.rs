@@ -1,14 +1,183 @@
-//! `nsgate edit`
+//! `nsgate edit`: visudo's habit.
+//!
+//! The file is locked, so `useradd` and its kin wait; the editor has a private copy, in a directory of the caller's that nobody
+//! else can enter; what comes back is looked at before it is installed, and what is broken is installed only if somebody says so.
 
-use crate::cli::Edit;
-use crate::failure::Failure;
-use crate::output::Output;
+mod draft;
+mod editor;
+
+use std::io::Read;
+
+use common::policy::text::Quoted;
+
+use super::grant::text_of;
+use super::lock::Lock;
+use super::place::Place;
+use super::replace::Prepared;
+use crate::check::{self, Finding, Severity};
+use crate::cli::{Edit, PolicyFile};
+use crate::failure::{Failure, USAGE};
+use crate::output::{Output, Style, complain};
 use crate::root::Root;
+use draft::Draft;
+use editor::Editor;
+
+/// What is shown to a person who has made more mistakes.
+const MOST_SHOWN: usize = 20;
 
 /// The answer, and the exit status.
 ///
 /// # Errors
-/// It cannot be answered.
-pub fn run(_root: &Root, _args: &Edit, _out: &mut Output) -> Result<u8, Failure> {
-    Err(Failure::new("not there yet"))
+/// Nothing was installed: why.
+pub fn run(root: &Root, args: &Edit, out: &mut Output) -> Result<u8, Failure> {
+    if out.is_json() {
+        return Err(Failure::new("edit is for a person: it has no --json").with_code(USAGE));
+    }
+    super::may(root)?;
+    let editor = Editor::of_the_environment()?;
+    let path = args.file.path();
+    let place = Place::open(root, args.file, true)?;
+    let place = place.ok_or_else(|| Failure::new(format!("there is no directory for {path}")))?;
+    let mut lock = Lock::take(root, [&place])?;
+    // passwd(1) and others need not wait for the editor: it is this file that is ours.
+    lock.keep_the_files_only();
+    let found = place.read()?;
+    place.may_change()?;
+
+    let old = if found.is_some() { text_of(&found).to_vec() } else { template(args.file).to_vec() };
+    let mut draft = Draft::make(place.name, &old)?;
+    loop {
+        let ended = editor.edit(draft.path())?;
+        let text = draft.read();
+        let new = match text {
+            Ok(new) => new,
+            Err(why) => {
+                return Err(Failure::new(format!("{why}: nothing was installed")));
+            }
+        };
+        let failed = ended.err();
+        if new == old {
+            let why = failed.map_or(String::new(), |why| format!("{why}; "));
+            if !why.is_empty() {
+                return Err(Failure::new(format!("{why}{path} is as it was")));
+            }
+            out.line(format!("{path} is as it was: nothing was changed"));
+            return Ok(0);
+        }
+        let findings = Findings::of(root, args.file, &new, &old, failed);
+        findings.say(out);
+        out.flush()?;
+        let install = if findings.is_broken() { ask()? } else { Answer::Install };
+        match install {
+            Answer::Again => continue,
+            Answer::Discard => {
+                return Err(Failure::new(format!("the changes to {path} were discarded")));
+            }
+            Answer::Install => {}
+        }
+        let installed = Prepared::write(&place, found.as_ref(), &new).and_then(Prepared::install);
+        if let Err(failure) = installed {
+            draft.keep();
+            let kept = draft.path().display();
+            return Err(Failure::new(format!(
+                "{failure}; your text is kept in {kept}; to see how it differs: diff {path} {kept}"
+            )));
+        }
+        let before = if found.is_some() { format!("; the one before is {path}-") } else { String::new() };
+        out.line(format!("{path} is installed{before}"));
+        return Ok(0);
+    }
+}
+
+/// What a file that is not there begins with: remarks that say how to write it.
+const fn template(file: PolicyFile) -> &'static [u8] {
+    match file {
+        PolicyFile::LxcUsernet => include_bytes!("../../defaults/lxc-usernet"),
+        PolicyFile::NsgateIni => include_bytes!("../../defaults/nsgate.ini"),
+        PolicyFile::Subuid | PolicyFile::Subgid => b"",
+    }
+}
+
+/// What is to be done with a text that has something wrong with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Answer {
+    Again,
+    Discard,
+    Install,
+}
+
+/// Asks. Who says nothing discards.
+fn ask() -> Result<Answer, Failure> {
+    loop {
+        complain("What now? (e)dit again, (x) discard, (Q) install it broken: ");
+        // Byte by byte: what comes after the line is the editor's.
+        let mut line = Vec::new();
+        loop {
+            let mut byte = [0];
+            let read = std::io::stdin().read(&mut byte);
+            match read {
+                Ok(0) | Err(_) if line.is_empty() => {
+                    complain("\n");
+                    return Ok(Answer::Discard);
+                }
+                Ok(0) | Err(_) => break,
+                Ok(_) if byte == *b"\n" => break,
+                // Nobody answers at such length.
+                Ok(_) if line.len() < 64 => line.extend_from_slice(&byte),
+                Ok(_) => {}
+            }
+        }
+        match line.trim_ascii() {
+            b"e" | b"E" => return Ok(Answer::Again),
+            b"x" | b"X" => return Ok(Answer::Discard),
+            b"Q" => return Ok(Answer::Install),
+            other => complain(&format!("\"{}\" is none of e, x and Q\n", Quoted(other))),
+        }
+    }
+}
+
+/// What is wrong with a new text.
+#[derive(Debug, Default)]
+struct Findings {
+    errors: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Findings {
+    fn of(root: &Root, file: PolicyFile, new: &[u8], old: &[u8], failed: Option<String>) -> Self {
+        let mut findings = Self::default();
+        findings.errors.extend(failed);
+        if new.is_empty() && !old.is_empty() {
+            findings.errors.push(format!("{} would be empty", file.path()));
+        }
+        // Next to all else that is known of the machine; if that cannot be looked at, by itself.
+        let found = check::draft(root, file, new.to_vec()).unwrap_or_else(|failure| {
+            findings.warnings.push(format!("only the file itself was checked: {failure}"));
+            check::text(file, new)
+        });
+        for Finding { rule, place, message, .. } in found {
+            let line = place.line.map_or(String::new(), |line| format!(":{line}"));
+            let said = format!("{}{line}: {message} [{}]", file.path(), rule.id);
+            let all =
+                if rule.severity == Severity::Error { &mut findings.errors } else { &mut findings.warnings };
+            all.push(said);
+        }
+        findings
+    }
+
+    fn is_broken(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    fn say(&self, out: &mut Output) {
+        let errors = self.errors.iter().map(|message| (Style::Error, "error", message));
+        let warnings = self.warnings.iter().map(|message| (Style::Warning, "warning", message));
+        for (style, word, message) in errors.chain(warnings).take(MOST_SHOWN) {
+            out.line(format!("{}: {message}", out.paint(style, word)));
+        }
+        let more = self.errors.len().saturating_add(self.warnings.len()).saturating_sub(MOST_SHOWN);
+        if more > 0 {
+            out.line(format!("and {more} more"));
+        }
+    }
 }

@@ -1,14 +1,239 @@
 //! `nsgate revoke`
 
-use crate::cli::Revoke;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use common::policy::id::{Id, Range, merged};
+use common::policy::idmap::Kind;
+use common::policy::text::Quoted;
+use serde::Serialize;
+
+use super::grant::{SUBIDS, install, open, read, text_of};
+use super::lines::{self, Edited};
+use super::live::{self, Mapped};
+use super::lock::Lock;
+use super::owner::Holder;
+use super::report::{self, Change, Ids, Live, MOST_SHOWN, say_changes, say_notes};
+use crate::accounts::Accounts;
+use crate::cli::{PolicyFile, Revoke, RevokeWhat};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, Style};
 use crate::root::Root;
 
 /// The answer, and the exit status.
 ///
 /// # Errors
-/// It cannot be answered.
-pub fn run(_root: &Root, _args: &Revoke, _out: &mut Output) -> Result<u8, Failure> {
-    Err(Failure::new("not there yet"))
+/// It cannot be done: nothing has changed, or the message says what has.
+pub fn run(root: &Root, args: &Revoke, out: &mut Output) -> Result<u8, Failure> {
+    match &args.what {
+        RevokeWhat::Ids { user, start, count, dry_run } => ids(root, user, (*start, *count), *dry_run, out),
+        RevokeWhat::Nic { owner, bridge, dry_run } => nic(root, owner, bridge, *dry_run, out),
+    }
+}
+
+/// The JSON document of `revoke ids`.
+#[derive(Serialize)]
+struct IdsAnswer {
+    schema: &'static str,
+    verb: &'static str,
+    what: &'static str,
+    user: String,
+    uid: Option<u32>,
+    dry_run: bool,
+    ranges: Vec<Ids>,
+    changes: Vec<Change>,
+    live: Vec<Live>,
+    notes: Vec<String>,
+}
+
+/// The JSON document of `revoke nic`.
+#[derive(Serialize)]
+struct NicAnswer {
+    schema: &'static str,
+    verb: &'static str,
+    what: &'static str,
+    owner: String,
+    bridge: String,
+    dry_run: bool,
+    changes: Vec<Change>,
+    notes: Vec<String>,
+}
+
+fn ids(
+    root: &Root,
+    user: &OsStr,
+    (start, count): (Option<u32>, Option<u32>),
+    dry_run: bool,
+    out: &mut Output,
+) -> Result<u8, Failure> {
+    let what = start.map(|start| wanted(start, count)).transpose()?;
+    if !dry_run {
+        super::may(root)?;
+    }
+    let places = open(root, &SUBIDS, dry_run)?;
+    let _lock = if dry_run { None } else { Some(Lock::take(root, places.iter().flatten())?) };
+    let accounts = Accounts::read(root)?;
+    let holder = Holder::meant_by(&accounts, user);
+    let found = places.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let (edited, gone): (Vec<Edited>, Vec<Vec<Range>>) =
+        found.iter().map(|found| lines::take_out(text_of(found), |line| holder.has(line), what)).unzip();
+    let gone_of = |kind: Kind| {
+        let place = usize::from(kind == Kind::Gid);
+        merged(gone.get(place).cloned().unwrap_or_default())
+    };
+    let all = merged(gone.concat());
+    let name = Quoted(holder.name()).to_string();
+    if all.is_empty() {
+        let of_these = what.map_or(String::new(), |what| format!(" of {what}"));
+        let unknown = match holder {
+            Holder::Word(_) => ", nor an account on this machine",
+            Holder::Account(..) => "",
+        };
+        return Err(Failure::new(format!(
+            "{name} holds no ids{of_these} in /etc/subuid or /etc/subgid{unknown}; who holds what: nsgate show"
+        )));
+    }
+    if !dry_run {
+        install(&places, &found, &edited)?;
+    }
+
+    let still = if root.is_live() { still_mapped(&gone_of) } else { Vec::new() };
+    let mut notes = Vec::new();
+    if root.is_live() {
+        notes.push(format!(
+            "to find files that belong to these ids: {}",
+            find(&gone_of(Kind::Uid), &gone_of(Kind::Gid))
+        ));
+    }
+    let changes: Vec<Change> =
+        SUBIDS.iter().zip(&edited).flat_map(|(file, edited)| report::changes(file.path(), edited)).collect();
+    if out.is_json() {
+        out.document(&IdsAnswer {
+            schema: "nsgate/1",
+            verb: "revoke",
+            what: "ids",
+            user: name,
+            uid: holder.uid(),
+            dry_run,
+            ranges: all.iter().map(|range| Ids::from(*range)).collect(),
+            changes,
+            live: report::live(&still),
+            notes,
+        })?;
+        return Ok(0);
+    }
+    say_changes(out, &changes);
+    if dry_run {
+        out.line("nothing was changed");
+    }
+    if !still.is_empty() {
+        say_live(out, &still, dry_run);
+    }
+    say_notes(out, &notes);
+    Ok(0)
+}
+
+fn wanted(start: u32, count: Option<u32>) -> Result<Range, Failure> {
+    let first = Id::new(start);
+    let range = match count {
+        Some(count) => first.and_then(|first| Range::new(first, count)),
+        None => first
+            .zip(Id::new(u32::MAX.saturating_sub(1)))
+            .and_then(|(first, last)| Range::between(first, last)),
+    };
+    range.ok_or_else(|| {
+        let count = count.map_or(String::new(), |count| format!("{count} "));
+        let last = u32::MAX.saturating_sub(1);
+        Failure::new(format!("there are no {count}ids from {start} up: the last id there is is {last}"))
+    })
+}
+
+/// Who maps what has just been taken away: he keeps it until he ends.
+fn still_mapped(gone: &impl Fn(Kind) -> Vec<Range>) -> Vec<Mapped> {
+    let (uids, gids) = (gone(Kind::Uid), gone(Kind::Gid));
+    let part = |mapped: Mapped| {
+        let gone = match mapped.kind {
+            Kind::Uid => &uids,
+            Kind::Gid => &gids,
+        };
+        let range = gone.iter().find_map(|gone| gone.intersection(mapped.range))?;
+        Some(Mapped { range, ..mapped })
+    };
+    live::mapped(true).into_iter().filter_map(part).collect()
+}
+
+fn say_live(out: &mut Output, still: &[Mapped], dry_run: bool) {
+    let keeps = if dry_run { "would go on using them" } else { "go on using them" };
+    let warning = out.paint(Style::Warning, "warning");
+    out.line(format!(
+        "{warning}: these processes map such ids and {keeps} until they end; nsgate ends none:"
+    ));
+    let mut pids: Vec<(u32, Range)> = Vec::new();
+    for mapped in still {
+        if pids.iter().all(|(pid, _)| *pid != mapped.pid) {
+            pids.push((mapped.pid, mapped.range));
+        }
+    }
+    for (pid, range) in pids.iter().take(MOST_SHOWN) {
+        out.line(format!("  {pid} ({}): {range}", Quoted(&live::name_of(*pid))));
+    }
+    let more = pids.len().saturating_sub(MOST_SHOWN);
+    if more > 0 {
+        out.line(format!("  and {more} more"));
+    }
+}
+
+/// The command that finds files of these ids.
+fn find(uids: &[Range], gids: &[Range]) -> String {
+    let test = |word: &str, range: &Range| {
+        let (first, last) = (range.first().raw(), range.last().raw());
+        let from = first.checked_sub(1).map_or(String::new(), |before| format!("{word} +{before} "));
+        let to = u64::from(last).saturating_add(1);
+        format!("{from}{word} -{to}")
+    };
+    let tests =
+        uids.iter().map(|range| test("-uid", range)).chain(gids.iter().map(|range| test("-gid", range)));
+    format!("find / -xdev \\( {} \\) -ls", tests.collect::<Vec<_>>().join(" -o "))
+}
+
+fn nic(root: &Root, owner: &OsStr, bridge: &OsStr, dry_run: bool, out: &mut Output) -> Result<u8, Failure> {
+    if !dry_run {
+        super::may(root)?;
+    }
+    let file = PolicyFile::LxcUsernet.path();
+    let (owner, bridge) = (owner.as_bytes(), bridge.as_bytes());
+    let nothing = || {
+        let (owner, bridge) = (Quoted(owner), Quoted(bridge));
+        Failure::new(format!(
+            "no line of {file} gives \"{owner}\" interfaces on \"{bridge}\"; who has what: nsgate show nics"
+        ))
+    };
+    // Nothing is made, not even a directory, to take something away.
+    let places = open(root, &[PolicyFile::LxcUsernet], true)?;
+    let place = places.first().and_then(Option::as_ref).ok_or_else(nothing)?;
+    let _lock = if dry_run { None } else { Some(Lock::take(root, [place])?) };
+    let found = [place.read()?];
+    let edited = [lines::strike(found.first().map(text_of).unwrap_or_default(), owner, bridge)];
+    let changes: Vec<Change> = edited.iter().flat_map(|edited| report::changes(file, edited)).collect();
+    if changes.is_empty() {
+        return Err(nothing());
+    }
+    if !dry_run {
+        install(&places, &found, &edited)?;
+    }
+    let (owner, bridge) = (Quoted(owner).to_string(), Quoted(bridge).to_string());
+    let notes = vec![
+        "interfaces that are there stay until their container ends; to see them: nsgate show nics".to_owned(),
+    ];
+    if out.is_json() {
+        let (schema, verb, what) = ("nsgate/1", "revoke", "nic");
+        out.document(&NicAnswer { schema, verb, what, owner, bridge, dry_run, changes, notes })?;
+        return Ok(0);
+    }
+    say_changes(out, &changes);
+    if dry_run {
+        out.line("nothing was changed");
+    }
+    say_notes(out, &notes);
+    Ok(0)
 }

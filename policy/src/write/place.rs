@@ -1,0 +1,225 @@
+//! Where a policy file is: its directory, held open, and its name in there. And the file as it was found.
+//!
+//! The directory is found once, below the root; what follows is done in that very directory, by name, and follows no link.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use common::policy::text::Quoted;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::unistd::fsync;
+
+use crate::cli::PolicyFile;
+use crate::failure::Failure;
+use crate::root::Root;
+
+/// A policy file's place.
+#[derive(Debug)]
+pub struct Place {
+    directory: OwnedFd,
+    /// Its absolute path on its machine.
+    pub path: &'static str,
+    /// Its name in the directory.
+    pub name: &'static str,
+}
+
+/// A file as it was found.
+#[derive(Debug)]
+pub struct Found {
+    /// All that is in it.
+    pub bytes: Vec<u8>,
+    /// Whose it is, and who may what.
+    pub status: FileStat,
+    /// Its extended attributes: access control lists, SELinux label, and whatever else somebody put there.
+    pub attributes: Vec<(CString, Vec<u8>)>,
+}
+
+/// An attribute's value has 64 KiB at most.
+const LARGEST_ATTRIBUTE: usize = 65536;
+
+impl Place {
+    /// The directory of a policy file. Ok(None): there is none. With `make`, `/etc/lxc` is made if it is missing.
+    ///
+    /// # Errors
+    /// It cannot be opened, or made.
+    pub fn open(root: &Root, file: PolicyFile, make: bool) -> Result<Option<Self>, Failure> {
+        let path = file.path();
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("/", path));
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        let opened = match root.open_at(directory, flags) {
+            Err(Errno::ENOENT) if make && directory == "/etc/lxc" => {
+                let etc = root.open_at("/etc", flags).map_err(Failure::when("cannot open /etc"))?;
+                let cannot = || Failure::when(format!("cannot make {directory}"));
+                let made = mkdirat(&etc, "lxc", Mode::from_bits_truncate(0o755));
+                let opened = root.open_at(directory, flags);
+                let opened = opened.map_err(|errno| cannot()(made.err().unwrap_or(errno).desc()))?;
+                if made.is_ok() {
+                    // Whatever the umask says.
+                    fchmod(&opened, Mode::from_bits_truncate(0o755))
+                        .map_err(|errno| cannot()(errno.desc()))?;
+                    fsync(&etc).map_err(|errno| cannot()(errno.desc()))?;
+                }
+                Ok(opened)
+            }
+            opened => opened,
+        };
+        match opened {
+            Ok(directory) => Ok(Some(Self { directory, path, name })),
+            Err(Errno::ENOENT) if !make => Ok(None),
+            Err(errno) => Err(Failure::new(format!("cannot open {directory}: {}", errno.desc()))),
+        }
+    }
+
+    /// The directory, to act in it.
+    #[must_use]
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Reads the file. Ok(None): there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or could not be replaced by a rename: it is a link, has a mount of its own, or is no regular file.
+    pub fn read(&self) -> Result<Option<Found>, Failure> {
+        let path = self.path;
+        let flags =
+            OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let how = OpenHow::new().flags(flags);
+        let how = how.resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let file = match openat2(&self.directory, self.name, how) {
+            Ok(file) => file,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(Errno::ELOOP) => return Err(self.is_a_link()),
+            Err(Errno::EXDEV) => {
+                return Err(Failure::new(format!(
+                    "{path} is a mount of its own (a container's bind mount?), which cannot be replaced: change the file that is \
+                     mounted there, or umount {path} first"
+                )));
+            }
+            Err(errno) => return Err(Failure::new(format!("cannot open {path}: {}", errno.desc()))),
+        };
+        let cannot = |what: &str| format!("cannot {what} {path}");
+        let status = fstat(&file).map_err(Failure::when(cannot("look at")))?;
+        if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+            return Err(Failure::new(format!("{path} is not a regular file")));
+        }
+        let attributes =
+            attributes(&file).map_err(Failure::when(cannot("read the extended attributes of")))?;
+        let mut bytes = Vec::new();
+        File::from(file).read_to_end(&mut bytes).map_err(Failure::when(cannot("read")))?;
+        Ok(Some(Found { bytes, status, attributes }))
+    }
+
+    fn is_a_link(&self) -> Failure {
+        let path = self.path;
+        let target = readlinkat(&self.directory, self.name).unwrap_or_default();
+        Failure::new(format!(
+            "{path} is a symbolic link to \"{}\": whatever made the link (NixOS, ostree, a mount of yours) decides what is in it, and \
+             the helpers follow it only as far as it is root's; change it there, or make it a file first: \
+             cp --remove-destination \"$(readlink -f {path})\" {path}",
+            Quoted(target.as_bytes())
+        ))
+    }
+
+    /// Asks, without changing anything, whether the file could be replaced.
+    ///
+    /// # Errors
+    /// It is on a file system that is read-only, or the file has the immutable attribute.
+    pub fn may_change(&self) -> Result<(), Failure> {
+        let path = self.path;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(&self.directory, self.name, flags, Mode::empty()) {
+            Err(Errno::EROFS) => Err(self.read_only()),
+            Err(Errno::EPERM) => Err(Failure::new(format!(
+                "{path} cannot be changed, not even by root: it has the immutable or append-only attribute; see lsattr {path}; \
+                 to take it off: chattr -i -a {path}"
+            ))),
+            // What else may be wrong is told by what is really done.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// That nothing in this directory can be changed.
+    #[must_use]
+    pub fn read_only(&self) -> Failure {
+        let directory = self.path.rsplit_once('/').map_or("/", |(directory, _)| directory);
+        Failure::new(format!(
+            "{} is on a file system that is mounted read-only; where it is meant to be written: mount -o remount,rw \"$(findmnt -n -o \
+             TARGET -T {directory})\"",
+            self.path
+        ))
+    }
+
+    /// A file in this directory could not be made: what that means.
+    #[must_use]
+    pub fn cannot_make(&self, what: &str, errno: Errno) -> Failure {
+        let directory = self.path.rsplit_once('/').map_or("/", |(directory, _)| directory);
+        match errno {
+            Errno::EROFS => self.read_only(),
+            Errno::EPERM => Failure::new(format!(
+                "cannot make {what} in {directory}: {}; if it has the immutable attribute: chattr -i {directory}",
+                errno.desc()
+            )),
+            errno => Failure::new(format!("cannot make {what} in {directory}: {}", errno.desc())),
+        }
+    }
+
+    /// Is the file still as it was found?
+    ///
+    /// # Errors
+    /// It is not: somebody changed it without taking the lock.
+    pub fn is_still(&self, found: Option<&FileStat>) -> Result<(), Failure> {
+        let identity = |status: &FileStat| {
+            let FileStat {
+                st_dev, st_ino, st_size, st_mtime, st_mtime_nsec, st_ctime, st_ctime_nsec, ..
+            } = *status;
+            (st_dev, st_ino, st_size, (st_mtime, st_mtime_nsec), (st_ctime, st_ctime_nsec))
+        };
+        let now = match fstatat(&self.directory, self.name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(now) => Some(now),
+            Err(Errno::ENOENT) => None,
+            Err(errno) => {
+                return Err(Failure::new(format!("cannot look at {}: {}", self.path, errno.desc())));
+            }
+        };
+        if now.as_ref().map(identity) == found.map(identity) {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "{} was changed meanwhile by a program that does not heed {}.lock: nothing was installed; try again",
+            self.path, self.path
+        )))
+    }
+}
+
+/// All extended attributes but those that are bound to the very file by the kernel.
+fn attributes(file: &OwnedFd) -> rustix::io::Result<Vec<(CString, Vec<u8>)>> {
+    let mut names = vec![0; LARGEST_ATTRIBUTE];
+    let length = match rustix::fs::flistxattr(file, names.as_mut_slice()) {
+        Ok(length) => length,
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => 0,
+        Err(errno) => return Err(errno),
+    };
+    let names = names.get(..length).unwrap_or_default().split(|byte| *byte == 0);
+    let mut found = Vec::new();
+    for name in
+        names.filter(|name| !name.is_empty() && ![b"security.ima".as_slice(), b"security.evm"].contains(name))
+    {
+        let Ok(name) = CString::new(name) else { continue };
+        let mut value = vec![0; LARGEST_ATTRIBUTE];
+        match rustix::fs::fgetxattr(file, name.as_c_str(), value.as_mut_slice()) {
+            Ok(length) => value.truncate(length),
+            // Taken off just now, or not for us to see; then it is not for us to set either.
+            Err(rustix::io::Errno::NODATA | rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => continue,
+            Err(errno) => return Err(errno),
+        }
+        found.push((name, value));
+    }
+    Ok(found)
+}

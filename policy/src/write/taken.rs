@@ -1,0 +1,310 @@
+//! Everything that stands in the way of new ids on a machine.
+
+use std::fmt;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::policy::id::{Id, Range};
+use common::policy::nsswitch::Nsswitch;
+use common::policy::text::{Quoted, lines};
+use common::policy::{group, passwd, subid};
+
+use super::allocate::Taken;
+use super::live;
+use crate::accounts::Accounts;
+use crate::check::reserved::{RESERVED, Reserved, When};
+use crate::failure::Failure;
+use crate::root::Root;
+
+/// Whose ids they are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum By<'a> {
+    /// Of the owner of a line.
+    Line {
+        /// Which file.
+        file: &'static str,
+        /// Counted from 1.
+        line: u32,
+        /// As the line calls him.
+        owner: &'a [u8],
+    },
+    /// Of a user of this name.
+    User(Vec<u8>),
+    /// Of a group of this name.
+    Group(Vec<u8>),
+    /// Of whomever useradd and groupadd make next: login.defs' UID_MAX and GID_MAX.
+    FutureAccounts(u32),
+    /// By convention.
+    Reserved(&'static Reserved),
+    /// A process maps it.
+    Live(u32),
+}
+
+impl fmt::Display for By<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { file, line, owner } => write!(f, "{} holds them ({file}:{line})", Quoted(owner)),
+            Self::User(name) => write!(f, "it is the uid or login group of user {}", Quoted(name)),
+            Self::Group(name) => write!(f, "it is the gid of group {}", Quoted(name)),
+            Self::FutureAccounts(last) => write!(
+                f,
+                "useradd and groupadd give accounts ids up to {last} (UID_MAX, GID_MAX in /etc/login.defs)"
+            ),
+            Self::Reserved(reserved) => write!(f, "they are for {} ({})", reserved.whose, reserved.source),
+            Self::Live(pid) => {
+                write!(f, "process {pid} ({}) maps them just now", Quoted(&live::name_of(*pid)))
+            }
+        }
+    }
+}
+
+/// What the host says about new ids, but for the two files of subordinate ids.
+#[derive(Debug)]
+pub struct Host<'a> {
+    /// Where they may be: `SUB_UID_MIN`, `SUB_UID_MAX`, `SUB_GID_MIN` and `SUB_GID_MAX` of login.defs all at once.
+    pub window: Option<Range>,
+    /// Whose others are.
+    pub taken: Vec<Taken<By<'a>>>,
+    /// Ids to give only when nothing else is free: those that systemd would take for containers, if it took any here.
+    pub pool: Vec<Taken<By<'a>>>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+impl Host<'_> {
+    /// Asks the machine.
+    ///
+    /// # Errors
+    /// A file that is there cannot be read.
+    pub fn ask(root: &Root, accounts: &Accounts, listed: &Listed) -> Result<Self, Failure> {
+        let mut host =
+            Self { window: None, taken: Vec::new(), pool: Vec::new(), notes: listed.notes.clone() };
+        host.read_login_defs(root)?;
+        host.add_reserved(root);
+        let users = accounts
+            .users()
+            .iter()
+            .map(|user| (&user.name, user.uid, user.gid))
+            .chain(listed.users.iter().map(|(name, uid, gid)| (name, *uid, *gid)));
+        for (name, uid, gid) in users {
+            for id in std::iter::once(uid).chain(Id::new(gid).filter(|gid| *gid != uid)) {
+                host.taken.extend(Range::new(id, 1).map(|range| Taken { range, by: By::User(name.clone()) }));
+            }
+        }
+        let groups = accounts.groups().iter().map(|group| (&group.name, group.gid));
+        for (name, gid) in groups.chain(listed.groups.iter().map(|(name, gid)| (name, *gid))) {
+            host.taken.extend(Range::new(gid, 1).map(|range| Taken { range, by: By::Group(name.clone()) }));
+        }
+        if root.is_live() {
+            let mapped = live::mapped(false).into_iter();
+            host.taken.extend(mapped.map(|mapped| Taken { range: mapped.range, by: By::Live(mapped.pid) }));
+        }
+        Ok(host)
+    }
+
+    fn read_login_defs(&mut self, root: &Root) -> Result<(), Failure> {
+        let text = match root.read("/etc/login.defs")? {
+            Some(text) => Some(text),
+            None => root.read("/usr/etc/login.defs")?,
+        };
+        let text = text.map(|text| text.bytes).unwrap_or_default();
+        let mut number = |name: &str, default: u32| match setting(&text, name) {
+            None => default,
+            Some(Ok(number)) => number,
+            Some(Err(value)) => {
+                self.notes.push(format!(
+                    "{name} \"{}\" in /etc/login.defs is no number; taken for {default}",
+                    Quoted(&value)
+                ));
+                default
+            }
+        };
+        let first = number("SUB_UID_MIN", 100_000).max(number("SUB_GID_MIN", 100_000));
+        let last = number("SUB_UID_MAX", 600_100_000).min(number("SUB_GID_MAX", 600_100_000));
+        let accounts = number("UID_MAX", 60_000).max(number("GID_MAX", 60_000));
+        let last = Id::new(last.min(u32::MAX.saturating_sub(1)));
+        self.window = Id::new(first).zip(last).and_then(|(first, last)| Range::between(first, last));
+        let range = Id::new(0).zip(Id::new(accounts)).and_then(|(first, last)| Range::between(first, last));
+        self.taken.extend(range.map(|range| Taken { range, by: By::FutureAccounts(accounts) }));
+        Ok(())
+    }
+
+    fn add_reserved(&mut self, root: &Root) {
+        let has = |path: &str| !entries(root, path).is_empty();
+        for reserved in RESERVED {
+            let Some(range) = reserved.range() else { continue };
+            let taken = Taken { range, by: By::Reserved(reserved) };
+            match reserved.when {
+                When::Always | When::FreeIpa => self.taken.push(taken),
+                When::Incus if has("/var/lib/incus") || has("/var/lib/lxd") => self.taken.push(taken),
+                When::Incus => {}
+                // machined's list of what runs, and where it keeps what can.
+                When::Nspawn
+                    if has("/var/lib/machines") || root.is_live() && has("/run/systemd/machines") =>
+                {
+                    self.notes.push(format!(
+                        "systemd has containers on this machine (/var/lib/machines, /run/systemd/machines): {} is left to it",
+                        range
+                    ));
+                    self.taken.push(taken);
+                }
+                When::Nspawn => self.pool.push(taken),
+            }
+        }
+    }
+}
+
+/// A value of login.defs as shadow reads it: the last line counts; 0x is hexadecimal, a zero in front octal.
+fn setting(text: &[u8], name: &str) -> Option<Result<u32, Vec<u8>>> {
+    let values = lines(text).filter_map(|line| {
+        let line = line.trim_ascii();
+        let (key, value) = line.split_at(line.iter().position(u8::is_ascii_whitespace)?);
+        (key == name.as_bytes()).then(|| value.trim_ascii())
+    });
+    let value = values.last()?;
+    let text = std::str::from_utf8(value).unwrap_or_default().trim_matches('"');
+    let number = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
+        (Some(digits), _) => u32::from_str_radix(digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => u32::from_str_radix(digits, 8),
+        _ => text.parse(),
+    };
+    Some(number.map_err(|_| value.to_vec()))
+}
+
+/// The names in a directory. None if there is none, or none that can be read.
+fn entries(root: &Root, path: &str) -> Vec<Vec<u8>> {
+    use nix::fcntl::OFlag;
+    let Ok(directory) = root.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NONBLOCK) else {
+        return Vec::new();
+    };
+    let Ok(mut directory) = rustix::fs::Dir::read_from(&directory) else { return Vec::new() };
+    let mut names = Vec::new();
+    while let Some(Ok(entry)) = directory.read() {
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(name.to_vec());
+        }
+    }
+    names
+}
+
+/// The lines of a file of subordinate ids, but for those that are left out.
+pub fn of_file<'a>(
+    file: &'static str,
+    text: &'a [u8],
+    mut leave_out: impl FnMut(&[u8]) -> bool,
+) -> impl Iterator<Item = Taken<By<'a>>> {
+    lines(text).zip(1_u32..).filter_map(move |(text, line)| {
+        let (owner, range) = subid::entry(text)?;
+        (!leave_out(text)).then_some(Taken { range, by: By::Line { file, line, owner } })
+    })
+}
+
+/// Accounts and groups that the name services of this machine list, which the files may not have.
+#[derive(Debug, Default)]
+pub struct Listed {
+    users: Vec<(Vec<u8>, Id, u32)>,
+    groups: Vec<(Vec<u8>, Id)>,
+    notes: Vec<String>,
+}
+
+/// LDAP may take its time; for longer nobody waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// More than any directory lists.
+const LARGEST_LIST: u64 = 1 << 28;
+
+impl Listed {
+    /// Asks `getent`. Only of the machine that we run on; some services (SSSD, as it comes) list nobody, and that is said.
+    ///
+    /// # Errors
+    /// A file that is there cannot be read.
+    pub fn ask(root: &Root) -> Result<Self, Failure> {
+        let mut listed = Self::default();
+        let text = root.read("/etc/nsswitch.conf")?.map(|text| text.bytes).unwrap_or_default();
+        let nsswitch = Nsswitch::parse(&text);
+        if nsswitch.subid_sources().map_or(true, |sources| !sources.files || !sources.plugins.is_empty()) {
+            listed.notes.push(
+                "/etc/nsswitch.conf takes subordinate ids from elsewhere (its subid: line), so these files alone do not decide; \
+                 see nsgate doctor"
+                    .to_owned(),
+            );
+        }
+        if !root.is_live() {
+            return Ok(listed);
+        }
+        if nsswitch.accounts_are_elsewhere_too() {
+            match getent("passwd") {
+                Ok(text) => {
+                    let users = lines(&text).filter_map(passwd::entry);
+                    listed.users = users.map(|(name, uid, gid)| (name.to_vec(), uid, gid)).collect();
+                }
+                Err(note) => listed.notes.push(note),
+            }
+        }
+        if nsswitch.groups_are_elsewhere_too() {
+            match getent("group") {
+                Ok(text) => {
+                    let groups = lines(&text).filter_map(group::entry);
+                    listed.groups = groups.map(|(name, gid)| (name.to_vec(), gid)).collect();
+                }
+                Err(note) => listed.notes.push(note),
+            }
+        }
+        let directory = ["sss", "ldap", "winbind", "nis"].into_iter().find(|name| {
+            lines(&text).any(|line| {
+                let line = line.trim_ascii();
+                (line.starts_with(b"passwd:") || line.starts_with(b"group:"))
+                    && line.split(u8::is_ascii_whitespace).any(|word| word == name.as_bytes())
+            })
+        });
+        if let Some(name) = directory {
+            listed.notes.push(format!(
+                "accounts come from {name} too, which may not list them all: see that its ids are not among these"
+            ));
+        }
+        Ok(listed)
+    }
+}
+
+fn getent(database: &str) -> Result<Vec<u8>, String> {
+    let cannot = |error: &dyn fmt::Display| {
+        format!("getent {database} could not be asked ({error}): only the accounts in the files are known")
+    };
+    let mut command = Command::new("getent");
+    command.arg(database).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| cannot(&error))?;
+    let Some(pipe) = child.stdout.take() else { return Err(cannot(&"no pipe")) };
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let read = pipe.take(LARGEST_LIST).read_to_end(&mut text);
+        // Nobody may wait for it any more.
+        send.send(read.map(|_| text)).unwrap_or_default();
+    });
+    let answer = receive.recv_timeout(PATIENCE);
+    // It has said all, or is not waited for.
+    child.kill().unwrap_or_default();
+    let ended = child.wait();
+    match (answer, ended) {
+        (Ok(Ok(text)), Ok(_)) => Ok(text),
+        (Ok(Err(error)), _) | (_, Err(error)) => Err(cannot(&error)),
+        (Err(_), Ok(_)) => Err(cannot(&"no answer in 10 seconds")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_read_as_shadow_does() {
+        let text = b"SUB_UID_MIN 5\n# SUB_UID_MIN 6\n\tSUB_UID_MIN\t 0x10 \nB 010\nC \"7\"\nD x\nE -1\n";
+        assert_eq!(setting(text, "SUB_UID_MIN"), Some(Ok(16)));
+        assert_eq!(
+            (setting(text, "B"), setting(text, "C"), setting(text, "F")),
+            (Some(Ok(8)), Some(Ok(7)), None)
+        );
+        assert!(setting(text, "D").unwrap().is_err() && setting(text, "E").unwrap().is_err());
+    }
+}

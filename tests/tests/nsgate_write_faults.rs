@@ -1,0 +1,248 @@
+//! `nsgate grant` and `revoke`, broken at every system call that they make: by SIGKILL, by errors, by a full disk, by a limit. Each
+//! file is the old one or the new one, byte for byte, and the next one goes on from there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use world::{Answer, ROOT, World};
+
+const IMAGE: &str = "/run/image";
+
+/// What is done, and what the files are afterwards.
+struct Case {
+    args: &'static [&'static str],
+    /// Names below /etc of the image, and their text before and after. None: there is none.
+    files: &'static [(&'static str, Option<&'static str>, &'static str)],
+}
+
+const CASES: [Case; 3] = [
+    Case {
+        args: &["grant", "ids", "carol", "--count", "10"],
+        files: &[
+            (
+                "subuid",
+                Some("# of old\nalice:600000:65536"),
+                "# of old\nalice:600000:65536\ncarol:100000:10\n",
+            ),
+            ("subgid", Some("alice:600000:65536\r\n"), "alice:600000:65536\r\ncarol:100000:10\n"),
+        ],
+    },
+    Case {
+        args: &["revoke", "ids", "alice", "--start", "600000", "--count", "1"],
+        files: &[
+            ("subuid", Some("alice:600000:65536\n"), "alice:600001:65535\n"),
+            ("subgid", Some("alice:600000:65536\n"), "alice:600001:65535\n"),
+        ],
+    },
+    Case {
+        args: &["grant", "nic", "carol", "br0", "3"],
+        files: &[("lxc/lxc-usernet", None, "carol veth br0 3\n")],
+    },
+];
+
+/// What has happened to a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Is {
+    Old,
+    New,
+}
+
+impl Case {
+    /// Makes the image as it is before.
+    fn lay_out(&self) {
+        drop(fs::remove_dir_all(format!("{IMAGE}/etc")));
+        fs::create_dir_all(format!("{IMAGE}/etc")).expect("create");
+        fs::write(format!("{IMAGE}/etc/passwd"), "alice:x:52001:52001::/:\ncarol:x:52003:52003::/:\n")
+            .expect("write");
+        for (name, before, _) in self.files {
+            if let Some(before) = before {
+                fs::write(format!("{IMAGE}/etc/{name}"), before).expect("write");
+            }
+        }
+    }
+
+    /// Which file each is now. It is one of the two, to the byte.
+    fn state(&self, context: &str) -> Vec<Is> {
+        let state = |(name, before, after): &(&str, Option<&str>, &str)| {
+            let now = fs::read_to_string(format!("{IMAGE}/etc/{name}")).ok();
+            match now.as_deref() {
+                now if now == Some(*after) => Is::New,
+                now if now == *before => Is::Old,
+                other => panic!("{name} is neither the old nor the new one: {other:?}: {context}"),
+            }
+        };
+        self.files.iter().map(state).collect()
+    }
+
+    fn run(&self, world: &World, strace: &[&str]) -> Answer {
+        let mut command = world.strace(ROOT, strace, "/run/world/bin/nsgate");
+        command.args(["--root", IMAGE]).args(self.args);
+        world.run_within(Duration::from_secs(40), &mut command)
+    }
+
+    /// Whoever comes next does the rest, and cleans up.
+    fn go_on(&self, world: &World, state: &[Is], context: &str) {
+        let mut command = world.nsgate(ROOT);
+        command.args(["--root", IMAGE]).args(self.args);
+        if self.args.starts_with(&["grant", "ids"]) && state[0] == Is::New {
+            command.args(["--start", "100000"]);
+        }
+        let answer = world.run_within(Duration::from_secs(40), &mut command);
+        let nothing_left = self.args[0] == "revoke" && state.iter().all(|is| *is == Is::New);
+        assert_eq!(answer.status, Some(i32::from(nothing_left)), "{context}, then {answer:?}");
+        assert_eq!(self.state(context), vec![Is::New; self.files.len()], "{context}, then {answer:?}");
+        assert_clean(context);
+    }
+}
+
+fn assert_clean(context: &str) {
+    for directory in ["etc", "etc/lxc"] {
+        let Ok(entries) = fs::read_dir(format!("{IMAGE}/{directory}")) else { continue };
+        for entry in entries {
+            let name = entry.expect("entry").file_name().into_string().unwrap_or_default();
+            let left = name.contains(".nsgate.") || name.ends_with(".lock") && name != ".pwd.lock";
+            assert!(!left, "{directory}/{name} was left behind: {context}");
+        }
+    }
+}
+
+/// The calls of an undisturbed run from its first own one on: names, and which of that name it is.
+fn calls(world: &World, case: &Case) -> Vec<(String, usize)> {
+    case.lay_out();
+    let answer = case.run(world, &["-o", "/run/trace"]);
+    assert_eq!(answer.status, Some(0), "{answer:?}");
+    assert_eq!(case.state("undisturbed"), vec![Is::New; case.files.len()]);
+    assert_clean("undisturbed");
+    let (mut all, mut own, mut begun): (Vec<String>, Vec<(String, usize)>, bool) = Default::default();
+    for line in fs::read_to_string("/run/trace").expect("trace").lines() {
+        let Some((name, rest)) = line.split_once('(') else { continue };
+        // The root of the image.
+        begun |= name == "openat" && rest.contains(IMAGE) || name == "open" && rest.contains(IMAGE);
+        all.push(name.to_owned());
+        if begun {
+            own.push((name.to_owned(), all.iter().filter(|known| *known == name).count()));
+        }
+    }
+    assert!(own.len() > 40, "only {own:?}");
+    own
+}
+
+/// M01, M03
+#[test]
+fn death_at_any_call_leaves_the_old_file_or_the_new_one() {
+    World::enter(|world| {
+        for case in &CASES {
+            let calls = calls(world, case);
+            let (mut old, mut new) = (0, 0);
+            for (name, nth) in &calls {
+                case.lay_out();
+                let fault = format!("inject={name}:signal=KILL:when={nth}");
+                let answer = case.run(world, &["-o", "/dev/null", "-e", &fault]);
+                let context = format!("{fault} of {:?}: {answer:?}", case.args);
+                let state = case.state(&context);
+                assert_eq!(answer.signal, Some(9), "{context}");
+                if state.contains(&Is::New) {
+                    new += 1
+                } else {
+                    old += 1
+                }
+                case.go_on(world, &state, &context);
+            }
+            println!("{:?}: {old} old, {new} new", case.args);
+            assert!(old > 5 && new > 1, "{:?}: {old} old, {new} new", case.args);
+        }
+    });
+}
+
+/// M03
+#[test]
+fn an_error_of_any_call_leaves_the_old_file_or_the_new_one_and_is_told() {
+    World::enter(|world| {
+        for case in &CASES {
+            let calls = calls(world, case);
+            for (name, nth) in calls.iter().filter(|(name, _)| name != "exit_group") {
+                // The allocator's own calls end in an abort; that is a death like any other.
+                for error in ["EIO", "ENOSPC"] {
+                    case.lay_out();
+                    let fault = format!("inject={name}:error={error}:when={nth}");
+                    let answer = case.run(world, &["-o", "/dev/null", "-e", &fault]);
+                    let context = format!("{fault} of {:?}: {answer:?}", case.args);
+                    let state = case.state(&context);
+                    if answer.status == Some(0) {
+                        assert_eq!(state, vec![Is::New; state.len()], "not the truth: {context}");
+                    }
+                    assert!(!answer.stderr.contains("panicked"), "{context}");
+                    let telling =
+                        answer.status == Some(0) || answer.stderr.starts_with("nsgate: ") || name == "write";
+                    assert!(telling || ["brk", "mmap", "munmap", "mremap"].contains(&&**name), "{context}");
+                    case.go_on(world, &state, &context);
+                }
+            }
+        }
+    });
+}
+
+/// M03: a file system that is full.
+#[test]
+fn a_full_disk_leaves_the_old_files() {
+    World::enter(|world| {
+        let case = &CASES[0];
+        let mut statuses = BTreeSet::new();
+        for kilobytes in [44, 48, 52, 56, 60, 64, 80, 96, 120, 200] {
+            fs::create_dir_all(format!("{IMAGE}/etc")).expect("create");
+            let size = format!("size={kilobytes}k");
+            let mount = Command::new("mount")
+                .args(["-n", "-t", "tmpfs", "-o", &size, "tmpfs", "/run/image/etc"])
+                .status();
+            assert!(mount.expect("mount").success());
+            let filler = "x\n".repeat(8000);
+            fs::write(format!("{IMAGE}/etc/passwd"), "alice:x:52001:52001::/:\ncarol:x:52003:52003::/:\n")
+                .expect("write");
+            for name in ["subuid", "subgid"] {
+                fs::write(format!("{IMAGE}/etc/{name}"), &filler).expect("write");
+            }
+            let mut command = world.nsgate(ROOT);
+            let answer = world.run(command.args(["--root", IMAGE]).args(case.args));
+            let now = ["subuid", "subgid"]
+                .map(|name| fs::read_to_string(format!("{IMAGE}/etc/{name}")).expect("read"));
+            if answer.status == Some(0) {
+                assert!(now.iter().all(|now| *now == format!("{filler}carol:100000:10\n")));
+            } else {
+                assert!(answer.stderr.contains("No space left"), "{answer:?}");
+                assert!(now.iter().all(|now| *now == filler), "{answer:?}");
+            }
+            statuses.insert(answer.status);
+            assert_clean("a full disk");
+            assert!(Command::new("umount").arg("/run/image/etc").status().expect("umount").success());
+        }
+        assert_eq!(statuses, BTreeSet::from([Some(0), Some(1)]));
+    });
+}
+
+/// M03
+#[test]
+fn a_limit_on_the_size_of_files_leaves_the_old_ones() {
+    World::enter(|world| {
+        let case = &CASES[0];
+        for size in [0, 1, 5, 10, 20, 30, 39] {
+            case.lay_out();
+            let mut command = world.command(ROOT, "/usr/bin/prlimit");
+            command
+                .args([&format!("--fsize={size}"), "/run/world/bin/nsgate", "--root", IMAGE])
+                .args(case.args);
+            let answer = world.run(&mut command);
+            assert_eq!(answer.status, Some(1), "{answer:?}");
+            assert!(answer.stderr.contains("File too large"), "{answer:?}");
+            assert_eq!(case.state("limited"), [Is::Old, Is::Old], "{answer:?}");
+            assert_clean("limited");
+            assert!(!Path::new("/run/image/etc/subuid-").exists());
+        }
+        case.lay_out();
+        let mut command = world.command(ROOT, "/usr/bin/prlimit");
+        command.args(["--fsize=60", "/run/world/bin/nsgate", "--root", IMAGE]).args(case.args);
+        assert_eq!(world.run(&mut command).status, Some(0));
+    });
+}
