@@ -128,29 +128,25 @@ impl<'a> Others<'a> {
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file. Every line is looked at: it is
     /// not to be more than its numbers need.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        if self.found.is_some() || self.wanted.is_empty() {
+        let (Some(lowest), Some(highest)) = (self.wanted.first(), self.wanted.last()) else { return };
+        // `wanted` is sorted. From end to end, with what is not wanted in between: the lines that meet that are few.
+        let span = (lowest.first().raw().into(), highest.last().raw().into());
+        if self.found.is_some() {
             return;
         }
         let mut start = 0;
         let ends = memchr_iter(b'\n', block).chain(std::iter::once(block.len()));
         for (end, number) in ends.zip(first_line..) {
-            let line = block.get(start..end).unwrap_or_default();
-            start = end.saturating_add(1);
-            let id =
-                numbers_of(line).filter(|numbers| self.may_meet(*numbers)).and_then(|_| self.wanted_of(line));
-            if let Some(id) = id {
+            let line_start = std::mem::replace(&mut start, end.saturating_add(1));
+            let read = block.get(..end).unwrap_or_default();
+            if !may_grant_of(read, span) {
+                continue;
+            }
+            if let Some(id) = self.wanted_of(read.get(line_start..).unwrap_or_default()) {
                 self.found = Some(OtherOwner { id, line: Some(number) });
                 return;
             }
         }
-    }
-
-    /// Most lines have nothing that is wanted, and their numbers alone say so.
-    fn may_meet(&self, (first, count): (u64, u64)) -> bool {
-        let end = first.saturating_add(count);
-        self.wanted
-            .iter()
-            .any(|wanted| first <= wanted.last().raw().into() && u64::from(wanted.first().raw()) < end)
     }
 
     fn wanted_of(&self, line: &[u8]) -> Option<Id> {
@@ -166,24 +162,60 @@ impl<'a> Others<'a> {
     }
 }
 
-/// The two numbers at the end of a line, read from its end, as fast as can be. What is none for [`granted_by`] may be some here.
-fn numbers_of(line: &[u8]) -> Option<(u64, u64)> {
-    let mut bytes = line.iter().rev();
-    let mut number = || {
-        let (mut value, mut place) = (0_u64, 1_u64);
-        for byte in bytes.by_ref() {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                return (*byte == b':' && place > 1).then_some(value);
+/// May the line at the end of this text grant an id from `lowest` to `highest`? Most lines do not, and their numbers say so,
+/// which are read here as fast as can be. It may say yes of a line that does not, even of one that grants nothing, never
+/// the other way round: only [`granted_by`] knows.
+fn may_grant_of(text: &[u8], (lowest, highest): (u64, u64)) -> bool {
+    let numbers = || {
+        let count = Digits::at_end(text).filter(|count| count.length < Digits::MOST)?;
+        let text = text.get(..text.len().checked_sub(count.length)?.checked_sub(1)?)?;
+        let end_of_first = Digits::at_end(text)?;
+        let mut first = end_of_first.value();
+        if end_of_first.length == Digits::MOST {
+            // An id has two digits more at most.
+            let more = text.iter().rev().skip(Digits::MOST).map(|byte| byte.wrapping_sub(b'0'));
+            for (digit, place) in more.take_while(|digit| *digit <= 9).zip([100_000_000_u64, 1_000_000_000]) {
+                first = first.saturating_add(place.saturating_mul(digit.into()));
             }
-            value = value.wrapping_add(place.wrapping_mul(digit.into()));
-            // More digits than any id has make the line nobody's.
-            place = place.checked_mul(10)?;
         }
-        None
+        Some((first, count))
     };
-    let count = number()?;
-    Some((number()?, count))
+    numbers().is_none_or(|(first, count)| first <= highest && lowest < first.saturating_add(count.value()))
+}
+
+/// The digits with which eight bytes end, taken together in one machine word: what is done to it is done to each of its bytes.
+/// The byte that was read last is the highest.
+struct Digits {
+    /// A byte each, 0 to 9. Those that are no part of it are 0.
+    word: u64,
+    length: usize,
+}
+
+impl Digits {
+    /// How many there are at most.
+    const MOST: usize = 8;
+
+    /// None: the text is not so long.
+    fn at_end(text: &[u8]) -> Option<Self> {
+        const LOW_BITS: u64 = u64::from_le_bytes([0x7f; 8]);
+        let word = u64::from_le_bytes(*text.last_chunk()?) ^ u64::from_le_bytes([b'0'; 8]);
+        // The highest bit of each byte that is above 9, of the sum or from the beginning. No sum has a carry.
+        let others = ((word & LOW_BITS).wrapping_add(u64::from_le_bytes([0x7f - 9; 8])) | word) & !LOW_BITS;
+        let bits = others.leading_zeros() & !7;
+        let length = usize::try_from(bits / 8).ok()?;
+        Some(Self { word: word & !u64::MAX.checked_shr(bits).unwrap_or(0), length })
+    }
+
+    /// Neighbours are put together to numbers of two digits, those to four, those to eight.
+    fn value(&self) -> u64 {
+        let join = |word: u64, bits: u32, tens: u64, mask: u64| {
+            // The one to the left in the text is the lower in the word.
+            word.wrapping_mul(tens).wrapping_add(word.wrapping_shr(bits)) & mask
+        };
+        let pairs = join(self.word, 8, 10, 0x00ff_00ff_00ff_00ff);
+        let fours = join(pairs, 16, 100, 0x0000_ffff_0000_ffff);
+        join(fours, 32, 10_000, 0xffff_ffff)
+    }
 }
 
 /// What a line grants to the owner that it begins with.
@@ -441,11 +473,65 @@ mod tests {
         }
 
         #[test]
-        fn no_line_that_grants_is_overlooked_for_its_numbers(line in "(alice|bob|:|){1}(:[0-9]{0,11}){0,4}") {
-            if let Some(range) = granted_by(line.as_bytes()) {
-                let numbers = (u64::from(range.first().raw()), u64::from(range.count()));
-                prop_assert_eq!(numbers_of(line.as_bytes()), Some(numbers));
+        fn no_line_that_grants_is_overlooked_for_its_numbers(
+            before in "([a-z:0-9]{0,20}\n)?", line in "(alice|bob|:|)(:[0-9]{0,11}){0,4}",
+            first: u32, count in 1_u32..,
+        ) {
+            let random = format!("bob:{first}:{count}");
+            for line in [line, random] {
+                let Some(granted) = granted_by(line.as_bytes()) else { continue };
+                let text = format!("{before}{line}");
+                let (first, last) = (u64::from(granted.first().raw()), u64::from(granted.last().raw()));
+                for span in [(first, first), (last, last), (0, first), (last, u64::MAX)] {
+                    prop_assert!(may_grant_of(text.as_bytes(), span));
+                }
             }
+        }
+
+        #[test]
+        fn most_lines_that_do_not_grant_what_is_wanted_are_known_by_their_numbers(first: u32, count in 1_u32..9_999_999) {
+            let text = format!("bob:1:1\nbob:{first}:{count}");
+            let (first, end) = (u64::from(first), u64::from(first) + u64::from(count));
+            prop_assert!(!may_grant_of(text.as_bytes(), (end, u64::MAX)));
+            prop_assert!(first == 0 || !may_grant_of(text.as_bytes(), (0, first - 1)));
+        }
+
+        #[test]
+        fn digits_are_what_a_reader_of_bytes_says(text in prop::collection::vec(prop_oneof![b'0'..=b'9', any::<u8>()], 0..12)) {
+            let digits = text.iter().rev().take(8).take_while(|byte| byte.is_ascii_digit()).count();
+            let value = text[text.len() - digits..].iter().fold(0, |value, byte| value * 10 + u64::from(byte - b'0'));
+            let read = Digits::at_end(&text).map(|digits| (digits.value(), digits.length));
+            prop_assert_eq!(read, (text.len() >= 8).then_some((value, digits)));
+        }
+
+        #[test]
+        fn a_search_for_others_in_blocks_finds_what_a_naive_reader_finds(
+            lines in prop::collection::vec("(alice|bob|7|a:b|\u{0}|)(:[0-9]{0,3}|:1[0-9]{7,10}){0,3}", 0..20),
+            cuts in prop::collection::vec(any::<bool>(), 20),
+            wanted in prop::collection::vec((0_u32..1000, 1_u32..50), 0..4), high: bool, newline: bool,
+        ) {
+            let wanted = wanted.iter().map(|(first, count)| range(first + if high { 1_000_000_000 } else { 0 }, *count));
+            let wanted = id::merged(wanted.collect());
+            let owner = Owner::new(Id::new(7).unwrap(), [&b"alice"[..]]);
+            let naive = (1_u32..).zip(&lines).find_map(|(number, line)| {
+                let owner = line.split(':').next().unwrap();
+                let id = host::first_wanted(&wanted, granted_by(line.as_bytes())?)?;
+                (!["alice", "7", ""].contains(&owner)).then_some(OtherOwner { id, line: Some(number) })
+            });
+            let mut others = Others::new(&owner, &wanted);
+            let (mut block, mut first_line) = (String::new(), 1);
+            for ((line, number), cut) in lines.iter().zip(1..).zip(&cuts) {
+                block.push_str(line);
+                if number < lines.len() || newline {
+                    block.push('\n');
+                }
+                if *cut || number == lines.len() {
+                    others.look_at(first_line, block.as_bytes());
+                    first_line = u32::try_from(number).unwrap() + 1;
+                    block.clear();
+                }
+            }
+            prop_assert_eq!(others.finish(), naive);
         }
 
         #[test]
