@@ -128,9 +128,11 @@ impl<'a> Others<'a> {
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file. Every line is looked at: it is
     /// not to be more than its numbers need.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        let (Some(lowest), Some(highest)) = (self.wanted.first(), self.wanted.last()) else { return };
-        // `wanted` is sorted. From end to end, with what is not wanted in between: the lines that meet that are few.
-        let span = (lowest.first().raw().into(), highest.last().raw().into());
+        // From end to end, with what is not wanted in between: the lines that meet that are few.
+        let lowest = self.wanted.iter().map(|range| range.first().raw()).min();
+        let highest = self.wanted.iter().map(|range| range.last().raw()).max();
+        let (Some(lowest), Some(highest)) = (lowest, highest) else { return };
+        let span = (lowest.into(), highest.into());
         if self.found.is_some() {
             return;
         }
