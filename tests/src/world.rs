@@ -143,6 +143,11 @@ impl World {
         });
         let binaries = binaries.collect::<Vec<_>>();
         let launch = fs::read(tree().join("tests/launch.py")).expect("tests/launch.py");
+        // What is no helper is ours in any case.
+        let ordinary = ["nsgate", "getsubids"].map(|name| {
+            let path = tree().join("target/release").join(name);
+            (name, fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+        });
 
         unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).expect("tests need root and namespaces");
         let none = None::<&str>;
@@ -161,7 +166,7 @@ impl World {
 
         let world = Self { _private: () };
         world.write_private("launch.py", &launch);
-        for (name, bytes) in binaries {
+        for (name, bytes) in binaries.into_iter().chain(ordinary) {
             world.write_private(&format!("bin/{name}"), &bytes);
         }
         for helper in ["newuidmap", "newgidmap"] {
@@ -292,6 +297,18 @@ impl World {
     /// Runs `newgidmap` as this user.
     pub fn newgidmap(&self, user: User, args: &[&str]) -> Answer {
         self.run(self.command(user, "/usr/bin/newgidmap").args(args))
+    }
+
+    /// A command that runs our `nsgate` as this user.
+    #[must_use]
+    pub fn nsgate(&self, user: User) -> Command {
+        self.command(user, &format!("{PRIVATE}/bin/nsgate"))
+    }
+
+    /// A command that runs our `getsubids` as this user.
+    #[must_use]
+    pub fn getsubids(&self, user: User) -> Command {
+        self.command(user, &format!("{PRIVATE}/bin/getsubids"))
     }
 
     /// Runs a command to its end, with a limit of 20 seconds.

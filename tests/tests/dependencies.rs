@@ -137,6 +137,23 @@ fn every_agreed_package_is_explained() {
     }
 }
 
+/// What the `nsgate` command uses besides is no business of the privileged programs.
+#[test]
+fn what_the_ordinary_programs_ask_for_is_explained_and_stays_theirs() {
+    let explained = fs::read_to_string(tree().join("docs/dependencies.md")).expect("docs/dependencies.md");
+    let manifest = fs::read_to_string(tree().join("policy/Cargo.toml")).expect("policy/Cargo.toml");
+    let asked_for = manifest.split("[dependencies]").nth(1).and_then(|rest| rest.split("\n[").next());
+    let asked_for = asked_for.expect("dependencies").lines().filter(|line| !line.starts_with('#'));
+    let names = asked_for.filter_map(|line| line.split(['.', ' ']).next()).filter(|name| !name.is_empty());
+    let names: Vec<_> = names.filter(|name| !OUR_OWN.contains(name)).collect();
+    assert!(names.len() > 4, "{names:?}");
+    for name in names {
+        assert!(explained.contains(&format!("`{name}`")), "{name} is not in docs/dependencies.md");
+        let is_privileged = [NEWIDMAP, LXC_USER_NIC].iter().any(|agreed| agreed.linked.contains(&name));
+        assert!(is_privileged == (name == "nix"), "{name}");
+    }
+}
+
 #[test]
 fn unsafe_code_is_in_one_file() {
     let found = Command::new("grep")
@@ -147,13 +164,14 @@ fn unsafe_code_is_in_one_file() {
             "--include=*.rs",
             "common/src",
             "helpers",
+            "policy",
             "tests/src",
         ])
         .output()
         .expect("grep");
     assert_eq!(String::from_utf8_lossy(&found.stdout), "common/src/os/sys.rs\n");
-    for package in [NEWIDMAP.package, LXC_USER_NIC.package] {
-        let sources = tree().join("helpers").join(package).join("src");
+    for package in ["helpers/newidmap", "helpers/lxc-user-nic", "policy"] {
+        let sources = tree().join(package).join("src");
         let programs = fs::read_dir(sources.join("bin")).expect("src/bin");
         let roots = programs.map(|entry| entry.expect("entry").path()).chain([sources.join("lib.rs")]);
         for root in roots {

@@ -22,13 +22,10 @@ impl<'a> Groups<'a> {
     /// markers are no groups.
     pub fn collect(&mut self, block: &[u8]) {
         for line in lines(block) {
-            let mut fields = line.split(|byte| *byte == b':');
-            let name = fields.next().unwrap_or_default();
-            let not_one =
-                name.first().is_none_or(|first| b"#+- \t\x0b\x0c\r".contains(first)) || line.contains(&0);
-            let wanted = self.wanted.get_mut(name).filter(|found| found.is_none() && !not_one);
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            let wanted = self.wanted.get_mut(name).filter(|found| found.is_none());
             let Some(found) = wanted else { continue };
-            *found = fields.nth(1).and_then(|gid| id::decimal(gid).ok()).and_then(Id::new);
+            *found = entry(line).map(|(_, gid)| gid);
         }
     }
 
@@ -54,6 +51,17 @@ impl<'a> Groups<'a> {
     pub fn some_missing(&self) -> bool {
         self.wanted.values().any(Option::is_none)
     }
+}
+
+/// The name and gid of a group's line: `name:password:gid:members`. As in the C library, comments (`#`) and NIS markers are no
+/// groups.
+#[must_use]
+pub fn entry(line: &[u8]) -> Option<(&[u8], Id)> {
+    let mut fields = line.split(|byte| *byte == b':');
+    let (name, gid) = (fields.next()?, fields.nth(1)?);
+    let is_group =
+        !name.first().is_none_or(|first| b"#+- \t\x0b\x0c\r".contains(first)) && !line.contains(&0);
+    Some((name, id::decimal(gid).ok().and_then(Id::new).filter(|_| is_group)?))
 }
 
 #[cfg(test)]

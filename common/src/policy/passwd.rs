@@ -96,16 +96,22 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// `name:password:uid:gid:comment:home:shell`, if it is of this uid. As in the C library, comments (`#`) and NIS markers
-/// (`+`, `-`) are not accounts. Nor are lines with a blank in front or a NUL, of which the C library sees a part.
+/// `name:password:uid:gid:comment:home:shell`, if it is of this uid.
 fn account_of(uid: Id, line: &[u8]) -> Option<(&[u8], u32)> {
+    entry(line).filter(|(_, of, _)| *of == uid).map(|(name, _, gid)| (name, gid))
+}
+
+/// The name, uid and login group of an account's line. As in the C library, comments (`#`) and NIS markers (`+`, `-`) are not
+/// accounts. Nor are lines with a blank in front or a NUL, of which the C library sees a part.
+#[must_use]
+pub fn entry(line: &[u8]) -> Option<(&[u8], Id, u32)> {
     let mut fields = line.split(|byte| *byte == b':');
     let (name, _password) = (fields.next()?, fields.next()?);
-    let (uid_field, gid_field) = (fields.next()?, fields.next()?);
+    let (uid, gid) = (fields.next()?, fields.next()?);
     let is_account =
         !name.first().is_none_or(|first| b"#+- \t\x0b\x0c\r".contains(first)) && !line.contains(&0);
-    (is_account && id::decimal(uid_field) == Ok(uid.raw())).then_some(())?;
-    Some((name, id::decimal(gid_field).ok()?))
+    let uid = id::decimal(uid).ok().and_then(Id::new).filter(|_| is_account)?;
+    Some((name, uid, id::decimal(gid).ok()?))
 }
 
 #[cfg(test)]

@@ -275,6 +275,14 @@ impl Settings {
         })
     }
 
+    /// The bridges that have a section of their own, in the order of the file.
+    pub fn bridge_names(&self) -> impl Iterator<Item = &str> {
+        self.bridges.iter().filter_map(|(name, _)| match name {
+            Name::One(name) => Some(name.as_str()),
+            Name::All => None,
+        })
+    }
+
     /// What is asked for on this bridge (or `none`): what its own section says, and for the rest what `"*"` does.
     #[must_use]
     pub fn bridge(&self, name: &str) -> Bridge {

@@ -37,11 +37,8 @@ impl Owner {
     #[must_use]
     pub fn new<'a>(uid: Id, names: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let usable = |name: &&[u8]| {
-            !name.is_empty()
+            can_be_a_name(name)
                 && !name.iter().all(u8::is_ascii_digit)
-                && !name.starts_with(b"#")
-                && !name.starts_with(b"+")
-                && !name.starts_with(b"-")
                 && !name.contains(&b':')
                 && !name.contains(&b'\n')
         };
@@ -218,6 +215,18 @@ impl Digits {
         let fours = join(pairs, 16, 100, 0x0000_ffff_0000_ffff);
         join(fours, 32, 10_000, 0xffff_ffff)
     }
+}
+
+/// Nobody is called like nothing, a comment or a NIS marker.
+fn can_be_a_name(owner: &[u8]) -> bool {
+    !owner.first().is_none_or(|first| b"#+-".contains(first))
+}
+
+/// The owner of a line that can grant something, a name or a uid in decimal, and what it grants him.
+#[must_use]
+pub fn entry(line: &[u8]) -> Option<(&[u8], Range)> {
+    let owner = line.split(|byte| *byte == b':').next().filter(|owner| can_be_a_name(owner))?;
+    Some((owner, granted_by(line)?))
 }
 
 /// What a line grants to the owner that it begins with.

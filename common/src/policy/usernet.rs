@@ -115,7 +115,8 @@ impl<'a> Search<'a> {
             if group.is_none() && !self.names.iter().any(|name| name == owner) {
                 continue;
             }
-            let Some((limit, per_user)) = allotted(line, |on| self.names_it(on)) else { continue };
+            let Some(Entry { bridge, count: limit, .. }) = entry(line) else { continue };
+            let Some(per_user) = self.names_it(bridge) else { continue };
             let line = Line { name: group.unwrap_or(owner).to_vec(), limit, number, per_user };
             match group {
                 Some(name) => {
@@ -200,18 +201,28 @@ const fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// How many interfaces a line allots, if it is a line about the bridge and allots any; and what `names_it` says.
-fn allotted(line: &[u8], names_it: impl Fn(&[u8]) -> Option<bool>) -> Option<(u32, bool)> {
+/// A line that allots something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry<'a> {
+    /// A user's name, or `@` and a group's.
+    pub owner: &'a [u8],
+    /// A bridge's name, `none`, or a pattern with `%u` in it.
+    pub bridge: &'a [u8],
+    /// How many interfaces: 1 to 2147483647.
+    pub count: u32,
+}
+
+/// What a line allots, if it is one.
+#[must_use]
+pub fn entry(line: &[u8]) -> Option<Entry<'_>> {
     let mut fields = line.split(is_blank).filter(|field| !field.is_empty());
-    let (owner, kind, on, count) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (owner, kind, bridge, count) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     let is_one = !line.first().is_none_or(is_blank)
-        && !owner.is_empty()
         && kind == VETH.as_bytes()
         && memchr(0, line).is_none()
         && memchr(b'\r', line).is_none();
-    let per_user = names_it(on).filter(|_| is_one)?;
-    let count = id::decimal(count).ok().filter(|count| i32::try_from(*count).is_ok_and(|count| count > 0));
-    count.map(|count| (count, per_user))
+    let count = id::decimal(count).ok().filter(|count| i32::try_from(*count).is_ok_and(|count| count > 0))?;
+    is_one.then_some(Entry { owner, bridge, count })
 }
 
 #[cfg(test)]

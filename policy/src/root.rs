@@ -1,0 +1,90 @@
+//! The machine that is looked at: this one, or an image of one under a directory (`--root`).
+//!
+//! Every file is opened below the root's descriptor with `RESOLVE_IN_ROOT`: a symbolic link in an image leads to where it
+//! would on the image's own machine, and never out of it.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+
+use crate::failure::Failure;
+
+/// A machine's root directory.
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+    path: Option<PathBuf>,
+}
+
+/// A file as it was read.
+#[derive(Debug)]
+pub struct Text {
+    /// Its absolute path on its machine.
+    pub path: String,
+    /// All that is in it.
+    pub bytes: Vec<u8>,
+    /// Who may do what with it.
+    pub status: FileStat,
+}
+
+impl Root {
+    /// This machine's, or that of the image in `path`.
+    ///
+    /// # Errors
+    /// It is no directory that can be opened.
+    pub fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let directory = path.unwrap_or(Path::new("/"));
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let opened = open(directory, flags, Mode::empty());
+        let directory = opened.map_err(Failure::when(format!("cannot open {}", directory.display())))?;
+        Ok(Self { directory, path: path.map(Path::to_path_buf) })
+    }
+
+    /// Is it the machine that we run on? Only of that one the kernel can be asked.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        self.path.is_none()
+    }
+
+    /// The directory itself, to act below it.
+    #[must_use]
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Opens what has this absolute path there.
+    ///
+    /// # Errors
+    /// As openat2(2).
+    pub fn open_at(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC);
+        let how = how.resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        openat2(&self.directory, path.trim_start_matches('/'), how)
+    }
+
+    /// Reads the regular file of this absolute path. Ok(None): there is none.
+    ///
+    /// # Errors
+    /// It is something else, or cannot be read.
+    pub fn read(&self, path: &str) -> Result<Option<Text>, Failure> {
+        let cannot = |what: &str| format!("cannot {what} {path}");
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = match self.open_at(path, flags) {
+            Ok(file) => file,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+            Err(errno) => return Err(Failure::when(cannot("open"))(errno.desc())),
+        };
+        let status = fstat(&file).map_err(Failure::when(cannot("look at")))?;
+        if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+            return Err(Failure::new(format!("{path} is not a regular file")));
+        }
+        let mut bytes = Vec::new();
+        File::from(file).read_to_end(&mut bytes).map_err(Failure::when(cannot("read")))?;
+        Ok(Some(Text { path: path.to_owned(), bytes, status }))
+    }
+}

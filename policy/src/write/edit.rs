@@ -1,0 +1,14 @@
+//! `nsgate edit`
+
+use crate::cli::Edit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::root::Root;
+
+/// The answer, and the exit status.
+///
+/// # Errors
+/// It cannot be answered.
+pub fn run(_root: &Root, _args: &Edit, _out: &mut Output) -> Result<u8, Failure> {
+    Err(Failure::new("not there yet"))
+}
