@@ -5,13 +5,13 @@
 //! name means nothing. The file is searched for the owner, not read line by line: what other owners have does not
 //! cost a look, a copy or a name lookup.
 
-use memchr::memmem::Finder;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 
 use super::host::{self, OtherOwner};
 use super::id::{self, Id, Range};
 use super::subid_source::SourceName;
-use super::text::newlines;
+use super::text::line_ends;
+use crate::os::places_of;
 
 /// A longer line is no line, as in the C helpers.
 pub const LONGEST_LINE: usize = 1023;
@@ -19,15 +19,38 @@ pub const LONGEST_LINE: usize = 1023;
 /// Whose lines count: those that begin with the uid in decimal, or with any account name of that uid.
 #[derive(Debug)]
 pub struct Owner {
-    /// A newline, the name, a colon.
-    line_starts: Vec<Finder<'static>>,
+    /// What the lines begin with: a name and a colon.
+    starts: Vec<Start>,
+}
+
+/// What a line may begin with.
+#[derive(Debug)]
+struct Start {
+    text: Vec<u8>,
+    /// The first eight bytes of it, and which bits of eight they are: that much is compared at once.
+    word: u64,
+    bits: u64,
+}
+
+impl Start {
+    fn new(text: Vec<u8>) -> Self {
+        let (mut word, mut bits) = ([0; 8], [0; 8]);
+        for ((word, bits), byte) in word.iter_mut().zip(&mut bits).zip(&text) {
+            (*word, *bits) = (*byte, u8::MAX);
+        }
+        Self { text, word: u64::from_ne_bytes(word), bits: u64::from_ne_bytes(bits) }
+    }
 }
 
 impl Owner {
-    /// Does this line begin with the uid or one of the names?
+    /// Does this line, which may go on behind its end, begin with the uid or one of the names? A name has no newline in it.
+    #[inline]
     fn has(&self, line: &[u8]) -> bool {
-        let needles = self.line_starts.iter().map(|start| start.needle());
-        needles.filter_map(|needle| needle.get(1..)).any(|start| line.starts_with(start))
+        let begins = |start: &Start| match line.first_chunk() {
+            Some(word) if u64::from_ne_bytes(*word) & start.bits != start.word => false,
+            _ => line.starts_with(&start.text),
+        };
+        self.starts.iter().any(begins)
     }
 
     /// The owner with this uid and these names.
@@ -42,10 +65,9 @@ impl Owner {
                 && !name.contains(&b':')
                 && !name.contains(&b'\n')
         };
-        let uid = uid.to_string();
-        let line_start = |name: &[u8]| Finder::new(&[b"\n", name, b":"].concat()).into_owned();
-        let names = names.into_iter().filter(usable).map(line_start);
-        Self { line_starts: std::iter::once(line_start(uid.as_bytes())).chain(names).collect() }
+        let start = |name: &[u8]| Start::new([name, b":"].concat());
+        let names = names.into_iter().filter(usable).map(start);
+        Self { starts: std::iter::once(start(uid.to_string().as_bytes())).chain(names).collect() }
     }
 }
 
@@ -82,21 +104,14 @@ impl<'a> Search<'a> {
 
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        for line_start in &self.owner.line_starts {
-            let needle = line_start.needle();
-            let at_top = block.starts_with(needle.get(1..).unwrap_or(needle)).then_some(0);
-            let below = line_start.find_iter(block).map(|newline| newline.saturating_add(1));
-            let (mut line_number, mut counted_to) = (first_line, 0);
-            for start in at_top.into_iter().chain(below) {
-                let newlines = newlines(block.get(counted_to..start).unwrap_or_default());
-                line_number = line_number.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX));
-                counted_to = start;
-                let rest = block.get(start..).unwrap_or_default();
-                let line = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or_default();
-                if let Some(range) = granted_by(line) {
-                    self.found.push(Grant { range, line: line_number });
-                }
+        let mut start = 0;
+        for (end, number) in line_ends(block).zip(first_line..) {
+            let rest = block.get(start..).unwrap_or_default();
+            if self.owner.has(rest) {
+                let line = rest.get(..end.saturating_sub(start)).unwrap_or_default();
+                self.found.extend(granted_by(line).map(|range| Grant { range, line: number }));
             }
+            start = end.saturating_add(1);
         }
     }
 
@@ -125,20 +140,15 @@ impl<'a> Others<'a> {
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file. Every line is looked at: it is
     /// not to be more than its numbers need.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        // From end to end, with what is not wanted in between: the lines that meet that are few.
-        let lowest = self.wanted.iter().map(|range| range.first().raw()).min();
-        let highest = self.wanted.iter().map(|range| range.last().raw()).max();
-        let (Some(lowest), Some(highest)) = (lowest, highest) else { return };
-        let span = (lowest.into(), highest.into());
+        let Some(filter) = Filter::of(self.wanted) else { return };
         if self.found.is_some() {
             return;
         }
         let mut start = 0;
-        let ends = memchr_iter(b'\n', block).chain(std::iter::once(block.len()));
-        for (end, number) in ends.zip(first_line..) {
+        for (end, number) in line_ends(block).zip(first_line..) {
             let line_start = std::mem::replace(&mut start, end.saturating_add(1));
             let read = block.get(..end).unwrap_or_default();
-            if !may_grant_of(read, span) {
+            if !filter.lets_pass(read) {
                 continue;
             }
             if let Some(id) = self.wanted_of(read.get(line_start..).unwrap_or_default()) {
@@ -161,60 +171,60 @@ impl<'a> Others<'a> {
     }
 }
 
-/// May the line at the end of this text grant an id from `lowest` to `highest`? Most lines do not, and their numbers say so,
-/// which are read here as fast as can be. It may say yes of a line that does not, even of one that grants nothing, never
-/// the other way round: only [`granted_by`] knows.
-fn may_grant_of(text: &[u8], (lowest, highest): (u64, u64)) -> bool {
-    let numbers = || {
-        let count = Digits::at_end(text).filter(|count| count.length < Digits::MOST)?;
-        let text = text.get(..text.len().checked_sub(count.length)?.checked_sub(1)?)?;
-        let end_of_first = Digits::at_end(text)?;
-        let mut first = end_of_first.value();
-        if end_of_first.length == Digits::MOST {
-            // An id has two digits more at most.
-            let more = text.iter().rev().skip(Digits::MOST).map(|byte| byte.wrapping_sub(b'0'));
-            for (digit, place) in more.take_while(|digit| *digit <= 9).zip([100_000_000_u64, 1_000_000_000]) {
-                first = first.saturating_add(place.saturating_mul(digit.into()));
-            }
-        }
-        Some((first, count))
-    };
-    numbers().is_none_or(|(first, count)| first <= highest && lowest < first.saturating_add(count.value()))
+/// Knows of most lines, by the text of their numbers alone, that they grant nothing of what is wanted.
+struct Filter {
+    /// No line of use begins above the highest id that is wanted. As [`digits`] has it; so is the next.
+    highest: u128,
+    /// One with a count of so few digits does not reach the lowest if it begins below this.
+    far_below: u128,
 }
 
-/// The digits with which eight bytes end, taken together in one machine word: what is done to it is done to each of its bytes.
-/// The byte that was read last is the highest.
-struct Digits {
-    /// A byte each, 0 to 9. Those that are no part of it are 0.
-    word: u64,
-    length: usize,
-}
+/// A count of at most six digits is at most 999999.
+const USUAL_COUNT: u32 = 6;
+const MOST_OF_USUAL: u32 = 999_999;
 
-impl Digits {
-    /// How many there are at most.
-    const MOST: usize = 8;
-
-    /// None: the text is not so long.
-    fn at_end(text: &[u8]) -> Option<Self> {
-        const LOW_BITS: u64 = u64::from_le_bytes([0x7f; 8]);
-        let word = u64::from_le_bytes(*text.last_chunk()?) ^ u64::from_le_bytes([b'0'; 8]);
-        // The highest bit of each byte that is above 9, of the sum or from the beginning. No sum has a carry.
-        let others = ((word & LOW_BITS).wrapping_add(u64::from_le_bytes([0x7f - 9; 8])) | word) & !LOW_BITS;
-        let bits = others.leading_zeros() & !7;
-        let length = usize::try_from(bits / 8).ok()?;
-        Some(Self { word: word & !u64::MAX.checked_shr(bits).unwrap_or(0), length })
-    }
-
-    /// Neighbours are put together to numbers of two digits, those to four, those to eight.
-    fn value(&self) -> u64 {
-        let join = |word: u64, bits: u32, tens: u64, mask: u64| {
-            // The one to the left in the text is the lower in the word.
-            word.wrapping_mul(tens).wrapping_add(word.wrapping_shr(bits)) & mask
+impl Filter {
+    /// From end to end, with what is not wanted in between: the lines that meet that are few.
+    fn of(wanted: &[Range]) -> Option<Self> {
+        let lowest = wanted.iter().map(|range| range.first().raw()).min()?;
+        let highest = wanted.iter().map(|range| range.last().raw()).max()?;
+        let text = |number: u32| {
+            let text = number.to_string();
+            let padded = [[0; 16].as_slice(), text.as_bytes()].concat();
+            padded.last_chunk().map_or(0, |end| digits(end, text.len()))
         };
-        let pairs = join(self.word, 8, 10, 0x00ff_00ff_00ff_00ff);
-        let fours = join(pairs, 16, 100, 0x0000_ffff_0000_ffff);
-        join(fours, 32, 10_000, 0xffff_ffff)
+        Some(Self { highest: text(highest), far_below: text(lowest.saturating_sub(MOST_OF_USUAL)) })
     }
+
+    /// May the line at the end of this text grant an id that is wanted? It may say yes of a line that does not, even of one
+    /// that grants nothing, never the other way round: only [`granted_by`] knows.
+    #[inline]
+    fn lets_pass(&self, text: &[u8]) -> bool {
+        // Two numbers of ten digits and two colons have room in it.
+        let Some(end) = text.last_chunk::<32>() else { return true };
+        let colons = places_of(b':', end);
+        let count = colons.leading_zeros();
+        let before = colons.wrapping_shl(count).wrapping_shl(1);
+        let first = before.leading_zeros();
+        if count > MOST_DIGITS || first > MOST_DIGITS {
+            return false;
+        }
+        let first_ends = usize::try_from(31_u32.saturating_sub(count)).unwrap_or(0);
+        let Some(first_text) = end.get(..first_ends).and_then(|text| text.last_chunk()) else { return true };
+        let first = digits(first_text, usize::try_from(first).unwrap_or(0));
+        first <= self.highest && (count > USUAL_COUNT || first >= self.far_below)
+    }
+}
+
+/// No number of a line that grants has more.
+const MOST_DIGITS: u32 = 10;
+
+/// So many bytes at the end of a text, at most 16, as a number that is larger where the number that they write is: they
+/// are digits, and the first of them is no 0. The number itself is not needed, so it is not worked out.
+#[inline]
+fn digits(text: &[u8; 16], length: usize) -> u128 {
+    let others = u32::try_from(length.saturating_mul(8)).unwrap_or(u32::MAX);
+    u128::from_be_bytes(*text) & !u128::MAX.checked_shl(others).unwrap_or(0)
 }
 
 /// Nobody is called like nothing, a comment or a NIS marker.
@@ -491,28 +501,24 @@ mod tests {
             let random = format!("bob:{first}:{count}");
             for line in [line, random] {
                 let Some(granted) = granted_by(line.as_bytes()) else { continue };
-                let text = format!("{before}{line}");
-                let (first, last) = (u64::from(granted.first().raw()), u64::from(granted.last().raw()));
-                for span in [(first, first), (last, last), (0, first), (last, u64::MAX)] {
-                    prop_assert!(may_grant_of(text.as_bytes(), span));
+                // Any text may be in front of it.
+                let text = format!("{before:_>40}\n{line}");
+                for wanted in [granted.first(), granted.last()] {
+                    let wanted = [Range::between(wanted, wanted).unwrap()];
+                    prop_assert!(Filter::of(&wanted).unwrap().lets_pass(text.as_bytes()));
+                    prop_assert!(Filter::of(&wanted).unwrap().lets_pass(line.as_bytes()));
                 }
             }
         }
 
         #[test]
-        fn most_lines_that_do_not_grant_what_is_wanted_are_known_by_their_numbers(first: u32, count in 1_u32..9_999_999) {
-            let text = format!("bob:1:1\nbob:{first}:{count}");
-            let (first, end) = (u64::from(first), u64::from(first) + u64::from(count));
-            prop_assert!(!may_grant_of(text.as_bytes(), (end, u64::MAX)));
-            prop_assert!(first == 0 || !may_grant_of(text.as_bytes(), (0, first - 1)));
-        }
-
-        #[test]
-        fn digits_are_what_a_reader_of_bytes_says(text in prop::collection::vec(prop_oneof![b'0'..=b'9', any::<u8>()], 0..12)) {
-            let digits = text.iter().rev().take(8).take_while(|byte| byte.is_ascii_digit()).count();
-            let value = text[text.len() - digits..].iter().fold(0, |value, byte| value * 10 + u64::from(byte - b'0'));
-            let read = Digits::at_end(&text).map(|digits| (digits.value(), digits.length));
-            prop_assert_eq!(read, (text.len() >= 8).then_some((value, digits)));
+        fn most_lines_that_do_not_grant_what_is_wanted_are_known_by_their_numbers(
+            first in 1_u32..3_000_000_000, count in 1_u32..999_999,
+        ) {
+            let text = format!("a line of somebody else:1:1\nbob:{first}:{count}");
+            let wanted = |first: u32, count| Filter::of(&[range(first, count)]).unwrap();
+            prop_assert!(!wanted(0, first).lets_pass(text.as_bytes()));
+            prop_assert!(!wanted(first + 1_000_000, 1).lets_pass(text.as_bytes()));
         }
 
         #[test]

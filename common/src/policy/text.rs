@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use super::id::decimal;
+use crate::os::places_of;
 
 /// Shows bytes with everything but printable ASCII escaped (`\n`, `\x1b`), and cut after 64: a name must not move
 /// the reader's cursor, forge a second log line, or fill the screen.
@@ -57,6 +58,59 @@ pub fn newlines(text: &[u8]) -> usize {
     text.chunks(PART).map(in_part).fold(0, |sum, number| sum.saturating_add(number.into()))
 }
 
+/// Where the lines of a text end: at each newline, and at the end of the text if there is none.
+pub(crate) fn line_ends(text: &[u8]) -> LineEnds<'_> {
+    LineEnds { text, next: 0, here: 0, newlines: 0 }
+}
+
+/// As memchr's iterator, which is made for longer lines.
+pub(crate) struct LineEnds<'a> {
+    text: &'a [u8],
+    /// What has been looked at ends here,
+    next: usize,
+    /// and its last 32 bytes, or fewer, began here.
+    here: usize,
+    /// Those of them that have not been told yet.
+    newlines: u32,
+}
+
+impl Iterator for LineEnds<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.newlines == 0 {
+            let rest = self.text.get(self.next..).filter(|rest| !rest.is_empty());
+            let Some(rest) = rest else { return self.at_the_end() };
+            let part = match rest.first_chunk() {
+                Some(part) => *part,
+                None => {
+                    let mut part = [0; PART];
+                    part.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+                    part
+                }
+            };
+            self.here = self.next;
+            self.next = self.next.saturating_add(PART);
+            self.newlines = places_of(b'\n', &part);
+        }
+        let place = usize::try_from(self.newlines.trailing_zeros()).unwrap_or(PART);
+        self.newlines &= self.newlines.wrapping_sub(1);
+        Some(self.here.saturating_add(place))
+    }
+}
+
+const PART: usize = 32;
+
+impl LineEnds<'_> {
+    /// A last line without newline ends there; once.
+    fn at_the_end(&mut self) -> Option<usize> {
+        let open = self.text.last().is_some_and(|last| *last != b'\n') && self.next != usize::MAX;
+        self.next = usize::MAX;
+        open.then_some(self.text.len())
+    }
+}
+
 /// The lines of a text, without their newlines. A last line that has none counts.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
@@ -66,11 +120,31 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn control_bytes_and_long_names_are_defused() {
         assert_eq!(Quoted(b"al\x1b[2J\nice\xff").to_string(), r"al\x1b[2J\nice\xff");
         assert_eq!(Quoted(&[b'x'; 1000]).to_string().len(), 67);
+    }
+
+    proptest! {
+        #[test]
+        fn lines_end_where_their_newlines_are(text in "[a\n]{0,200}") {
+            let text = text.as_bytes();
+            let mut ends: Vec<_> = (0..text.len()).filter(|place| text[*place] == b'\n').collect();
+            if text.last().is_some_and(|last| *last != b'\n') {
+                ends.push(text.len());
+            }
+            prop_assert_eq!(line_ends(text).collect::<Vec<_>>(), ends);
+        }
+
+        #[test]
+        fn places_are_those_of_the_byte(bytes: [u8; 32], byte in 0_usize..32) {
+            let byte = bytes[byte];
+            let is_it = |place: &u32| bytes[usize::try_from(*place).unwrap()] == byte;
+            prop_assert_eq!(places_of(byte, &bytes), (0..32).filter(is_it).map(|place| 1 << place).sum::<u32>());
+        }
     }
 
     #[test]
