@@ -10,7 +10,7 @@ use memchr::{memchr, memrchr};
 use super::host::{self, OtherOwner};
 use super::id::{self, Id, Range};
 use super::subid_source::SourceName;
-use super::text::line_ends;
+use super::text::for_line_ends;
 use crate::os::places_of;
 
 /// A longer line is no line, as in the C helpers.
@@ -21,6 +21,8 @@ pub const LONGEST_LINE: usize = 1023;
 pub struct Owner {
     /// What the lines begin with: a name and a colon.
     starts: Vec<Start>,
+    /// Does one of them begin with this byte? Most lines do not.
+    first_bytes: [bool; 256],
 }
 
 /// What a line may begin with.
@@ -50,7 +52,8 @@ impl Owner {
             Some(word) if u64::from_ne_bytes(*word) & start.bits != start.word => false,
             _ => line.starts_with(&start.text),
         };
-        self.starts.iter().any(begins)
+        let may_begin = |first: &u8| self.first_bytes.get(usize::from(*first)).is_some_and(|may| *may);
+        line.first().is_some_and(may_begin) && self.starts.iter().any(begins)
     }
 
     /// The owner with this uid and these names.
@@ -67,7 +70,12 @@ impl Owner {
         };
         let start = |name: &[u8]| Start::new([name, b":"].concat());
         let names = names.into_iter().filter(usable).map(start);
-        Self { starts: std::iter::once(start(uid.to_string().as_bytes())).chain(names).collect() }
+        let starts: Vec<_> = std::iter::once(start(uid.to_string().as_bytes())).chain(names).collect();
+        let mut first_bytes = [false; 256];
+        for first in starts.iter().filter_map(|start| start.text.first()) {
+            first_bytes.get_mut(usize::from(*first)).into_iter().for_each(|may| *may = true);
+        }
+        Self { starts, first_bytes }
     }
 }
 
@@ -104,15 +112,19 @@ impl<'a> Search<'a> {
 
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        let mut start = 0;
-        for (end, number) in line_ends(block).zip(first_line..) {
+        let (mut start, mut number) = (0, first_line);
+        for_line_ends(block, |end| {
             let rest = block.get(start..).unwrap_or_default();
             if self.owner.has(rest) {
-                let line = rest.get(..end.saturating_sub(start)).unwrap_or_default();
-                self.found.extend(granted_by(line).map(|range| Grant { range, line: number }));
+                self.keep(number, rest.get(..end.saturating_sub(start)).unwrap_or_default());
             }
-            start = end.saturating_add(1);
-        }
+            (start, number) = (end.wrapping_add(1), number.wrapping_add(1));
+        });
+    }
+
+    #[cold]
+    fn keep(&mut self, line_number: u32, line: &[u8]) {
+        self.found.extend(granted_by(line).map(|range| Grant { range, line: line_number }));
     }
 
     /// All that was found.
@@ -144,24 +156,22 @@ impl<'a> Others<'a> {
         if self.found.is_some() {
             return;
         }
-        let mut start = 0;
-        for (end, number) in line_ends(block).zip(first_line..) {
-            let line_start = std::mem::replace(&mut start, end.saturating_add(1));
+        let (mut start, mut number) = (0, first_line);
+        for_line_ends(block, |end| {
             let read = block.get(..end).unwrap_or_default();
-            if !filter.lets_pass(read) {
-                continue;
+            if self.found.is_none() && filter.lets_pass(read) {
+                self.keep(number, read.get(start..).unwrap_or_default());
             }
-            if let Some(id) = self.wanted_of(read.get(line_start..).unwrap_or_default()) {
-                self.found = Some(OtherOwner { id, line: Some(number) });
-                return;
-            }
-        }
+            (start, number) = (end.wrapping_add(1), number.wrapping_add(1));
+        });
     }
 
-    fn wanted_of(&self, line: &[u8]) -> Option<Id> {
-        let id = host::first_wanted(self.wanted, granted_by(line)?)?;
+    #[cold]
+    fn keep(&mut self, line_number: u32, line: &[u8]) {
+        let id = granted_by(line).and_then(|range| host::first_wanted(self.wanted, range));
         // No line begins with a colon and grants something.
-        (!line.starts_with(b":") && !self.owner.has(line)).then_some(id)
+        let id = id.filter(|_| !line.starts_with(b":") && !self.owner.has(line));
+        self.found = id.map(|id| OtherOwner { id, line: Some(line_number) });
     }
 
     /// The first line that was found.

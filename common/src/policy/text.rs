@@ -58,58 +58,28 @@ pub fn newlines(text: &[u8]) -> usize {
     text.chunks(PART).map(in_part).fold(0, |sum, number| sum.saturating_add(number.into()))
 }
 
-/// Where the lines of a text end: at each newline, and at the end of the text if there is none.
-pub(crate) fn line_ends(text: &[u8]) -> LineEnds<'_> {
-    LineEnds { text, next: 0, here: 0, newlines: 0 }
-}
-
-/// As memchr's iterator, which is made for longer lines.
-pub(crate) struct LineEnds<'a> {
-    text: &'a [u8],
-    /// What has been looked at ends here,
-    next: usize,
-    /// and its last 32 bytes, or fewer, began here.
-    here: usize,
-    /// Those of them that have not been told yet.
-    newlines: u32,
-}
-
-impl Iterator for LineEnds<'_> {
-    type Item = usize;
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        while self.newlines == 0 {
-            let rest = self.text.get(self.next..).filter(|rest| !rest.is_empty());
-            let Some(rest) = rest else { return self.at_the_end() };
-            let part = match rest.first_chunk() {
-                Some(part) => *part,
-                None => {
-                    let mut part = [0; PART];
-                    part.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
-                    part
-                }
-            };
-            self.here = self.next;
-            self.next = self.next.saturating_add(PART);
-            self.newlines = places_of(b'\n', &part);
+/// Shows to `see` where the lines of a text end: at each newline, and at the end of the text if there is none. For short lines,
+/// of which there may be a million.
+#[inline]
+pub(crate) fn for_line_ends(text: &[u8], mut see: impl FnMut(usize)) {
+    let parts = text.chunks_exact(PART);
+    let mut last = [0; PART];
+    let open = text.last().is_some_and(|last| *last != b'\n');
+    // What is left, and the newline that a last line may lack.
+    let rest = parts.remainder().iter().chain(open.then_some(&b'\n'));
+    last.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+    let mut here = 0_usize;
+    for part in parts.filter_map(|part| part.first_chunk()).chain(std::iter::once(&last)) {
+        let mut newlines = places_of(b'\n', part);
+        while newlines != 0 {
+            see(here.wrapping_add(usize::try_from(newlines.trailing_zeros()).unwrap_or(0)));
+            newlines &= newlines.wrapping_sub(1);
         }
-        let place = usize::try_from(self.newlines.trailing_zeros()).unwrap_or(PART);
-        self.newlines &= self.newlines.wrapping_sub(1);
-        Some(self.here.saturating_add(place))
+        here = here.wrapping_add(PART);
     }
 }
 
 const PART: usize = 32;
-
-impl LineEnds<'_> {
-    /// A last line without newline ends there; once.
-    fn at_the_end(&mut self) -> Option<usize> {
-        let open = self.text.last().is_some_and(|last| *last != b'\n') && self.next != usize::MAX;
-        self.next = usize::MAX;
-        open.then_some(self.text.len())
-    }
-}
 
 /// The lines of a text, without their newlines. A last line that has none counts.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -136,7 +106,9 @@ mod tests {
             if text.last().is_some_and(|last| *last != b'\n') {
                 ends.push(text.len());
             }
-            prop_assert_eq!(line_ends(text).collect::<Vec<_>>(), ends);
+            let mut seen = Vec::new();
+            for_line_ends(text, |end| seen.push(end));
+            prop_assert_eq!(seen, ends);
         }
 
         #[test]
