@@ -18,4 +18,4 @@ pub mod target;
 pub mod trusted;
 
 pub use sys::arguments;
-pub(crate) use sys::{die_in, live_on};
+pub(crate) use sys::{die_in, live_on, places_of};

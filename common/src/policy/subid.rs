@@ -2,16 +2,16 @@
 //!
 //! A line is `owner:first:count`: exactly three fields, strict decimal numbers, at most [`LONGEST_LINE`] bytes. Any
 //! other line grants nothing and does no harm to the others. Both files are keyed by *user*: in `subgid` too a group
-//! name means nothing. The file is searched for the owner, not read line by line: what other owners have does not
-//! cost a look, a copy or a name lookup.
+//! name means nothing. Of other owners' lines nothing is kept, and no name is looked up: each costs a look at its first
+//! byte, and, where `overlap = refuse` asks who else has an id, at the text of its numbers.
 
-use memchr::memmem::Finder;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 
 use super::host::{self, OtherOwner};
 use super::id::{self, Id, Range};
 use super::subid_source::SourceName;
-use super::text::newlines;
+use super::text::for_line_ends;
+use crate::os::places_of;
 
 /// A longer line is no line, as in the C helpers.
 pub const LONGEST_LINE: usize = 1023;
@@ -19,16 +19,42 @@ pub const LONGEST_LINE: usize = 1023;
 /// Whose lines count: those that begin with the uid in decimal, or with any account name of that uid.
 #[derive(Debug)]
 pub struct Owner {
-    /// A newline, the name, a colon.
-    line_starts: Vec<Finder<'static>>,
+    /// What the lines begin with: a name and a colon.
+    starts: Vec<Start>,
+    /// Does one of them begin with this byte? Most lines do not.
+    first_bytes: [bool; 256],
+}
+
+/// What a line may begin with.
+#[derive(Debug)]
+struct Start {
+    text: Vec<u8>,
+    /// The first eight bytes of it, and which bits of eight they are: that much is compared at once.
+    word: u64,
+    bits: u64,
+}
+
+impl Start {
+    fn new(text: Vec<u8>) -> Self {
+        let (mut word, mut bits) = ([0; 8], [0; 8]);
+        for ((word, bits), byte) in word.iter_mut().zip(&mut bits).zip(&text) {
+            (*word, *bits) = (*byte, u8::MAX);
+        }
+        Self { text, word: u64::from_ne_bytes(word), bits: u64::from_ne_bytes(bits) }
+    }
 }
 
 impl Owner {
-    /// Does this line begin with the uid or one of the names?
+    /// Does this line, which may go on behind its end, begin with the uid or one of the names? A name has no newline in it.
+    #[inline]
     #[must_use]
     pub fn has(&self, line: &[u8]) -> bool {
-        let needles = self.line_starts.iter().map(|start| start.needle());
-        needles.filter_map(|needle| needle.get(1..)).any(|start| line.starts_with(start))
+        let begins = |start: &Start| match line.first_chunk() {
+            Some(word) if u64::from_ne_bytes(*word) & start.bits != start.word => false,
+            _ => line.starts_with(&start.text),
+        };
+        let may_begin = |first: &u8| self.first_bytes.get(usize::from(*first)).is_some_and(|may| *may);
+        line.first().is_some_and(may_begin) && self.starts.iter().any(begins)
     }
 
     /// The owner with this uid and these names.
@@ -43,10 +69,14 @@ impl Owner {
                 && !name.contains(&b':')
                 && !name.contains(&b'\n')
         };
-        let uid = uid.to_string();
-        let line_start = |name: &[u8]| Finder::new(&[b"\n", name, b":"].concat()).into_owned();
-        let names = names.into_iter().filter(usable).map(line_start);
-        Self { line_starts: std::iter::once(line_start(uid.as_bytes())).chain(names).collect() }
+        let start = |name: &[u8]| Start::new([name, b":"].concat());
+        let names = names.into_iter().filter(usable).map(start);
+        let starts: Vec<_> = std::iter::once(start(uid.to_string().as_bytes())).chain(names).collect();
+        let mut first_bytes = [false; 256];
+        for first in starts.iter().filter_map(|start| start.text.first()) {
+            first_bytes.get_mut(usize::from(*first)).into_iter().for_each(|may| *may = true);
+        }
+        Self { starts, first_bytes }
     }
 }
 
@@ -83,22 +113,19 @@ impl<'a> Search<'a> {
 
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        for line_start in &self.owner.line_starts {
-            let needle = line_start.needle();
-            let at_top = block.starts_with(needle.get(1..).unwrap_or(needle)).then_some(0);
-            let below = line_start.find_iter(block).map(|newline| newline.saturating_add(1));
-            let (mut line_number, mut counted_to) = (first_line, 0);
-            for start in at_top.into_iter().chain(below) {
-                let newlines = newlines(block.get(counted_to..start).unwrap_or_default());
-                line_number = line_number.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX));
-                counted_to = start;
-                let rest = block.get(start..).unwrap_or_default();
-                let line = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or_default();
-                if let Some(range) = granted_by(line) {
-                    self.found.push(Grant { range, line: line_number });
-                }
+        let (mut start, mut number) = (0, first_line);
+        for_line_ends(block, |end| {
+            let rest = block.get(start..).unwrap_or_default();
+            if self.owner.has(rest) {
+                self.keep(number, rest.get(..end.saturating_sub(start)).unwrap_or_default());
             }
-        }
+            (start, number) = (end.wrapping_add(1), number.wrapping_add(1));
+        });
+    }
+
+    #[cold]
+    fn keep(&mut self, line_number: u32, line: &[u8]) {
+        self.found.extend(granted_by(line).map(|range| Grant { range, line: line_number }));
     }
 
     /// All that was found.
@@ -126,35 +153,26 @@ impl<'a> Others<'a> {
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file. Every line is looked at: it is
     /// not to be more than its numbers need.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        if self.found.is_some() || self.wanted.is_empty() {
+        let Some(filter) = Filter::of(self.wanted) else { return };
+        if self.found.is_some() {
             return;
         }
-        let mut start = 0;
-        let ends = memchr_iter(b'\n', block).chain(std::iter::once(block.len()));
-        for (end, number) in ends.zip(first_line..) {
-            let line = block.get(start..end).unwrap_or_default();
-            start = end.saturating_add(1);
-            let id =
-                numbers_of(line).filter(|numbers| self.may_meet(*numbers)).and_then(|_| self.wanted_of(line));
-            if let Some(id) = id {
-                self.found = Some(OtherOwner { id, line: Some(number) });
-                return;
+        let (mut start, mut number) = (0, first_line);
+        for_line_ends(block, |end| {
+            let read = block.get(..end).unwrap_or_default();
+            if self.found.is_none() && filter.lets_pass(read) {
+                self.keep(number, read.get(start..).unwrap_or_default());
             }
-        }
+            (start, number) = (end.wrapping_add(1), number.wrapping_add(1));
+        });
     }
 
-    /// Most lines have nothing that is wanted, and their numbers alone say so.
-    fn may_meet(&self, (first, count): (u64, u64)) -> bool {
-        let end = first.saturating_add(count);
-        self.wanted
-            .iter()
-            .any(|wanted| first <= wanted.last().raw().into() && u64::from(wanted.first().raw()) < end)
-    }
-
-    fn wanted_of(&self, line: &[u8]) -> Option<Id> {
-        let id = host::first_wanted(self.wanted, granted_by(line)?)?;
+    #[cold]
+    fn keep(&mut self, line_number: u32, line: &[u8]) {
+        let id = granted_by(line).and_then(|range| host::first_wanted(self.wanted, range));
         // No line begins with a colon and grants something.
-        (!line.starts_with(b":") && !self.owner.has(line)).then_some(id)
+        let id = id.filter(|_| !line.starts_with(b":") && !self.owner.has(line));
+        self.found = id.map(|id| OtherOwner { id, line: Some(line_number) });
     }
 
     /// The first line that was found.
@@ -164,24 +182,60 @@ impl<'a> Others<'a> {
     }
 }
 
-/// The two numbers at the end of a line, read from its end, as fast as can be. What is none for [`granted_by`] may be some here.
-fn numbers_of(line: &[u8]) -> Option<(u64, u64)> {
-    let mut bytes = line.iter().rev();
-    let mut number = || {
-        let (mut value, mut place) = (0_u64, 1_u64);
-        for byte in bytes.by_ref() {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                return (*byte == b':' && place > 1).then_some(value);
-            }
-            value = value.wrapping_add(place.wrapping_mul(digit.into()));
-            // More digits than any id has make the line nobody's.
-            place = place.checked_mul(10)?;
+/// Knows of most lines, by the text of their numbers alone, that they grant nothing of what is wanted.
+struct Filter {
+    /// No line of use begins above the highest id that is wanted. As [`digits`] has it; so is the next.
+    highest: u128,
+    /// One with a count of so few digits does not reach the lowest if it begins below this.
+    far_below: u128,
+}
+
+/// A count of at most six digits is at most 999999.
+const USUAL_COUNT: u32 = 6;
+const MOST_OF_USUAL: u32 = 999_999;
+
+impl Filter {
+    /// From end to end, with what is not wanted in between: the lines that meet that are few.
+    fn of(wanted: &[Range]) -> Option<Self> {
+        let lowest = wanted.iter().map(|range| range.first().raw()).min()?;
+        let highest = wanted.iter().map(|range| range.last().raw()).max()?;
+        let text = |number: u32| {
+            let text = number.to_string();
+            let padded = [[0; 16].as_slice(), text.as_bytes()].concat();
+            padded.last_chunk().map_or(0, |end| digits(end, text.len()))
+        };
+        Some(Self { highest: text(highest), far_below: text(lowest.saturating_sub(MOST_OF_USUAL)) })
+    }
+
+    /// May the line at the end of this text grant an id that is wanted? It may say yes of a line that does not, even of one
+    /// that grants nothing, never the other way round: only [`granted_by`] knows.
+    #[inline]
+    fn lets_pass(&self, text: &[u8]) -> bool {
+        // Two numbers of ten digits and two colons have room in it.
+        let Some(end) = text.last_chunk::<32>() else { return true };
+        let colons = places_of(b':', end);
+        let count = colons.leading_zeros();
+        let before = colons.wrapping_shl(count).wrapping_shl(1);
+        let first = before.leading_zeros();
+        if count > MOST_DIGITS || first > MOST_DIGITS {
+            return false;
         }
-        None
-    };
-    let count = number()?;
-    Some((number()?, count))
+        let first_ends = usize::try_from(31_u32.saturating_sub(count)).unwrap_or(0);
+        let Some(first_text) = end.get(..first_ends).and_then(|text| text.last_chunk()) else { return true };
+        let first = digits(first_text, usize::try_from(first).unwrap_or(0));
+        first <= self.highest && (count > USUAL_COUNT || first >= self.far_below)
+    }
+}
+
+/// No number of a line that grants has more.
+const MOST_DIGITS: u32 = 10;
+
+/// So many bytes at the end of a text, at most 16, as a number that is larger where the number that they write is: they
+/// are digits, and the first of them is no 0. The number itself is not needed, so it is not worked out.
+#[inline]
+fn digits(text: &[u8; 16], length: usize) -> u128 {
+    let others = u32::try_from(length.saturating_mul(8)).unwrap_or(u32::MAX);
+    u128::from_be_bytes(*text) & !u128::MAX.checked_shl(others).unwrap_or(0)
 }
 
 /// Nobody is called like nothing, a comment or a NIS marker.
@@ -451,11 +505,61 @@ mod tests {
         }
 
         #[test]
-        fn no_line_that_grants_is_overlooked_for_its_numbers(line in "(alice|bob|:|){1}(:[0-9]{0,11}){0,4}") {
-            if let Some(range) = granted_by(line.as_bytes()) {
-                let numbers = (u64::from(range.first().raw()), u64::from(range.count()));
-                prop_assert_eq!(numbers_of(line.as_bytes()), Some(numbers));
+        fn no_line_that_grants_is_overlooked_for_its_numbers(
+            before in "([a-z:0-9]{0,20}\n)?", line in "(alice|bob|:|)(:[0-9]{0,11}){0,4}",
+            first: u32, count in 1_u32..,
+        ) {
+            let random = format!("bob:{first}:{count}");
+            for line in [line, random] {
+                let Some(granted) = granted_by(line.as_bytes()) else { continue };
+                // Any text may be in front of it.
+                let text = format!("{before:_>40}\n{line}");
+                for wanted in [granted.first(), granted.last()] {
+                    let wanted = [Range::between(wanted, wanted).unwrap()];
+                    prop_assert!(Filter::of(&wanted).unwrap().lets_pass(text.as_bytes()));
+                    prop_assert!(Filter::of(&wanted).unwrap().lets_pass(line.as_bytes()));
+                }
             }
+        }
+
+        #[test]
+        fn most_lines_that_do_not_grant_what_is_wanted_are_known_by_their_numbers(
+            first in 1_u32..3_000_000_000, count in 1_u32..999_999,
+        ) {
+            let text = format!("a line of somebody else:1:1\nbob:{first}:{count}");
+            let wanted = |first: u32, count| Filter::of(&[range(first, count)]).unwrap();
+            prop_assert!(!wanted(0, first).lets_pass(text.as_bytes()));
+            prop_assert!(!wanted(first + 1_000_000, 1).lets_pass(text.as_bytes()));
+        }
+
+        #[test]
+        fn a_search_for_others_in_blocks_finds_what_a_naive_reader_finds(
+            lines in prop::collection::vec("(alice|bob|7|a:b|\u{0}|)(:[0-9]{0,3}|:1[0-9]{7,10}){0,3}", 0..20),
+            cuts in prop::collection::vec(any::<bool>(), 20),
+            wanted in prop::collection::vec((0_u32..1000, 1_u32..50), 0..4), high: bool, newline: bool,
+        ) {
+            let wanted = wanted.iter().map(|(first, count)| range(first + if high { 1_000_000_000 } else { 0 }, *count));
+            let wanted = id::merged(wanted.collect());
+            let owner = Owner::new(Id::new(7).unwrap(), [&b"alice"[..]]);
+            let naive = (1_u32..).zip(&lines).find_map(|(number, line)| {
+                let owner = line.split(':').next().unwrap();
+                let id = host::first_wanted(&wanted, granted_by(line.as_bytes())?)?;
+                (!["alice", "7", ""].contains(&owner)).then_some(OtherOwner { id, line: Some(number) })
+            });
+            let mut others = Others::new(&owner, &wanted);
+            let (mut block, mut first_line) = (String::new(), 1);
+            for ((line, number), cut) in lines.iter().zip(1..).zip(&cuts) {
+                block.push_str(line);
+                if number < lines.len() || newline {
+                    block.push('\n');
+                }
+                if *cut || number == lines.len() {
+                    others.look_at(first_line, block.as_bytes());
+                    first_line = u32::try_from(number).unwrap() + 1;
+                    block.clear();
+                }
+            }
+            prop_assert_eq!(others.finish(), naive);
         }
 
         #[test]

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use super::id::decimal;
+use crate::os::places_of;
 
 /// Shows bytes with everything but printable ASCII escaped (`\n`, `\x1b`), and cut after 64: a name must not move
 /// the reader's cursor, forge a second log line, or fill the screen.
@@ -50,12 +51,35 @@ impl fmt::Display for Words<'_> {
 /// count, without a newer processor's instructions, takes five times as long.
 #[must_use]
 pub fn newlines(text: &[u8]) -> usize {
-    // Of so few bytes the number of newlines fits in one.
-    const PART: usize = 255;
+    // Of so few bytes the number of newlines fits in one. It is a multiple of what is looked at together.
+    const PART: usize = 224;
     let in_part =
         |part: &[u8]| part.iter().fold(0_u8, |number, byte| number.wrapping_add(u8::from(*byte == b'\n')));
     text.chunks(PART).map(in_part).fold(0, |sum, number| sum.saturating_add(number.into()))
 }
+
+/// Shows to `see` where the lines of a text end: at each newline, and at the end of the text if there is none. For short lines,
+/// of which there may be a million.
+#[inline]
+pub(crate) fn for_line_ends(text: &[u8], mut see: impl FnMut(usize)) {
+    let parts = text.chunks_exact(PART);
+    let mut last = [0; PART];
+    let open = text.last().is_some_and(|last| *last != b'\n');
+    // What is left, and the newline that a last line may lack.
+    let rest = parts.remainder().iter().chain(open.then_some(&b'\n'));
+    last.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+    let mut here = 0_usize;
+    for part in parts.filter_map(|part| part.first_chunk()).chain(std::iter::once(&last)) {
+        let mut newlines = places_of(b'\n', part);
+        while newlines != 0 {
+            see(here.wrapping_add(usize::try_from(newlines.trailing_zeros()).unwrap_or(0)));
+            newlines &= newlines.wrapping_sub(1);
+        }
+        here = here.wrapping_add(PART);
+    }
+}
+
+const PART: usize = 32;
 
 /// The lines of a text, without their newlines. A last line that has none counts.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -66,11 +90,33 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn control_bytes_and_long_names_are_defused() {
         assert_eq!(Quoted(b"al\x1b[2J\nice\xff").to_string(), r"al\x1b[2J\nice\xff");
         assert_eq!(Quoted(&[b'x'; 1000]).to_string().len(), 67);
+    }
+
+    proptest! {
+        #[test]
+        fn lines_end_where_their_newlines_are(text in "[a\n]{0,200}") {
+            let text = text.as_bytes();
+            let mut ends: Vec<_> = (0..text.len()).filter(|place| text[*place] == b'\n').collect();
+            if text.last().is_some_and(|last| *last != b'\n') {
+                ends.push(text.len());
+            }
+            let mut seen = Vec::new();
+            for_line_ends(text, |end| seen.push(end));
+            prop_assert_eq!(seen, ends);
+        }
+
+        #[test]
+        fn places_are_those_of_the_byte(bytes: [u8; 32], byte in 0_usize..32) {
+            let byte = bytes[byte];
+            let is_it = |place: &u32| bytes[usize::try_from(*place).unwrap()] == byte;
+            prop_assert_eq!(places_of(byte, &bytes), (0..32).filter(is_it).map(|place| 1 << place).sum::<u32>());
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub enum Holder {
     /// An account, under any of its names and its uid.
-    Account(User, Owner),
+    Account(User, Box<Owner>),
     /// A word that is no account's any more: after `userdel`, lines may be left.
     Word(Vec<u8>),
 }
@@ -28,7 +28,7 @@ impl Holder {
     pub fn of(accounts: &Accounts, user: User) -> Self {
         let names = accounts.names_of(user.uid);
         let owner = Owner::new(user.uid, names.iter().chain(Some(&user.name)).map(Vec::as_slice));
-        Self::Account(user, owner)
+        Self::Account(user, Box::new(owner))
     }
 
     /// Whom a word on the command line means: an account, or else whoever is called so in the files.
