@@ -35,7 +35,7 @@ fn both_files_are_shown_once_if_they_say_the_same_and_both_if_not() {
         let same = show(world, ALICE, &[]);
         assert_eq!((same.status, &*same.stderr), (Some(0), ""), "{same:?}");
         assert!(same.stdout.starts_with("/etc/subuid and /etc/subgid say the same: 2 owners, 131072 ids\n"));
-        assert!(same.stdout.contains("alice  600000-665535  65536  .##"), "{same:?}");
+        assert!(same.stdout.contains("alice  600000-665535  65536  ."), "{same:?}");
         world.append("/etc/subgid", "carol:900000:10\n");
         let both = show(world, ALICE, &[]).stdout;
         assert!(both.contains("/etc/subuid: 2 owners") && both.contains("/etc/subgid: 3 owners"), "{both}");
@@ -185,7 +185,7 @@ fn ten_thousand_owners_are_few_lines_and_all_are_in_the_json() {
         world.write("/etc/subgid", &file);
         let text = show(world, ALICE, &[]).stdout;
         assert!(text.lines().count() < 70, "{text}");
-        assert!(text.contains("10000 owners") && text.contains("one alone: nsgate show USER"), "{text}");
+        assert!(text.contains("10000 owners are drawn together"), "{text}");
         let json = show(world, ALICE, &["--json"]).stdout;
         assert_eq!(json.matches("\"account\"").count(), 20_000);
         let one = show(world, ALICE, &["u5000"]).stdout;

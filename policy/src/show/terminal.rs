@@ -74,7 +74,7 @@ pub fn lines(picture: &Picture, width: usize, letters: Letters, paint: Paint<'_>
     };
     let mut lines = vec![head(picture, columns, letters, paint)];
     for row in &picture.rows {
-        let name = clipped(&row.label, columns.name, letters);
+        let name = clipped(&row.label, columns.name);
         let name = format!("{name:<width$}", width = columns.name);
         let style = if row.owners == 1 { Style::Owner(row.color) } else { Style::Strong };
         let numbers = numbers(row.span.first().raw(), row.span.last().raw(), row.count, columns);
@@ -101,8 +101,7 @@ fn mark(row: &Row) -> &'static str {
 impl Columns {
     /// None: there is not even room for the numbers beside a short name.
     fn of(picture: &Picture, width: usize) -> Option<Self> {
-        let spans =
-            || picture.rows.iter().map(|row| row.span).chain(picture.hints.iter().map(|hint| hint.span));
+        let spans = || picture.rows.iter().map(|row| row.span);
         let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
         let name = longest(&mut picture.rows.iter().map(|row| row.label.chars().count()));
         let first = longest(&mut spans().map(|span| digits(span.first().raw().into())));
@@ -237,34 +236,26 @@ fn hint_line(hint: &Hint, picture: &Picture, columns: Columns, letters: Letters,
     for piece in hint.pieces.iter().filter(|piece| u64::from(piece.first().raw()) < picture.axis.end()) {
         fill(&mut cells, picture.axis.span(*piece, to_u64(columns.bar)), Cell::Hint);
     }
-    let Columns { name, first, last, count, .. } = columns;
-    let label = format!("({})", hint.label);
-    let (low, high) = (hint.span.first().raw(), hint.span.last().raw());
-    // A long word runs on to where there is no number.
-    let line = if label.chars().count() <= name {
-        format!("  {label:<name$}  {low:>first$}-{high:<last$}  {:>count$}", "")
-    } else {
-        let wide = columns.without_bar().saturating_sub(MARK);
-        format!("  {:<wide$}", clipped(&format!("{label} {low}-{high}"), wide, letters))
-    };
+    // Not in the columns: it is not to make them wider.
+    let wide = columns.without_bar().saturating_sub(MARK);
+    let line = format!("  {:<wide$}", clipped(&format!("({}) {}", hint.label, hint.span), wide));
     format!("{}{}", paint(Style::Faint, &line), bar(&cells, Style::Faint, letters, paint))
         .trim_end()
         .to_owned()
 }
 
 /// A name of at most so many letters.
-fn clipped(name: &str, longest: usize, letters: Letters) -> String {
+fn clipped(name: &str, longest: usize) -> String {
+    const DOTS: &str = "..";
     if name.chars().count() <= longest {
         return name.to_owned();
     }
-    let dots = if letters == Letters::of(true) { "…" } else { ".." };
-    let kept = longest.saturating_sub(dots.chars().count());
-    name.chars().take(kept).collect::<String>() + dots
+    name.chars().take(longest.saturating_sub(DOTS.len())).collect::<String>() + DOTS
 }
 
 /// For so little room: a name, and the numbers under it.
 fn stacked(row: &Row, width: usize, paint: Paint<'_>) -> Vec<String> {
-    let name = clipped(&row.label, width.saturating_sub(MARK), Letters::of(false));
+    let name = clipped(&row.label, width.saturating_sub(MARK));
     let mut lines = vec![format!("{} {}", paint(Style::Error, mark(row)), paint(Style::Strong, &name))];
     let range = format!("  {}-{}", row.span.first(), row.span.last());
     if range.len() <= width {
