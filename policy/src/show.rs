@@ -3,6 +3,7 @@
 pub mod axis;
 pub mod holders;
 pub mod ids;
+pub mod nics;
 pub mod one;
 pub mod picture;
 pub mod svg;
@@ -18,5 +19,8 @@ use crate::root::Root;
 /// # Errors
 /// It cannot be answered.
 pub fn run(root: &Root, args: &Show, out: &mut Output) -> Result<u8, Failure> {
+    if args.what.as_deref().is_some_and(|what| what == "nics") {
+        return nics::run(root, args.svg.is_some(), out);
+    }
     ids::run(root, args.what.as_deref(), args.svg.as_deref(), out)
 }

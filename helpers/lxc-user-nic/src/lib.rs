@@ -4,6 +4,7 @@
 //! changed anywhere and nothing is held that somebody else could wait for.
 #![forbid(unsafe_code)]
 
+pub mod census;
 mod guards;
 mod ledger;
 mod links;
@@ -137,14 +138,26 @@ fn create(
     policy_is_as_it_was(&permit, &host_policy, &etc)?;
     let mut links = Links::open()?;
     let interfaces = Interfaces::open()?;
-    if let Attachment::Bridge(name) = attachment {
-        let makes_bridges = in_force(host_policy.settings.per_user_bridge.create).is_some();
-        if makes_bridges && permit.names_an_own_bridge() {
-            let bridge = OwnBridge { asked, host_policy: &host_policy, uid: permit.uid(), name };
-            bridge.provide(&mut links, &Ledger::open(own_netns()?)?, &interfaces)?;
+    let start = Instant::now();
+    let (bridge, _kept) = loop {
+        if let Attachment::Bridge(name) = attachment {
+            let makes_bridges = in_force(host_policy.settings.per_user_bridge.create).is_some();
+            if makes_bridges && permit.names_an_own_bridge() {
+                let bridge = OwnBridge { asked, host_policy: &host_policy, uid: permit.uid(), name };
+                bridge.provide(&mut links, &Ledger::open(own_netns()?)?, &interfaces)?;
+            }
         }
-    }
-    let bridge = Bridge::find(&mut links, attachment)?;
+        let bridge = Bridge::find(&mut links, attachment)?;
+        let Bridge::Kernel { name, index, is_ours: true, .. } = &bridge else { break (bridge, None) };
+        // From here on nobody removes it for being empty; or somebody has just done so.
+        if let Some(kept) = own_bridge::keep(&Ledger::open(own_netns()?)?, &mut links, (name, *index))? {
+            break (bridge, Some(kept));
+        }
+        if start.elapsed() > PATIENCE {
+            let why = "is removed again and again".to_owned();
+            return Err(Error::NoBridge { bridge: name.as_str().to_owned(), why });
+        }
+    };
     if let Bridge::OpenVswitch { name, .. } = &bridge {
         wanted.rules.guards.without_a_kernel_port().map_err(|rule| {
             let why = "a port of Open vSwitch cannot be guarded in this way".to_owned();
