@@ -210,13 +210,9 @@ impl OwnBridge<'_> {
     }
 }
 
-/// Has a bridge of ours stay as long as the answer is kept: whoever removes empty bridges ([`sweep`]) leaves it alone then. Ok(None): it
-/// is gone already.
-pub(crate) fn keep(
-    ledger: &Ledger,
-    links: &mut Links,
-    (name, index): (&InterfaceName, u32),
-) -> Result<Option<Table>, Error> {
+/// Has a bridge of ours stay as long as the answer is kept: whoever removes empty bridges ([`sweep`]) leaves it alone then. What is
+/// there is to be looked at after that.
+pub(crate) fn keep(ledger: &Ledger, name: &InterfaceName) -> Result<Table, Error> {
     let own = ledger.make_table(&format!("{TABLE}.{name}"))?;
     let start = Instant::now();
     while !own.share()? {
@@ -226,8 +222,7 @@ pub(crate) fn keep(
         }
         std::thread::sleep(BETWEEN_LOOKS);
     }
-    let is_there = links.named(name)?.is_some_and(|link| link.index == index && is_ours(&link));
-    Ok(is_there.then_some(own))
+    Ok(own)
 }
 
 /// What came of trying to remove a bridge of ours.
