@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use world::{ALICE, Answer, BOB, LXC_USER_NIC, ROOT, User, World, theirs};
+use world::{ALICE, Answer, BOB, ROOT, User, World, theirs};
 
 const OWN: &str = "nsbr-52001";
 
@@ -107,7 +107,7 @@ fn records_of_interfaces_that_are_gone_go_and_those_of_others_stay() {
         assert_eq!(world.state(), before, "a trial changes nothing");
         assert_eq!(gc(world), dry.replace("would remove", "removed"));
         let names: Vec<_> = world.ledger().into_iter().map(|record| record.fields[1].clone()).collect();
-        assert_eq!(names, [stays.clone()]);
+        assert_eq!(names, std::slice::from_ref(&stays));
         assert_eq!(world.nics(), [format!("bob veth lxcbr0 {stays}")]);
         assert_eq!(gc(world), "nothing to remove\n");
     });
@@ -232,7 +232,7 @@ fn gc_that_is_killed_leaves_a_ledger_that_is_true() {
                 gc(world);
                 let names: Vec<_> =
                     world.ledger().into_iter().map(|record| record.fields[1].clone()).collect();
-                assert_eq!(names, [stays.clone()], "{call} {number}: {killed:?}");
+                assert_eq!(names, std::slice::from_ref(&stays), "{call} {number}: {killed:?}");
                 assert_eq!(world.nics(), [format!("bob veth lxcbr0 {stays}")], "{call} {number}");
                 assert!(!world.host_links().iter().any(|link| link.name == OWN), "{call} {number}");
                 drop(bob);
