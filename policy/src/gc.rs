@@ -1,14 +1,113 @@
-//! `nsgate gc`
+//! `nsgate gc`: takes out what interfaces that are gone have left in the ledger, and bridges of users' own that nothing is on.
+//!
+//! It decides nothing by itself: the ledger is tidied as `lxc-user-nic create` does it, under the same locks, so what is in use or
+//! being made stays, and whoever kills this at any moment leaves a ledger that is true.
 
+use common::policy::settings::{Settings, in_force};
+use common::policy::text::Quoted;
+use serde::Serialize;
+use usernic::census::{Census, Swept, is_unfinished};
+
+use crate::accounts::Accounts;
 use crate::cli::Gc;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::root::Root;
+use crate::show::nics::Words;
+
+/// As `docs/json.md` has it.
+#[derive(Debug, Serialize)]
+struct Document {
+    schema: &'static str,
+    verb: &'static str,
+    dry_run: bool,
+    records: Vec<Removed>,
+    bridges: Vec<Bridge>,
+}
+
+#[derive(Debug, Serialize)]
+struct Removed {
+    table: String,
+    name: String,
+    uid: u32,
+    unfinished: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Bridge {
+    name: String,
+    removed: bool,
+    why: Option<&'static str>,
+}
 
 /// The answer, and the exit status.
 ///
 /// # Errors
-/// It cannot be answered.
-pub fn run(_root: &Root, _args: &Gc, _out: &mut Output) -> Result<u8, Failure> {
-    Err(Failure::new("not there yet"))
+/// Not root, or something cannot be removed.
+pub fn run(root: &Root, args: &Gc, out: &mut Output) -> Result<u8, Failure> {
+    if !root.is_live() {
+        return Err(Failure::new("what is left over is in /run of the machine that runs; gc has no --root"));
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::new("gc needs root, whose the ledger is; run: sudo nsgate gc"));
+    }
+    let failure = |error: common::Error| Failure::new(error.to_string());
+    // The host's own rules are whole or nothing goes by them.
+    let text = root.read("/etc/nsgate.ini")?.map(|text| text.bytes).unwrap_or_default();
+    let settings = Settings::parse(&text).map_err(|malformed| {
+        let why = malformed.why;
+        Failure::new(format!("/etc/nsgate.ini:{}: {why}; mend it: nsgate edit nsgate.ini", malformed.line))
+    })?;
+    let makes_bridges = in_force(settings.per_user_bridge.create).is_some();
+    let accounts = Accounts::read(root)?;
+    let words = Words { accounts: &accounts };
+    let mut census = Census::open().map_err(failure)?;
+    let left = census.tidy(args.dry_run, |key| words.word(key)).map_err(failure)?;
+    let mut bridges = Vec::new();
+    for name in census.bridges().map_err(failure)? {
+        // One that nobody could make again stays.
+        let swept = census.sweep(&name, args.dry_run || !makes_bridges).map_err(failure)?;
+        let (removed, why) = match swept {
+            Swept::Removed if makes_bridges => (true, None),
+            Swept::Removed => {
+                (false, Some("create is not yes in /etc/nsgate.ini, so nobody could make it again"))
+            }
+            Swept::Used => (false, Some("there are interfaces on it")),
+            Swept::Busy => (false, Some("somebody is just making it, or about to use it")),
+            Swept::NotOurs => continue,
+        };
+        bridges.push(Bridge { name: name.to_string(), removed, why });
+    }
+    let removed = |left: &usernic::census::Left| Removed {
+        table: Quoted(left.table.as_bytes()).to_string(),
+        name: left.record.name.to_string(),
+        uid: left.record.uid.raw(),
+        unfinished: is_unfinished(&left.record),
+    };
+    let records = left.iter().map(removed).collect();
+    let document = Document { schema: "nsgate/1", verb: "gc", dry_run: args.dry_run, records, bridges };
+    if out.is_json() {
+        out.document(&document)?;
+    } else {
+        write(&document, out);
+    }
+    Ok(0)
+}
+
+fn write(document: &Document, out: &mut Output) {
+    let done = if document.dry_run { "would remove" } else { "removed" };
+    for Removed { table, name, uid, unfinished } in &document.records {
+        let what = if *unfinished { "was left unfinished" } else { "is gone" };
+        out.line(format!("{done} the record of {name} of uid {uid} from {table}: the interface {what}"));
+    }
+    for Bridge { name, removed, why } in &document.bridges {
+        match why {
+            None if *removed => out.line(format!("{done} the bridge {name}: nothing is on it")),
+            None => {}
+            Some(why) => out.line(format!("left the bridge {name}: {why}")),
+        }
+    }
+    if document.records.is_empty() && !document.bridges.iter().any(|bridge| bridge.removed) {
+        out.line("nothing to remove");
+    }
 }

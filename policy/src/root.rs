@@ -45,6 +45,14 @@ impl Root {
         Ok(Self { directory, path: path.map(Path::to_path_buf) })
     }
 
+    /// The same once more, for somebody who may outlive this one.
+    ///
+    /// # Errors
+    /// There is no room for a descriptor.
+    pub fn try_clone(&self) -> std::io::Result<Self> {
+        Ok(Self { directory: self.directory.try_clone()?, path: self.path.clone() })
+    }
+
     /// Is it the machine that we run on? Only of that one the kernel can be asked.
     #[must_use]
     pub const fn is_live(&self) -> bool {

@@ -1,4 +1,13 @@
-//! `nsgate show`
+//! `nsgate show`: who holds which host ids, as a picture; or which interfaces there are.
+
+pub mod axis;
+pub mod holders;
+pub mod ids;
+pub mod nics;
+pub mod one;
+pub mod picture;
+pub mod svg;
+pub mod terminal;
 
 use crate::cli::Show;
 use crate::failure::Failure;
@@ -9,6 +18,9 @@ use crate::root::Root;
 ///
 /// # Errors
 /// It cannot be answered.
-pub fn run(_root: &Root, _args: &Show, _out: &mut Output) -> Result<u8, Failure> {
-    Err(Failure::new("not there yet"))
+pub fn run(root: &Root, args: &Show, out: &mut Output) -> Result<u8, Failure> {
+    if args.what.as_deref().is_some_and(|what| what == "nics") {
+        return nics::run(root, args.svg.is_some(), out);
+    }
+    ids::run(root, args.what.as_deref(), args.svg.as_deref(), out)
 }

@@ -78,6 +78,37 @@ impl Ledger {
         Ok(Self { lxc, tables, path })
     }
 
+    /// Opens it, and makes nothing. Ok(None): there is none.
+    pub(crate) fn existing(netns: u64) -> Result<Option<Self>, Error> {
+        let run = roots_directory(None, "/run", "/run", None)?;
+        let mut directories = vec![run];
+        let mut path = "/run".to_owned();
+        for name in ["lxc", "nsgate", &netns.to_string()] {
+            path = format!("{path}/{name}");
+            match roots_directory(directories.last(), name, &path, None) {
+                Ok(directory) => directories.push(directory),
+                Err(Error::System { errno: Errno::ENOENT, .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        let (tables, _nsgate, lxc) = (directories.pop(), directories.pop(), directories.pop());
+        Ok(tables.zip(lxc).map(|(tables, lxc)| Self { lxc, tables, path }))
+    }
+
+    /// The names of all tables, in order.
+    pub(crate) fn names(&self) -> Result<BTreeSet<String>, Error> {
+        let when = || Error::when(format!("look into {}", self.path));
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut names = BTreeSet::new();
+        for entry in Dir::openat(&self.tables, ".", flags, Mode::empty()).map_err(when())?.iter() {
+            let entry = entry.map_err(when())?;
+            names.extend(
+                entry.file_name().to_str().ok().filter(|name| !name.starts_with('.')).map(str::to_owned),
+            );
+        }
+        Ok(names)
+    }
+
     /// The table of this name, which is made if it is missing.
     pub(crate) fn make_table(&self, name: &str) -> Result<Table, Error> {
         self.open_table(name, OFlag::O_CREAT).map_err(Error::when(self.cannot_open(name)))?.check()
@@ -304,6 +335,46 @@ impl Table {
         let (start, length) = (self.offset(number)?, i64::try_from(PLACE).unwrap_or(0));
         fallocate(&self.file, FallocateFlags::empty(), start, length)
             .map_err(Error::when(format!("make room in {}", self.path)))
+    }
+
+    /// Says, until the table is closed, that what the table is about is in use: many can. Ok(false): somebody has it for himself
+    /// alone.
+    pub(crate) fn share(&self) -> Result<bool, Error> {
+        self.lock_use(libc::F_RDLCK)
+    }
+
+    /// Has what the table is about for oneself alone, until the table is closed. Ok(false): it is in use.
+    pub(crate) fn have_alone(&self) -> Result<bool, Error> {
+        self.lock_use(libc::F_WRLCK)
+    }
+
+    /// Beyond all places.
+    fn lock_use(&self, kind: i32) -> Result<bool, Error> {
+        let beyond = usize::try_from(MOST_BYTES).unwrap_or(usize::MAX);
+        let lock = self.range(beyond, kind)?;
+        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&lock)) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+            Err(errno) => Err(Error::when(format!("lock {}", self.path))(errno)),
+        }
+    }
+
+    /// The records that can be read just now, and whether the kernel has the interface of each.
+    pub(crate) fn records(&self, interfaces: &Interfaces) -> Result<Vec<(Record, bool)>, Error> {
+        let places = self.read()?;
+        let records = places.iter().filter_map(|place| Record::parse(place).ok().flatten());
+        records.map(|record| exists(&record, interfaces).map(|there| (record, there))).collect()
+    }
+
+    /// What [`Table::tidy`] would look at now, as nobody is at work on it.
+    pub(crate) fn left(&self, seen: &[Seen]) -> Result<Vec<Record>, Error> {
+        let mut left = Vec::new();
+        for (number, seen) in seen.iter().enumerate() {
+            if let Seen::Left(record) = seen {
+                left.extend(self.locked_with(number, record)?.map(|_| record.clone()));
+            }
+        }
+        Ok(left)
     }
 
     /// None: somebody else has it.

@@ -4,6 +4,7 @@
 //! changed anywhere and nothing is held that somebody else could wait for.
 #![forbid(unsafe_code)]
 
+pub mod census;
 mod guards;
 mod ledger;
 mod links;
@@ -137,14 +138,7 @@ fn create(
     policy_is_as_it_was(&permit, &host_policy, &etc)?;
     let mut links = Links::open()?;
     let interfaces = Interfaces::open()?;
-    if let Attachment::Bridge(name) = attachment {
-        let makes_bridges = in_force(host_policy.settings.per_user_bridge.create).is_some();
-        if makes_bridges && permit.names_an_own_bridge() {
-            let bridge = OwnBridge { asked, host_policy: &host_policy, uid: permit.uid(), name };
-            bridge.provide(&mut links, &Ledger::open(own_netns()?)?, &interfaces)?;
-        }
-    }
-    let bridge = Bridge::find(&mut links, attachment)?;
+    let (bridge, _kept) = reach(&mut links, &interfaces, asked, &permit, &host_policy, attachment)?;
     if let Bridge::OpenVswitch { name, .. } = &bridge {
         wanted.rules.guards.without_a_kernel_port().map_err(|rule| {
             let why = "a port of Open vSwitch cannot be guarded in this way".to_owned();
@@ -235,6 +229,32 @@ fn create(
         }
         std::thread::sleep(BETWEEN_LOOKS);
     }
+}
+
+/// The bridge, which is made first if it is to be. As long as the table is open, nobody removes it for being empty.
+fn reach(
+    links: &mut Links,
+    interfaces: &Interfaces,
+    asked: &Asked<'_>,
+    permit: &Permit,
+    host_policy: &HostPolicy,
+    attachment: &Attachment,
+) -> Result<(Bridge, Option<Table>), Error> {
+    let makes_bridges = in_force(host_policy.settings.per_user_bridge.create).is_some();
+    if let Attachment::Bridge(name) = attachment {
+        if makes_bridges && permit.names_an_own_bridge() {
+            let ledger = Ledger::open(own_netns()?)?;
+            let kept = own_bridge::keep(&ledger, name)?;
+            let bridge = OwnBridge { asked, host_policy, uid: permit.uid(), name };
+            bridge.provide(links, &ledger, interfaces)?;
+            return Ok((Bridge::find(links, attachment)?, Some(kept)));
+        }
+    }
+    let bridge = Bridge::find(links, attachment)?;
+    let Bridge::Kernel { name, is_ours: true, .. } = &bridge else { return Ok((bridge, None)) };
+    let kept = own_bridge::keep(&Ledger::open(own_netns()?)?, name)?;
+    // It may have been removed before.
+    Ok((Bridge::find(links, attachment)?, Some(kept)))
 }
 
 /// The caller may have stopped us since policy was read. What was taken from him meanwhile he is not to have.

@@ -13,8 +13,8 @@ use futures_util::StreamExt;
 use nix::errno::Errno;
 use rtnetlink::Handle;
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
+    NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoBridge, InfoBridgePort,
@@ -24,6 +24,7 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::packet_route::neighbour::{
     NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
+use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -131,6 +132,28 @@ impl Links {
     /// The interface with this ifindex in another network namespace.
     pub(crate) fn in_netns(&mut self, netns: i32, index: u32) -> Result<Option<Link>, Error> {
         self.get(vec![LinkAttribute::IfNetnsId(netns)], index)
+    }
+
+    /// How many ports a bridge has.
+    pub(crate) fn ports_of(&mut self, bridge: u32) -> Result<usize, Error> {
+        let mut message = LinkMessage::default();
+        // A kernel that does not know the question shows all links.
+        message.attributes =
+            vec![LinkAttribute::Controller(bridge), LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+        let answer = self.ask(RouteNetlinkMessage::GetLink(message), NLM_F_DUMP);
+        let answer = answer.map_err(Error::when("look at the ports of a bridge"))?;
+        Ok(answer.masters.iter().filter(|master| **master == bridge).count())
+    }
+
+    /// By what number we know the network namespace of a process. Ok(None): by none, or the process has ended.
+    pub(crate) fn netns_of(&mut self, pid: u32) -> Result<Option<i32>, Error> {
+        let mut message = NsidMessage::default();
+        message.attributes = vec![NsidAttribute::Pid(pid)];
+        match self.ask(RouteNetlinkMessage::GetNsId(message), 0) {
+            Ok(answer) => Ok(answer.netns.filter(|number| *number >= 0)),
+            Err(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(Error::when("ask for a network namespace")(errno)),
+        }
     }
 
     fn get(&mut self, which: Vec<LinkAttribute>, index: u32) -> Result<Option<Link>, Error> {
@@ -322,10 +345,18 @@ impl Links {
                         errno.map_or(Ok(()), Err)?;
                     }
                     NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                        shown.link = Some(Link::of(link));
+                        let link = Link::of(link);
+                        shown.masters.extend(link.bridge);
+                        shown.link = Some(link);
                     }
                     NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(entry)) => {
                         shown.entry = Some(entry);
+                    }
+                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNsId(message)) => {
+                        shown.netns = message.attributes.into_iter().find_map(|attribute| match attribute {
+                            NsidAttribute::Id(number) => Some(number),
+                            _ => None,
+                        });
                     }
                     _ => {}
                 }
@@ -340,8 +371,12 @@ impl Links {
 /// What the kernel showed.
 #[derive(Default)]
 struct Answer {
+    /// The last one, if it was several.
     link: Option<Link>,
+    /// What each of them is a port of.
+    masters: Vec<u32>,
     entry: Option<NeighbourMessage>,
+    netns: Option<i32>,
 }
 
 /// An address in the table of the bridge that this interface is a port of. Its state is not in it: the kernel answers no

@@ -8,6 +8,7 @@
 //! That table is everybody's. So that nobody takes more of its places than he gets bridges by starting many helpers and
 //! freezing them, one at a time works on a bridge: the one who has the only place in a table of that bridge alone.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use common::Error;
@@ -30,7 +31,10 @@ use crate::wire::random;
 const PATIENCE_WITH_A_MAKER: Duration = Duration::from_millis(500);
 
 /// The table of all users' bridges.
-const TABLE: &str = "bridges";
+pub(crate) const TABLE: &str = "bridges";
+
+/// As whose the place is taken while a bridge is removed.
+const ROOT: Option<Id> = Id::new(0);
 
 /// Who wants which bridge.
 pub(crate) struct OwnBridge<'a> {
@@ -160,13 +164,7 @@ impl OwnBridge<'_> {
     }
 
     fn intent(&self) -> Record {
-        Record {
-            state: State::Unfinished,
-            name: self.name.clone(),
-            uid: self.uid,
-            mac: Mac::of_container_end(random()),
-            port: Port::Kernel,
-        }
+        intent(self.name, self.uid)
     }
 
     /// Before anybody can send anything to it: what routers say is not for the host.
@@ -212,6 +210,86 @@ impl OwnBridge<'_> {
     }
 }
 
+/// Has a bridge of ours stay as long as the answer is kept: whoever removes empty bridges ([`sweep`]) leaves it alone then. What is
+/// there is to be looked at after that.
+pub(crate) fn keep(ledger: &Ledger, name: &InterfaceName) -> Result<Table, Error> {
+    let own = ledger.make_table(&format!("{TABLE}.{name}"))?;
+    let start = Instant::now();
+    while !own.share()? {
+        if start.elapsed() > PATIENCE {
+            let why = "is being removed by nsgate gc, which does not get on".to_owned();
+            return Err(Error::NoBridge { bridge: name.as_str().to_owned(), why });
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    Ok(own)
+}
+
+/// What came of trying to remove a bridge of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Swept {
+    /// It is gone; or, of a trial, it could go.
+    Removed,
+    /// There is none of that name, or it is not ours.
+    NotOurs,
+    /// There are interfaces on it.
+    Used,
+    /// Somebody is just making it, or about to use it.
+    Busy,
+}
+
+/// Removes a bridge of ours if nothing is on it. Whoever is about to put something on it holds a lock ([`keep`]) from before he looks at
+/// it until he is done; whoever makes or completes one has its place. We take both, and then look.
+pub(crate) fn sweep(
+    ledger: &Ledger,
+    links: &mut Links,
+    interfaces: &Interfaces,
+    (name, is_trial): (&InterfaceName, bool),
+) -> Result<Swept, Error> {
+    let looks_empty = |links: &mut Links| match links.named(name)?.filter(is_ours) {
+        None => Ok(Err(Swept::NotOurs)),
+        Some(link) if links.ports_of(link.index)? > 0 => Ok(Err(Swept::Used)),
+        Some(link) => Ok(Ok(link)),
+    };
+    if let Err(no) = looks_empty(links)? {
+        return Ok(no);
+    }
+    let own = ledger.make_table(&format!("{TABLE}.{name}"))?;
+    if !own.have_alone()? {
+        return Ok(Swept::Busy);
+    }
+    let (mut seen, record) = (own.look(interfaces)?, intent(name, ROOT.ok_or(Error::NoAccount { uid: 0 })?));
+    if is_trial {
+        let is_busy = own.left(&seen)?.is_empty() && seen.iter().any(|seen| matches!(seen, Seen::Left(_)));
+        return Ok(if is_busy { Swept::Busy } else { Swept::Removed });
+    }
+    own.tidy(&mut seen, |_, _| Ok(()), |_| Ok(()))?.map_or(Ok(()), Err)?;
+    let Claim::Placed(place) = own.claim(&seen, 1, &record)? else { return Ok(Swept::Busy) };
+    let swept = match looks_empty(links)? {
+        Err(no) => no,
+        Ok(link) => {
+            links.delete(link.index)?;
+            // Whoever dies before this leaves a record that the next one sees.
+            look(links, &ledger.make_table(TABLE)?, interfaces)?;
+            Swept::Removed
+        }
+    };
+    place.withdraw()?;
+    Ok(swept)
+}
+
+/// Of which bridges the ledger has heard.
+pub(crate) fn known(ledger: &Ledger) -> Result<BTreeSet<InterfaceName>, Error> {
+    let tables = ledger.names()?;
+    let names = tables.iter().filter_map(|table| table.strip_prefix(TABLE)?.strip_prefix('.'));
+    let mut known: BTreeSet<_> =
+        names.filter_map(|name| InterfaceName::parse(name.as_bytes()).ok()).collect();
+    if let Some(all) = ledger.table(TABLE)? {
+        known.extend(all.names()?);
+    }
+    Ok(known)
+}
+
 /// What came of it.
 enum Done {
     Yes,
@@ -222,11 +300,21 @@ enum Done {
     },
 }
 
-/// What there is in a table, after the places of what is gone have been emptied.
-fn look(links: &mut Links, table: &Table, interfaces: &Interfaces) -> Result<Vec<Seen>, Error> {
+/// What there is in the table of all bridges, after the places of what is gone have been emptied.
+pub(crate) fn look(links: &mut Links, table: &Table, interfaces: &Interfaces) -> Result<Vec<Seen>, Error> {
     let mut seen = table.look(interfaces)?;
     table.tidy(&mut seen, |record, _| remove(links, record), |_| Ok(()))?.map_or(Ok(()), Err)?;
     Ok(seen)
+}
+
+fn intent(name: &InterfaceName, uid: Id) -> Record {
+    Record {
+        state: State::Unfinished,
+        name: name.clone(),
+        uid,
+        mac: Mac::of_container_end(random()),
+        port: Port::Kernel,
+    }
 }
 
 /// Has its maker died before he was done?
@@ -234,7 +322,7 @@ pub(crate) fn is_incomplete(link: &Link) -> bool {
     is_ours(link) && !is_complete(link)
 }
 
-fn is_ours(link: &Link) -> bool {
+pub(crate) fn is_ours(link: &Link) -> bool {
     link.is_bridge() && link.group == OUR_BRIDGES
 }
 

@@ -37,8 +37,8 @@ const MOST_ETH: u32 = 1000;
 pub(crate) enum Bridge {
     /// Nothing.
     None,
-    /// A bridge of the kernel's, with its ifindex and MTU.
-    Kernel { name: InterfaceName, index: u32, mtu: u32 },
+    /// A bridge of the kernel's, with its ifindex and MTU. Is it one that we have made?
+    Kernel { name: InterfaceName, index: u32, mtu: u32, is_ours: bool },
     /// A bridge of Open vSwitch's.
     OpenVswitch { name: InterfaceName, mtu: u32 },
 }
@@ -52,8 +52,9 @@ impl Bridge {
             let why = "is a bridge that lxc-user-nic has not completed; its user's next call does".to_owned();
             return Err(Error::NoBridge { bridge: name.as_str().to_owned(), why });
         }
-        if let Some(Link { index, mtu, .. }) = link.as_ref().filter(|link| link.is_bridge()) {
-            return Ok(Self::Kernel { name: name.clone(), index: *index, mtu: *mtu });
+        if let Some(bridge) = link.as_ref().filter(|link| link.is_bridge()) {
+            let Link { index, mtu, .. } = *bridge;
+            return Ok(Self::Kernel { name: name.clone(), index, mtu, is_ours: own_bridge::is_ours(bridge) });
         }
         let what = if link.is_some() {
             "is not a bridge; lxc-usernet should name one, or none"

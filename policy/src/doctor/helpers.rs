@@ -1,0 +1,191 @@
+//! The helpers' own files: there, root's, and with the privilege that they need.
+
+use std::path::Path;
+
+use nix::sys::stat::{FileStat, Mode, stat};
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use super::fix::Fix;
+use super::probe::{Finding, State};
+use super::tool;
+use crate::root::Root;
+
+/// A program that should be set-id.
+struct Helper {
+    path: &'static str,
+    /// What else than set-user-ID would do. None: nothing.
+    capability: Option<&'static str>,
+    /// The package to install if it is missing. None: it may be.
+    package: Option<&'static str>,
+    /// The one that is installed in the same way.
+    sibling: &'static str,
+}
+
+const HELPERS: [Helper; 6] = [
+    Helper {
+        path: "/usr/bin/newuidmap",
+        capability: Some("cap_setuid"),
+        package: Some("uidmap"),
+        sibling: "/usr/bin/newgidmap",
+    },
+    Helper {
+        path: "/usr/bin/newgidmap",
+        capability: Some("cap_setgid"),
+        package: Some("uidmap"),
+        sibling: "/usr/bin/newuidmap",
+    },
+    Helper {
+        path: "/usr/libexec/nsgate/newuidmap-nss",
+        capability: Some("cap_setuid"),
+        package: None,
+        sibling: "/usr/bin/newuidmap",
+    },
+    Helper {
+        path: "/usr/libexec/nsgate/newgidmap-nss",
+        capability: Some("cap_setgid"),
+        package: None,
+        sibling: "/usr/bin/newgidmap",
+    },
+    Helper { path: "/usr/libexec/lxc/lxc-user-nic", capability: None, package: None, sibling: "" },
+    Helper { path: "/usr/libexec/nsgate/lxc-user-nic-nss", capability: None, package: None, sibling: "" },
+];
+
+/// All of them.
+pub(super) fn installed(_: &Root) -> Vec<Finding> {
+    let mut found: Vec<Finding> = HELPERS.iter().filter_map(look).collect();
+    if found.is_empty() {
+        found.push(Finding::ok("installed, root's, and with the privilege that they need"));
+    }
+    found
+}
+
+fn look(helper: &Helper) -> Option<Finding> {
+    let path = helper.path;
+    let status = match stat(path) {
+        Ok(status) => status,
+        Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => {
+            let package = helper.package?;
+            let what = format!("{path} is not installed");
+            let command = format!("apt-get install {package}");
+            return Some(Finding::bad(
+                State::Problem,
+                what,
+                "no map of subordinate ids can be made",
+                command,
+            ));
+        }
+        Err(errno) => return Some(Finding::unknown(format!("{path} cannot be looked at"), errno.desc())),
+    };
+    if status.st_uid != 0 {
+        let what = format!("{path} belongs to uid {}", status.st_uid);
+        let cause = "he can replace it, and a set-user-ID bit would give his rights, not root's";
+        // chown takes the set-user-ID bit away.
+        let command = format!("chown root:root {path} && chmod 4755 {path}");
+        return Some(Finding::bad(State::Problem, what, cause, command));
+    }
+    if status.st_mode & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0 {
+        let what = format!("{path} can be written by others than root");
+        let cause = "whoever writes to it becomes root";
+        return Some(Finding::bad(State::Problem, what, cause, format!("chmod go-w {path}")));
+    }
+    if statvfs(path).is_ok_and(|system| system.flags().contains(FsFlags::ST_NOSUID)) {
+        let what = format!("{path} is on a file system mounted nosuid");
+        let cause = "so it gets no privilege from its file";
+        // Which mount that is: of a bind mount, the file itself.
+        let command = format!("mount -o remount,bind,suid \"$(findmnt -n -o TARGET -T {path})\"");
+        return Some(Finding::bad(State::Problem, what, cause, command));
+    }
+    if is_set_uid(&status) {
+        return None;
+    }
+    let Some(wanted) = helper.capability else { return Some(lost(helper, None)) };
+    match capabilities(path) {
+        Some(text) if text.contains(wanted) && (text.contains("=ep") || text.contains("+ep")) => None,
+        Some(_) => {
+            let by_capability = stat(helper.sibling).is_ok_and(|status| !is_set_uid(&status))
+                && capabilities(helper.sibling).is_some_and(|text| text.contains("cap_set"));
+            Some(lost(helper, by_capability.then_some(wanted)))
+        }
+        None => {
+            let what = format!("{path} is not set-user-ID; has it {wanted} instead?");
+            Some(Finding::unknown(what, "getcap is not there to ask; apt-get install libcap2-bin"))
+        }
+    }
+}
+
+fn is_set_uid(status: &FileStat) -> bool {
+    status.st_mode & Mode::S_ISUID.bits() != 0 && status.st_mode & Mode::S_IXOTH.bits() != 0
+}
+
+/// What capabilities a file gives. None: nobody can say.
+fn capabilities(path: &str) -> Option<String> {
+    let said = tool::ask("getcap", &[path])?;
+    Some(String::from_utf8_lossy(&said.stdout).into_owned())
+}
+
+fn lost(helper: &Helper, capability: Option<&str>) -> Finding {
+    let path = helper.path;
+    let (what, command, fix) = match (capability, helper.capability) {
+        (Some(capability), _) => (
+            format!("{path} has lost {capability}"),
+            format!("setcap {capability}=ep {path}"),
+            Fix::Capability { path, capability: capability.to_owned() },
+        ),
+        (None, or) => {
+            let or = or.map(|capability| format!(" and has no {capability}")).unwrap_or_default();
+            let what = format!("{path} is not set-user-ID root{or}");
+            (what, format!("chmod 4755 {path}"), Fix::SetUid { path })
+        }
+    };
+    match should_have_none(path) {
+        Some(Doubt::Override) => {
+            let cause = "dpkg-statoverride says that it is to be so: an admin has decided it";
+            let command = format!("dpkg-statoverride --remove {path} && {command}");
+            Finding::bad(State::Problem, what, cause, command)
+        }
+        Some(Doubt::Package) => {
+            let cause = "its package has it without; it has no privilege, and can do nothing for its callers";
+            Finding::bad(State::Problem, what, cause, command)
+        }
+        None => {
+            let cause = "it has no privilege, and can do nothing for its callers";
+            Finding::bad(State::Problem, what, cause, command).with_fix(Some(fix))
+        }
+    }
+}
+
+/// What speaks against giving a file the bit.
+enum Doubt {
+    Override,
+    /// The package does not have it so, or nobody knows.
+    Package,
+}
+
+fn should_have_none(path: &str) -> Option<Doubt> {
+    if tool::ask("dpkg-statoverride", &["--list", path])
+        .is_some_and(|said| said.ok && !said.stdout.is_empty())
+    {
+        return Some(Doubt::Override);
+    }
+    // Ours alone.
+    if path.starts_with("/usr/libexec/nsgate/") {
+        return None;
+    }
+    if let Some(said) = tool::ask("dpkg-query", &["-S", path]).filter(|said| said.ok) {
+        let text = String::from_utf8_lossy(&said.stdout);
+        // Debian's packages of these have their files set-user-ID.
+        let package = |line: &str| {
+            let line = line.strip_prefix("diversion by ").unwrap_or(line);
+            ["uidmap", "lxc", "liblxc", "nsgate"].iter().any(|name| line.starts_with(name))
+        };
+        return if text.lines().any(package) { None } else { Some(Doubt::Package) };
+    }
+    let format = "[%{FILENAMES} %{FILEMODES:perms} %{FILECAPS}\n]";
+    if let Some(said) = tool::ask("rpm", &["-qf", "--qf", format, path]).filter(|said| said.ok) {
+        let text = String::from_utf8_lossy(&said.stdout);
+        let line = text.lines().find(|line| line.split(' ').next() == Some(path)).unwrap_or_default();
+        let has_it = line.contains("-rws") || line.contains("cap_set");
+        return if has_it { None } else { Some(Doubt::Package) };
+    }
+    Some(Doubt::Package).filter(|_| Path::new(path).exists())
+}

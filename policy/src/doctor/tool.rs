@@ -1,0 +1,79 @@
+//! Other programs, asked with a time limit.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What one has said.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) ok: bool,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+/// So much of what it says is read.
+const MOST: u64 = 64 << 10;
+
+/// Where root's own programs are. The caller's PATH is not asked for them.
+pub(super) fn find(name: &str) -> Option<String> {
+    let places = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(|place| format!("{place}/{name}"));
+    places.into_iter().find(|path| std::path::Path::new(path).exists())
+}
+
+/// Runs it. None: it is not there, or did not end.
+pub(super) fn ask(name: &str, args: &[&str]) -> Option<Said> {
+    let mut command = Command::new(find(name)?);
+    command.args(args).env("LC_ALL", "C");
+    run(&mut command)
+}
+
+/// The same with a command that is made already.
+pub(super) fn run(command: &mut Command) -> Option<Said> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().ok()?;
+    // Little is said by these programs: it fits into a pipe.
+    let ok = wait(&mut child)?;
+    let mut said = Said { ok, stdout: Vec::new(), stderr: Vec::new() };
+    child.stdout.take()?.take(MOST).read_to_end(&mut said.stdout).ok()?;
+    child.stderr.take()?.take(MOST).read_to_end(&mut said.stderr).ok()?;
+    Some(said)
+}
+
+/// Has it ended well? None: it did not end, and was killed.
+fn wait(child: &mut Child) -> Option<bool> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().ok()? {
+            return Some(status.success());
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    end(child);
+    None
+}
+
+/// Kills it. Whether it has gone is waited for only shortly: it may hang where signals do not reach.
+pub(super) fn end(child: &mut Child) {
+    if child.kill().is_err() {
+        return;
+    }
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) && matches!(child.try_wait(), Ok(None)) {
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+/// Waits until something is so.
+pub(super) fn until(mut is_so: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if is_so() {
+            return true;
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    false
+}

@@ -1,0 +1,571 @@
+//! `nsgate doctor`: each thing that we break is found, and nothing on a machine that is well. Ours alone.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use world::{ALICE, Answer, BOB, Install, NOBODY_AT_ALL, ROOT, User, World, theirs};
+
+/// A machine that is well: everybody has ids, the bridge of the policy is there and deaf to routers.
+fn enter(test: impl FnOnce(&World) + Send) {
+    if theirs() {
+        return;
+    }
+    World::enter_with_nic(|world| {
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            world.append(file, "carol:800000:65536\n");
+        }
+        // What else there is on the real machine is none of ours.
+        let passwd = fs::read_to_string("/etc/passwd").expect("read");
+        let is_ours = |line: &&str| {
+            let uid: u32 = line.split(':').nth(2).and_then(|uid| uid.parse().ok()).unwrap_or(0);
+            !(1000..=60000).contains(&uid) || (52001..=52003).contains(&uid)
+        };
+        world.write(
+            "/etc/passwd",
+            passwd.lines().filter(is_ours).map(|line| format!("{line}\n")).collect::<String>(),
+        );
+        world.bridge("lxcbr0");
+        fs::write("/proc/sys/net/ipv6/conf/lxcbr0/accept_ra", "0").expect("accept_ra");
+        world.usernet("alice veth lxcbr0 5\nbob veth none 5\n@containers veth nsbr-%u 5\n");
+        for path in ["/proc/sys/user/max_user_namespaces", "/proc/self/status"] {
+            assert!(fs::metadata(path).is_ok(), "{path}");
+        }
+        test(world);
+    });
+}
+
+fn doctor(world: &World, user: User, args: &[&str]) -> Answer {
+    world.run_within(Duration::from_secs(60), world.nsgate(user).args(["--json", "doctor"]).args(args))
+}
+
+/// `probe: state: what` and the command of all that is not well, but for what the machine that the tests run on is like.
+fn found(answer: &Answer) -> Vec<String> {
+    let script = "import json, sys\n\
+                  for f in json.load(sys.stdin)['findings']:\n\
+                  \x20   if f['state'] != 'ok' and f['probe'] != 'lsm':\n\
+                  \x20       print(f['probe'], f['state'], f['what'], '#', f['command'])";
+    let mut child = Command::new("/usr/bin/python3")
+        .args(["-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3");
+    child.stdin.take().expect("stdin").write_all(answer.stdout.as_bytes()).expect("write");
+    let output = child.wait_with_output().expect("wait");
+    assert!(output.status.success(), "{answer:?}");
+    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+}
+
+/// What root finds has all these words in one line, and nothing else is found.
+#[track_caller]
+fn finds(world: &World, words: &[&str]) -> Answer {
+    let answer = doctor(world, ROOT, &[]);
+    let found = found(&answer);
+    assert!(found.iter().any(|line| words.iter().all(|word| line.contains(word))), "{words:?}: {found:#?}");
+    answer
+}
+
+#[track_caller]
+fn finds_alone(world: &World, words: &[&str]) {
+    let answer = finds(world, words);
+    assert_eq!(found(&answer).len(), 1, "{:#?}", found(&answer));
+    assert_eq!(answer.status, Some(if words.contains(&"warning") { 1 } else { 2 }), "{answer:?}");
+}
+
+fn bind(from: &str, to: &str) {
+    let status = Command::new("mount").args(["-n", "--bind", from, to]).status().expect("mount");
+    assert!(status.success(), "{to}");
+}
+
+/// Has the kernel seem to have another value here, for this machine alone.
+fn pretend(world: &World, path: &str, value: &str) {
+    world.write("/run/pretended", value);
+    bind("/run/pretended", path);
+}
+
+#[test]
+fn nothing_is_found_on_a_machine_that_is_well() {
+    enter(|world| {
+        let answer = doctor(world, ROOT, &[]);
+        assert_eq!(found(&answer), Vec::<String>::new(), "{answer:?}");
+        let text = world.run(world.nsgate(ROOT).arg("doctor"));
+        assert!(
+            text.stdout.contains("ok       a map of alice's ids was made, looked at, and thrown away"),
+            "{text:?}"
+        );
+        assert!(text.stdout.lines().filter(|line| line.starts_with("ok  ")).count() >= 13, "{text:?}");
+    });
+}
+
+/// M16
+#[test]
+fn m16_a_user_gets_the_same_answer_about_himself_and_no_fix() {
+    enter(|world| {
+        let answer = doctor(world, ALICE, &[]);
+        assert_eq!(found(&answer), Vec::<String>::new(), "{answer:?}");
+        let refused = world.run(world.nsgate(ALICE).args(["doctor", "--fix", "--yes"]));
+        assert_eq!((refused.status, &*refused.stdout), (Some(1), ""));
+        assert!(refused.stderr.contains("--fix needs root; run: sudo nsgate doctor --fix"), "{refused:?}");
+        let nobody = doctor(world, NOBODY_AT_ALL, &[]);
+        assert!(
+            found(&nobody).iter().any(|line| line.contains("your uid 52999 has no account")),
+            "{nobody:?}"
+        );
+    });
+}
+
+#[test]
+fn a_lost_set_user_id_bit_is_found_and_mended() {
+    enter(|world| {
+        for helper in
+            ["/usr/bin/newuidmap", "/usr/libexec/nsgate/newgidmap-nss", "/usr/libexec/lxc/lxc-user-nic"]
+        {
+            fs::set_permissions(helper, fs::Permissions::from_mode(0o755)).expect("chmod");
+            finds(world, &["helpers problem", helper, "not set-user-ID", &format!("# chmod 4755 {helper}")]);
+            let mended = world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+            assert!(mended.stdout.contains(&format!("done: chmod 4755 {helper}")), "{mended:?}");
+            assert!(mended.stdout.contains("now: "), "{mended:?}");
+            assert_eq!(fs::metadata(helper).expect("look").permissions().mode() & 0o7777, 0o4755);
+            assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+        }
+    });
+}
+
+#[test]
+fn lost_capabilities_are_found_and_mended() {
+    enter(|world| {
+        world.install(Install::FileCapabilities);
+        assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+        let status =
+            Command::new("setcap").args(["-q", "-r", "/usr/bin/newgidmap"]).status().expect("setcap");
+        assert!(status.success());
+        finds(
+            world,
+            &[
+                "helpers problem",
+                "newgidmap has lost cap_setgid",
+                "# setcap cap_setgid=ep /usr/bin/newgidmap",
+            ],
+        );
+        let mended = doctor(world, ROOT, &["--fix", "--yes"]);
+        assert!(
+            mended.stdout.contains("\"what\": \"setcap cap_setgid=ep /usr/bin/newgidmap\""),
+            "{mended:?}"
+        );
+        assert_eq!(found(&mended), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn an_answer_other_than_yes_changes_nothing() {
+    enter(|world| {
+        fs::set_permissions("/usr/bin/newuidmap", fs::Permissions::from_mode(0o755)).expect("chmod");
+        for (word, mode) in [("", 0o755), ("n\n", 0o755), ("yesterday\n", 0o755), ("y\n", 0o4755)] {
+            world.write("/tmp/word", word);
+            let mut command = world.nsgate(ROOT);
+            command.args(["doctor", "--fix"]).stdin(fs::File::open("/tmp/word").expect("open"));
+            let answer = world.run(&mut command);
+            assert!(answer.stdout.contains("  chmod 4755 /usr/bin/newuidmap\nDo it? [y/N]\n"), "{answer:?}");
+            assert_eq!(fs::metadata("/usr/bin/newuidmap").expect("look").permissions().mode() & 0o7777, mode);
+        }
+    });
+}
+
+/// An admin has said so: `--fix` knows better than to know better.
+#[test]
+fn what_a_statoverride_takes_away_is_not_given_back() {
+    enter(|world| {
+        fs::set_permissions("/usr/bin/newuidmap", fs::Permissions::from_mode(0o755)).expect("chmod");
+        fs::create_dir("/run/dpkg").expect("create");
+        let copied = Command::new("cp").args(["-a", "/var/lib/dpkg/.", "/run/dpkg"]).status().expect("cp");
+        assert!(copied.success());
+        world.append("/run/dpkg/statoverride", "root root 0755 /usr/bin/newuidmap\n");
+        bind("/run/dpkg", "/var/lib/dpkg");
+        finds(
+            world,
+            &[
+                "newuidmap is not set-user-ID",
+                "# dpkg-statoverride --remove /usr/bin/newuidmap && chmod 4755",
+            ],
+        );
+        let kept = world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+        assert!(kept.stdout.contains("nothing of this can be mended safely"), "{kept:?}");
+        assert_eq!(fs::metadata("/usr/bin/newuidmap").expect("look").permissions().mode() & 0o7777, 0o755);
+    });
+}
+
+#[test]
+fn a_helper_of_somebody_elses_or_writable_is_found_and_not_mended() {
+    enter(|world| {
+        chown("/usr/bin/newuidmap", Some(ALICE.id), None).expect("chown");
+        finds(world, &["helpers problem /usr/bin/newuidmap belongs to uid 52001", "# chown root:root"]);
+        chown("/usr/bin/newuidmap", Some(0), None).expect("chown");
+        fs::set_permissions("/usr/bin/newuidmap", fs::Permissions::from_mode(0o4757)).expect("chmod");
+        finds(
+            world,
+            &["helpers problem /usr/bin/newuidmap can be written", "# chmod go-w /usr/bin/newuidmap"],
+        );
+        world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+        assert_eq!(fs::metadata("/usr/bin/newuidmap").expect("look").permissions().mode() & 0o7777, 0o4757);
+    });
+}
+
+#[test]
+fn a_nosuid_mount_is_found() {
+    enter(|world| {
+        let mut remount = Command::new("mount");
+        remount.args(["-n", "-o", "remount,bind,nosuid", "/usr/bin/newuidmap"]);
+        assert!(remount.status().expect("mount").success());
+        finds(
+            world,
+            &[
+                "helpers problem /usr/bin/newuidmap is on a file system mounted nosuid",
+                "# mount -o remount,bind,suid",
+            ],
+        );
+        // And the trial, too, says so in the helper's own words.
+        finds(world, &["trial problem newuidmap refuses alice"]);
+        let command = "mount -o remount,bind,suid \"$(findmnt -n -o TARGET -T /usr/bin/newuidmap)\"";
+        assert!(Command::new("sh").args(["-c", command]).status().expect("sh").success());
+        assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn no_new_privs_is_found() {
+    enter(|world| {
+        let mut command = world.command(ALICE, "/usr/bin/setpriv");
+        command.args(["--no-new-privs", "/run/world/bin/nsgate", "--json", "doctor"]);
+        let answer = world.run_within(Duration::from_secs(60), &mut command);
+        let found = found(&answer);
+        assert!(found.iter().any(|line| line.starts_with("no-new-privs problem")), "{found:#?}");
+        assert!(
+            found.iter().any(|line| line.starts_with("trial problem newuidmap refuses alice")),
+            "{found:#?}"
+        );
+    });
+}
+
+#[test]
+fn sysctls_that_forbid_user_namespaces_are_found() {
+    enter(|world| {
+        pretend(world, "/proc/sys/user/max_user_namespaces", "0\n");
+        finds_alone(
+            world,
+            &[
+                "user-namespaces problem user.max_user_namespaces is 0",
+                "# sysctl -w user.max_user_namespaces=",
+            ],
+        );
+    });
+}
+
+#[test]
+fn hidden_processes_are_found() {
+    enter(|world| {
+        // A new one: to mount that of the machine again would change it for everybody.
+        let mut mount = Command::new("mount");
+        mount.args(["-n", "-t", "proc", "-o", "hidepid=2", "proc", "/proc"]);
+        assert!(mount.status().expect("mount").success());
+        finds_alone(
+            world,
+            &[
+                "proc warning /proc hides processes (hidepid)",
+                "# mount -o remount,hidepid=0 /proc",
+                "warning",
+            ],
+        );
+        world.write("/etc/nsgate.ini", "[idmap]\nexclusive = yes\n");
+        finds(world, &["proc problem /proc hides processes"]);
+    });
+}
+
+#[test]
+fn users_without_accounts_and_accounts_without_ids_are_found() {
+    enter(|world| {
+        world.append("/etc/subuid", "ghost:900000:10\n");
+        finds_alone(
+            world,
+            &["users warning /etc/subuid: ghost has no account", "# nsgate revoke ids ghost", "warning"],
+        );
+        world.write("/etc/subuid", "alice:600000:65536\ncarol:800000:65536\n");
+        finds_alone(world, &["users warning bob hold no ids", "# nsgate grant ids bob", "warning"]);
+        let bob = doctor(world, BOB, &[]);
+        assert!(found(&bob).iter().any(|line| line.starts_with("users problem bob holds no ids")), "{bob:?}");
+    });
+}
+
+#[test]
+fn a_source_without_its_plugin_is_found() {
+    enter(|world| {
+        world.append("/etc/nsswitch.conf", "subid: files nosuch\n");
+        finds_alone(world, &["subid-source problem", "no libsubid_nosuch.so", "# sed -i"]);
+        let mended =
+            Command::new("sed").args(["-i", "s/^subid:.*/subid: files/I", "/etc/nsswitch.conf"]).status();
+        assert!(mended.expect("sed").success());
+        assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+        world.append("/etc/nsswitch.conf", "subid: [x]\n");
+        world.write("/etc/nsswitch.conf", "subid: a/../b\n");
+        finds(world, &["subid-source problem", "a/../b", "is no source"]);
+    });
+}
+
+#[test]
+fn a_policy_file_that_others_can_write_is_found() {
+    enter(|world| {
+        for path in ["/etc/subuid", "/etc/subgid", "/etc/lxc/lxc-usernet", "/etc/lxc"] {
+            let mode = fs::metadata(path).expect("look").permissions().mode() & 0o777;
+            fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o002)).expect("chmod");
+            finds(
+                world,
+                &["policy-files problem", path, "can be written by others", &format!("# chmod go-w {path}")],
+            );
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+        }
+        chown("/etc/subuid", Some(ALICE.id), None).expect("chown");
+        finds(world, &["policy-files problem /etc/subuid belongs to uid 52001", "# chown root /etc/subuid"]);
+        chown("/etc/subuid", Some(0), None).expect("chown");
+        world.write("/etc/nsgate.ini", "[idmap]\nprotekt = 0\n");
+        finds(world, &["policy-files problem /etc/nsgate.ini:2:", "protekt", "# nsgate edit nsgate.ini"]);
+    });
+}
+
+#[test]
+fn a_bridge_that_is_missing_or_is_none_is_found() {
+    enter(|world| {
+        world.usernet("alice veth lxcbr0 5\nalice veth lxcbr7 5\n");
+        finds_alone(
+            world,
+            &["bridges problem there is no bridge lxcbr7", "# ip link add lxcbr7 type bridge"],
+        );
+        world.usernet("alice veth lo 5\n");
+        finds_alone(world, &["bridges problem lo", "is no bridge"]);
+    });
+}
+
+#[test]
+fn a_bridge_that_accepts_router_advertisements_is_found_and_mended_for_good() {
+    enter(|world| {
+        fs::write("/proc/sys/net/ipv6/conf/lxcbr0/accept_ra", "1").expect("accept_ra");
+        finds_alone(
+            world,
+            &["accept-ra problem the bridge lxcbr0 accepts", "# sysctl -w net/ipv6/conf/lxcbr0/accept_ra=0"],
+        );
+        let mended = world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+        assert!(
+            mended.stdout.contains(
+                "done: set accept_ra of lxcbr0 to 0, now and in /etc/sysctl.d/60-nsgate-lxcbr0.conf"
+            )
+        );
+        assert!(
+            mended.stdout.ends_with("now: all well\n") || mended.stdout.contains("now: 0 problems"),
+            "{mended:?}"
+        );
+        assert_eq!(fs::read_to_string("/proc/sys/net/ipv6/conf/lxcbr0/accept_ra").expect("read"), "0\n");
+        let kept = fs::read_to_string("/etc/sysctl.d/60-nsgate-lxcbr0.conf").expect("the file");
+        assert!(kept.ends_with("\nnet/ipv6/conf/lxcbr0/accept_ra = 0\n"), "{kept}");
+    });
+}
+
+#[test]
+fn an_interface_that_forwards_and_listens_to_routers_is_found_and_left_alone() {
+    enter(|world| {
+        world.ip(&["link", "add", "up0", "type", "bridge"]);
+        fs::write("/proc/sys/net/ipv6/conf/up0/forwarding", "1").expect("forwarding");
+        fs::write("/proc/sys/net/ipv6/conf/up0/accept_ra", "2").expect("accept_ra");
+        finds_alone(world, &["accept-ra warning up0 forwards, and has accept_ra 2", "warning"]);
+        world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+        assert_eq!(fs::read_to_string("/proc/sys/net/ipv6/conf/up0/accept_ra").expect("read"), "2\n");
+    });
+}
+
+#[test]
+fn a_port_without_its_guards_is_found() {
+    enter(|world| {
+        let container = world.container(ALICE);
+        let nic = world.create(ALICE, &container, "veth", "lxcbr0", &[]).nic();
+        let ports = |answer: &Answer| {
+            found(answer).into_iter().filter(|line| line.starts_with("ports")).collect::<Vec<_>>()
+        };
+        assert_eq!(ports(&doctor(world, ROOT, &[])), Vec::<String>::new());
+        let set = |key: &str, value: &str| {
+            fs::write(format!("/sys/class/net/{}/brport/{key}", nic.host_name), value).expect("set");
+        };
+        for (key, lost, words, whole) in [
+            ("bpdu_guard", "0", "guard on", "1"),
+            ("root_block", "0", "root_block on", "1"),
+            ("multicast_router", "1", "mcast_router 0", "0"),
+        ] {
+            set(key, lost);
+            let command = format!("# bridge link set dev {} {words}", nic.host_name);
+            finds(world, &["ports problem", &nic.host_name, key, &command]);
+            set(key, whole);
+        }
+        world.write("/etc/nsgate.ini", "[bridge \"lxcbr0\"]\nisolate = yes\n");
+        finds(world, &["ports problem", &nic.host_name, "isolated", "isolated on"]);
+        set("isolated", "1");
+        assert_eq!(ports(&doctor(world, ROOT, &[])), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn two_users_who_map_the_same_ids_are_found() {
+    enter(|world| {
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            world.write(file, "alice:600000:65536\nbob:665000:65536\ncarol:800000:65536\n");
+        }
+        let (alice, bob) = (world.target(ALICE), world.target(BOB));
+        world.newuidmap(ALICE, &[&alice.pid(), "0", "600000", "65536"]).succeeds();
+        let maps = |answer: &Answer| {
+            found(answer).into_iter().filter(|line| line.starts_with("live-maps")).collect::<Vec<_>>()
+        };
+        assert_eq!(maps(&doctor(world, ROOT, &[])), Vec::<String>::new());
+        world.newuidmap(BOB, &[&bob.pid(), "0", "665000", "65536"]).succeeds();
+        finds(
+            world,
+            &["live-maps problem uids 665000-665535 are mapped by process", "of uid 52001", "of uid 52002"],
+        );
+    });
+}
+
+#[test]
+fn a_user_who_holds_ids_and_has_no_limits_is_found() {
+    enter(|world| {
+        let _process = world.plain_process(ALICE);
+        world.write("/etc/nsgate.ini", "[idmap]\nrequire-limits = cpu\n");
+        finds(
+            world,
+            &[
+                "limits problem processes of alice: cpu is not limited",
+                "# systemctl set-property user-52001.slice",
+            ],
+        );
+    });
+}
+
+#[test]
+fn a_helper_that_lies_is_found_by_the_trial() {
+    enter(|world| {
+        world.write("/tmp/liar", "#!/bin/sh\nexit 0\n");
+        fs::set_permissions("/tmp/liar", fs::Permissions::from_mode(0o4755)).expect("chmod");
+        bind("/tmp/liar", "/usr/bin/newuidmap");
+        finds(
+            world,
+            &[
+                "trial problem newuidmap said that it made the map of alice",
+                "# nsgate explain map alice u 0 600000 65536",
+            ],
+        );
+    });
+}
+
+/// M17
+#[test]
+fn m17_what_hangs_is_given_up_and_the_rest_is_reported() {
+    enter(|world| {
+        // A helper that never ends, and a policy file that nobody writes to.
+        world.write("/tmp/hangs", "#!/bin/sh\nsleep 1000\n");
+        fs::set_permissions("/tmp/hangs", fs::Permissions::from_mode(0o4755)).expect("chmod");
+        bind("/tmp/hangs", "/usr/bin/newuidmap");
+        let start = Instant::now();
+        let answer = doctor(world, ROOT, &[]);
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+        assert!(found(&answer).iter().any(|line| line.starts_with("trial unknown")), "{answer:?}");
+        assert!(
+            answer.stdout.contains("the policy files, and the way to them, are root's alone"),
+            "{answer:?}"
+        );
+    });
+}
+
+/// M17: a file system in /etc whose server does not answer. (One in place of /etc hangs every program that is linked to a library: the
+/// loader looks for `/etc/ld.so.cache`.)
+#[test]
+fn m17_an_etc_that_hangs_gives_a_partial_report() {
+    enter(|world| {
+        // The kernel waits for the answer to FUSE_INIT, which never comes.
+        let script = "import ctypes, os, time\n\
+                      fd = os.open('/dev/fuse', os.O_RDWR)\n\
+                      libc = ctypes.CDLL(None, use_errno=True)\n\
+                      options = f'fd={fd},rootmode=40000,user_id=0,group_id=0'.encode()\n\
+                      if libc.mount(b'hangs', b'/etc/lxc', b'fuse', 0, options):\n\
+                      \x20   raise OSError(ctypes.get_errno(), 'mount')\n\
+                      print('ready', flush=True)\n\
+                      time.sleep(60)";
+        let mut server = Command::new("/usr/bin/python3")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3");
+        let mut line = [0; 6];
+        std::io::Read::read_exact(server.stdout.as_mut().expect("stdout"), &mut line).expect("a FUSE mount");
+        let answer = world.run_within(Duration::from_secs(40), world.nsgate(ROOT).arg("doctor"));
+        drop(server.kill());
+        drop(server.wait());
+        assert_eq!(answer.status, Some(1), "{answer:?}");
+        assert!(answer.stdout.contains("no answer in 10 seconds"), "{answer:?}");
+        assert!(answer.stdout.contains("users can make user namespaces"), "{answer:?}");
+    });
+}
+
+/// M17
+#[test]
+fn m17_without_proc_there_is_a_partial_report() {
+    enter(|world| {
+        let script = "mount -n -t tmpfs tmpfs /proc && exec /run/world/bin/nsgate doctor";
+        let mut command = Command::new("/usr/bin/unshare");
+        command.args(["-m", "sh", "-c", script]);
+        let answer = world.run_within(Duration::from_secs(60), &mut command);
+        assert_eq!(answer.status, Some(2), "{answer:?}");
+        assert!(
+            answer.stdout.contains("there is no /proc") && answer.stdout.contains("are root's alone"),
+            "{answer:?}"
+        );
+    });
+}
+
+/// M15
+#[test]
+fn m15_what_is_printed_is_harmless_and_the_json_is_by_its_schema() {
+    enter(|world| {
+        world.append("/etc/subuid", "e\x1b[31mvil:900000:10\n");
+        world.usernet("alice veth b\x1br 5\nalice veth \u{202e} 5\n");
+        world.append("/etc/nsswitch.conf", "subid: a\x1bb\n");
+        let json = doctor(world, ROOT, &[]);
+        let text = world.run(world.nsgate(ROOT).arg("doctor"));
+        for answer in [&json, &text] {
+            let harmless = |byte: u8| byte == b'\n' || (b' '..=b'~').contains(&byte);
+            assert!(answer.stdout.bytes().all(harmless), "{answer:?}");
+        }
+        world.write("/tmp/document.json", &json.stdout);
+        fs::copy(world::tree().join("policy/schema/doctor.json"), "/tmp/schema.json").expect("the schema");
+        let script = "import json, jsonschema\n\
+                      jsonschema.validate(json.load(open('/tmp/document.json')), json.load(open('/tmp/schema.json')))";
+        let checked = world.run(Command::new("/usr/bin/python3").args(["-c", script]));
+        assert_eq!(checked.status, Some(0), "{checked:?}");
+    });
+}
+
+#[test]
+fn an_image_is_judged_by_its_files_alone() {
+    enter(|world| {
+        fs::create_dir_all("/tmp/image/etc").expect("create");
+        world.write("/tmp/image/etc/passwd", "zoe:x:1000:7::/:\n");
+        for file in ["/tmp/image/etc/subuid", "/tmp/image/etc/subgid"] {
+            world.write(file, "zoe:5000000:65536\n");
+        }
+        let well = world.run(world.nsgate(ROOT).args(["--root", "/tmp/image", "doctor"]));
+        assert_eq!((well.status, well.stdout.lines().count()), (Some(0), 5), "{well:?}");
+        fs::set_permissions("/tmp/image/etc/subuid", fs::Permissions::from_mode(0o666)).expect("chmod");
+        let bad = world.run(world.nsgate(ROOT).args(["--root", "/tmp/image", "doctor"]));
+        assert_eq!(bad.status, Some(2), "{bad:?}");
+        let fix = world.run(world.nsgate(ROOT).args(["--root", "/tmp/image", "doctor", "--fix", "--yes"]));
+        assert!(
+            fix.stderr.contains("--fix mends the machine that it runs on") && fix.status == Some(1),
+            "{fix:?}"
+        );
+    });
+}

@@ -1,0 +1,294 @@
+//! `nsgate gc` and `nsgate show nics`: what is left behind goes, what is in use or being made stays. Ours alone.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use world::{ALICE, Answer, BOB, ROOT, User, World, theirs};
+
+const OWN: &str = "nsbr-52001";
+
+fn enter(test: impl FnOnce(&World) + Send) {
+    if theirs() {
+        return;
+    }
+    World::enter_with_nic(|world| {
+        world.bridge("lxcbr0");
+        world.usernet("alice veth lxcbr0 5\nbob veth lxcbr0 2\nalice veth none 5\nalice veth nsbr-%u 5\n");
+        world.write("/etc/nsgate.ini", "[per-user-bridge]\ncreate = yes\n");
+        test(world);
+    });
+}
+
+fn nsgate(world: &World, user: User, args: &[&str]) -> Answer {
+    world.run(world.nsgate(user).args(args))
+}
+
+#[track_caller]
+fn gc(world: &World) -> String {
+    let answer = nsgate(world, ROOT, &["gc"]);
+    assert_eq!((answer.status, &*answer.stderr), (Some(0), ""), "{answer:?}");
+    answer.stdout
+}
+
+#[track_caller]
+fn fits_schema(world: &World, name: &str, document: &Answer) {
+    assert_eq!((document.status, &*document.stderr), (Some(0), ""), "{document:?}");
+    world.write("/tmp/document.json", &document.stdout);
+    fs::copy(world::tree().join("policy/schema").join(name), "/tmp/schema.json").expect("the schema");
+    let script = "import json, jsonschema\n\
+                  jsonschema.validate(json.load(open('/tmp/document.json')), json.load(open('/tmp/schema.json')))";
+    let answer = world.run(Command::new("/usr/bin/python3").args(["-c", script]));
+    assert_eq!(answer.status, Some(0), "{document:?}\n{answer:?}");
+}
+
+#[test]
+fn where_nothing_was_ever_made_there_is_nothing_to_show_or_remove_and_nothing_is_made() {
+    enter(|world| {
+        assert_eq!(gc(world), "nothing to remove\n");
+        assert_eq!(nsgate(world, ROOT, &["show", "nics"]).stdout, "no interface of lxc-user-nic is there\n");
+        assert!(!Path::new("/run/lxc").exists());
+    });
+}
+
+#[test]
+fn every_interface_is_shown_with_owner_bridge_guards_process_and_quota() {
+    enter(|world| {
+        let (alice, bob) = (world.container(ALICE), world.container(BOB));
+        let on_bridge = world.create(ALICE, &alice, "veth", "lxcbr0", &[]).nic().host_name;
+        let alone = world.create(ALICE, &alice, "veth", "none", &[]).nic().host_name;
+        let (one, two) = (
+            world.create(BOB, &bob, "veth", "lxcbr0", &[]).nic().host_name,
+            world.create(BOB, &bob, "veth", "lxcbr0", &[]).nic().host_name,
+        );
+        let shown = nsgate(world, ROOT, &["show", "nics"]).stdout;
+        let line = |name: &str| {
+            shown.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{shown}"))
+        };
+        let words = |name: &str| line(name).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&on_bridge)[1..], ["alice", "alice", "lxcbr0", "up", &alice.pid()]);
+        assert_eq!(words(&alone)[1..], ["alice", "alice", "-", "up", &alice.pid()]);
+        for name in [&one, &two] {
+            assert_eq!(words(name)[1..], ["bob", "bob", "lxcbr0", "up", &bob.pid()]);
+        }
+        assert!(shown.contains("guards: bpdu-guard, root-block, no-multicast-router"), "{shown}");
+        assert!(shown.contains("\nalice on lxcbr0: 1 of 5\n"), "{shown}");
+        assert!(shown.contains("\nbob on lxcbr0: 2 of 2, full\n"), "{shown}");
+        fits_schema(world, "show.json", &nsgate(world, ROOT, &["--json", "show", "nics"]));
+
+        // M16: others see what the kernel shows to everybody.
+        let others = nsgate(world, ALICE, &["show", "nics"]).stdout;
+        assert!(
+            others.contains(&on_bridge) && others.contains(&two) && others.contains("the ledger is root's"),
+            "{others}"
+        );
+        assert!(others.contains(&alice.pid()), "{others}");
+        fits_schema(world, "show.json", &nsgate(world, ALICE, &["--json", "show", "nics"]));
+    });
+}
+
+#[test]
+fn records_of_interfaces_that_are_gone_go_and_those_of_others_stay() {
+    enter(|world| {
+        let (mut alice, bob) = (world.container(ALICE), world.container(BOB));
+        let gone = world.create(ALICE, &alice, "veth", "lxcbr0", &[]).nic().host_name;
+        let stays = world.create(BOB, &bob, "veth", "lxcbr0", &[]).nic().host_name;
+        alice.end();
+        world.wait_until_gone(&gone);
+        let before = world.state();
+        let dry = nsgate(world, ROOT, &["gc", "--dry-run"]).stdout;
+        assert_eq!(
+            dry,
+            format!(
+                "would remove the record of {gone} of uid 52001 from u52001.veth.lxcbr0: the interface is gone\n"
+            )
+        );
+        fits_schema(world, "gc.json", &nsgate(world, ROOT, &["--json", "gc", "--dry-run"]));
+        assert_eq!(world.state(), before, "a trial changes nothing");
+        assert_eq!(gc(world), dry.replace("would remove", "removed"));
+        let names: Vec<_> = world.ledger().into_iter().map(|record| record.fields[1].clone()).collect();
+        assert_eq!(names, std::slice::from_ref(&stays));
+        assert_eq!(world.nics(), [format!("bob veth lxcbr0 {stays}")]);
+        assert_eq!(gc(world), "nothing to remove\n");
+    });
+}
+
+/// M16
+#[test]
+fn m16_gc_is_for_root_on_the_live_machine() {
+    enter(|world| {
+        for (user, args, why) in [
+            (ALICE, &["gc"][..], "gc needs root"),
+            (ALICE, &["gc", "--dry-run"], "gc needs root"),
+            (ROOT, &["--root", "/tmp", "gc"], "gc has no --root"),
+            (ROOT, &["--root", "/tmp", "show", "nics"], "show nics has no --root"),
+            (ROOT, &["show", "nics", "--svg", "/tmp/x"], "--svg draws ids"),
+        ] {
+            let answer = nsgate(world, user, args);
+            assert_eq!((answer.status, &*answer.stdout), (Some(1), ""), "{answer:?}");
+            assert!(answer.stderr.contains(why), "{answer:?}");
+        }
+        assert!(!Path::new("/run/lxc").exists());
+    });
+}
+
+#[test]
+fn an_empty_bridge_of_a_users_own_goes_and_is_made_again() {
+    enter(|world| {
+        let mut container = world.container(ALICE);
+        let nic = world.create(ALICE, &container, "veth", OWN, &[]).nic().host_name;
+        assert!(gc(world).contains(&format!("left the bridge {OWN}: there are interfaces on it")));
+        container.end();
+        world.wait_until_gone(&nic);
+        // Root's own bridges are none of ours, whatever they are called.
+        world.bridge("nsbr-52002");
+        let dry = nsgate(world, ROOT, &["--json", "gc", "--dry-run"]);
+        fits_schema(world, "gc.json", &dry);
+        assert!(world.host_links().iter().any(|link| link.name == OWN), "{dry:?}");
+        assert!(gc(world).contains(&format!("removed the bridge {OWN}: nothing is on it")));
+        assert!(!world.host_links().iter().any(|link| link.name == OWN));
+        assert!(world.host_links().iter().any(|link| link.name == "nsbr-52002"));
+        assert_eq!(world.ledger(), vec![]);
+        let again = world.container(ALICE);
+        assert_eq!(
+            world.host_link(&world.create(ALICE, &again, "veth", OWN, &[]).nic().host_name).master,
+            OWN
+        );
+    });
+}
+
+#[test]
+fn a_bridge_that_nobody_could_make_again_stays() {
+    enter(|world| {
+        let mut container = world.container(ALICE);
+        let nic = world.create(ALICE, &container, "veth", OWN, &[]).nic().host_name;
+        container.end();
+        world.wait_until_gone(&nic);
+        fs::remove_file("/etc/nsgate.ini").expect("remove");
+        assert!(gc(world).contains(&format!("left the bridge {OWN}: create is not yes")));
+        assert!(world.host_links().iter().any(|link| link.name == OWN));
+    });
+}
+
+/// A helper that is stopped after any of its system calls, on the way to a bridge that is there and empty: gc takes it or leaves it, and
+/// the helper ends with its interface on a bridge.
+#[test]
+fn a_bridge_that_a_helper_is_about_to_use_stays_or_is_made_again() {
+    enter(|world| {
+        let empty_bridge = || {
+            let container = world.container(ALICE);
+            let nic = world.create(ALICE, &container, "veth", OWN, &[]).nic().host_name;
+            drop(container);
+            world.wait_until_gone(&nic);
+        };
+        empty_bridge();
+        let container = world.container(ALICE);
+        let places = world.places(ALICE, &["create", "/dev/null", "dummy", &container.pid(), "veth", OWN]);
+        drop(container);
+        let (mut kept, mut removed) = (0, 0);
+        for place in places.iter().filter(|place| !place.is_dull()) {
+            empty_bridge();
+            let container = world.container(ALICE);
+            let args = ["create", "/dev/null", "dummy", &container.pid(), "veth", OWN];
+            let answer = match world.held(ALICE, place, &args) {
+                Err(answer) => answer,
+                Ok(held) => {
+                    let said = gc(world);
+                    removed += usize::from(said.contains("removed the bridge"));
+                    kept += usize::from(said.contains("left the bridge"));
+                    held.go_on()
+                }
+            };
+            let host = answer.nic().host_name;
+            assert_eq!(world.host_link(&host).master, OWN, "{place:?}");
+            drop(container);
+            world.wait_until_gone(&host);
+        }
+        assert!(kept > 5 && removed > 5, "{kept} {removed}");
+    });
+}
+
+/// gc is killed at each of its writes and netlink messages: the ledger stays true, and the next one does the rest.
+#[test]
+fn gc_that_is_killed_leaves_a_ledger_that_is_true() {
+    enter(|world| {
+        for (call, most) in [("pwrite64", 12), ("sendto", 24), ("fcntl", 60)] {
+            let mut finished = false;
+            for number in (1..most).step_by(if call == "fcntl" { 5 } else { 1 }) {
+                let (mut alice, bob) = (world.container(ALICE), world.container(BOB));
+                let gone = world.create(ALICE, &alice, "veth", OWN, &[]).nic().host_name;
+                let stays = world.create(BOB, &bob, "veth", "lxcbr0", &[]).nic().host_name;
+                alice.end();
+                world.wait_until_gone(&gone);
+                let inject = format!("inject={call}:signal=KILL:when={number}");
+                let trace = format!("trace={call}");
+                let mut command = world.strace(
+                    ROOT,
+                    &["-f", "-o", "/dev/null", "-e", &trace, "-e", &inject],
+                    "/run/world/bin/nsgate",
+                );
+                let killed = world.run(command.arg("gc"));
+                assert!(world.host_links().iter().any(|link| link.name == stays), "{killed:?}");
+                gc(world);
+                let names: Vec<_> =
+                    world.ledger().into_iter().map(|record| record.fields[1].clone()).collect();
+                assert_eq!(names, std::slice::from_ref(&stays), "{call} {number}: {killed:?}");
+                assert_eq!(world.nics(), [format!("bob veth lxcbr0 {stays}")], "{call} {number}");
+                assert!(!world.host_links().iter().any(|link| link.name == OWN), "{call} {number}");
+                drop(bob);
+                world.wait_until_gone(&stays);
+                gc(world);
+                if killed.signal.is_none() && killed.status == Some(0) {
+                    finished = true;
+                    break;
+                }
+            }
+            assert!(finished || call == "fcntl", "{call}: there are more of them");
+        }
+    });
+}
+
+/// Many at once: nobody's interface is lost, and no bridge under one.
+#[test]
+fn gc_beside_helpers_takes_nothing_from_them() {
+    enter(|world| {
+        std::thread::scope(|scope| {
+            // Threads inherit the namespaces of this one.
+            let makers: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for _ in 0..15 {
+                            let container = world.container(ALICE);
+                            let name = world.create(ALICE, &container, "veth", OWN, &[]).nic().host_name;
+                            assert_eq!(world.host_link(&name).master, OWN);
+                            drop(container);
+                            world.wait_until_gone(&name);
+                        }
+                    })
+                })
+                .collect();
+            while makers.iter().any(|maker| !maker.is_finished()) {
+                gc(world);
+            }
+            makers.into_iter().for_each(|maker| maker.join().expect("a maker"));
+        });
+        gc(world);
+        assert_eq!(world.ledger(), vec![]);
+    });
+}
+
+#[test]
+fn a_damaged_table_is_said_and_left() {
+    enter(|world| {
+        let container = world.container(ALICE);
+        let _nic = world.create(ALICE, &container, "veth", "lxcbr0", &[]).nic();
+        let table = format!("{}/u52001.veth.lxcbr0", world.tables());
+        fs::write(&table, "junk").expect("write");
+        for args in [&["gc"][..], &["show", "nics"]] {
+            let answer = nsgate(world, ROOT, args);
+            assert_eq!(answer.status, Some(1), "{answer:?}");
+            assert!(answer.stderr.contains("u52001.veth.lxcbr0"), "{answer:?}");
+        }
+        assert_eq!(fs::read_to_string(&table).expect("read"), "junk");
+    });
+}
