@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::fmt::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
+use memchr::memchr_iter;
+
 use super::id::decimal;
 
 /// Shows bytes with everything but printable ASCII escaped (`\n`, `\x1b`), and cut after 64: a name must not move
@@ -60,7 +62,12 @@ pub fn newlines(text: &[u8]) -> usize {
 /// The lines of a text, without their newlines. A last line that has none counts.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
-    text.split(|byte| *byte == b'\n')
+    let ends = memchr_iter(b'\n', text).chain(std::iter::once(text.len()));
+    ends.scan(0_usize, |start, end| {
+        let line = text.get(*start..end);
+        *start = end.saturating_add(1);
+        line
+    })
 }
 
 #[cfg(test)]

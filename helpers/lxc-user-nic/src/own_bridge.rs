@@ -22,7 +22,7 @@ use common::policy::settings::{MOST_BRIDGES, Set};
 
 use crate::Asked;
 use crate::guards::forbidden;
-use crate::ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table};
+use crate::ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table};
 use crate::links::{Link, Links, OUR_BRIDGES};
 use crate::wire::random;
 
@@ -58,7 +58,7 @@ impl OwnBridge<'_> {
                 return Ok(());
             }
             let record = self.intent();
-            let mut seen = own.look(interfaces)?;
+            let mut seen = own.look(interfaces, ALL)?;
             // What is to become of a bridge that is half made, the other table knows.
             own.tidy(&mut seen, |_, _| Ok(()), |_| Ok(()))?.map_or(Ok(()), Err)?;
             match own.claim(&seen, 1, &record)? {
@@ -224,7 +224,7 @@ enum Done {
 
 /// What there is in a table, after the places of what is gone have been emptied.
 fn look(links: &mut Links, table: &Table, interfaces: &Interfaces) -> Result<Vec<Seen>, Error> {
-    let mut seen = table.look(interfaces)?;
+    let mut seen = table.look(interfaces, ALL)?;
     table.tidy(&mut seen, |record, _| remove(links, record), |_| Ok(()))?.map_or(Ok(()), Err)?;
     Ok(seen)
 }
