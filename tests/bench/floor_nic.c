@@ -53,6 +53,13 @@ static void put_number(unsigned short type, int number)
 	close_attribute(attribute);
 }
 
+/* Else the kernel makes a queue for each processor, and then takes all but one away. */
+static void put_one_queue(void)
+{
+	put_number(IFLA_NUM_TX_QUEUES, 1);
+	put_number(IFLA_NUM_RX_QUEUES, 1);
+}
+
 /* Sends the message and reads the one answer to it. */
 static const struct nlmsghdr *ask(long kernel)
 {
@@ -97,6 +104,7 @@ _Noreturn void start(long *stack)
 	begin(NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO);
 	put_text(IFLA_IFNAME, (char *)name);
 	put_number(IFLA_MASTER, request.ifr_ifindex);
+	put_one_queue();
 	struct rtattr *mac = open_attribute(IFLA_ADDRESS);
 	*(unsigned long *)(message + head->nlmsg_len) = *(unsigned long *)address;
 	head->nlmsg_len += 6;
@@ -108,6 +116,7 @@ _Noreturn void start(long *stack)
 	head->nlmsg_len += sizeof(struct ifinfomsg);
 	put_text(IFLA_IFNAME, "eth0");
 	put_number(IFLA_NET_NS_FD, netns);
+	put_one_queue();
 	close_attribute(peer);
 	close_attribute(data);
 	close_attribute(info);

@@ -279,6 +279,69 @@ fn a_deleted_nic_counts_no_more() {
     });
 }
 
+/// More than are looked at where there is room: what is gone is found before anybody is refused.
+#[test]
+fn what_is_gone_takes_no_room_however_much_it_is() {
+    const MANY: usize = 150;
+    with_policy(&format!("alice veth lxcbr0 {MANY}\n"), |world| {
+        for _ in 0..2 {
+            let mut container = world.container(ALICE);
+            let create = || world.create(ALICE, &container, "veth", "lxcbr0", &[]);
+            let names = (0..MANY).map(|_| create().nic().host_name).collect::<Vec<_>>();
+            refused_as_full(&create());
+            assert_eq!(world.host_veths().len(), MANY);
+            if !theirs() {
+                assert_eq!(world.ledger().len(), MANY);
+            }
+            container.end();
+            names.iter().for_each(|name| world.wait_until_gone(name));
+        }
+    });
+}
+
+/// So much of what is gone may stay in the ledger and the list, however many come and go.
+#[test]
+fn what_is_gone_leaves_the_ledger_and_the_list_in_time() {
+    if theirs() {
+        return;
+    }
+    with_policy("alice veth lxcbr0 2000\n", |world| {
+        let mut container = world.container(ALICE);
+        let create = |container: &Container| world.create(ALICE, container, "veth", "lxcbr0", &[]).nic();
+        let names = (0..100).map(|_| create(&container).host_name).collect::<Vec<_>>();
+        container.end();
+        names.iter().for_each(|name| world.wait_until_gone(name));
+        let container = world.container(ALICE);
+        // Each looks at 64 of the 100 places, from one on that is drawn by lot: that one is left out by all of them happens once in
+        // 10^11 times.
+        let there = (0..30).map(|_| format!("alice veth lxcbr0 {}", create(&container).host_name));
+        let mut there = there.collect::<Vec<_>>();
+        let mut nics = world.nics();
+        there.sort();
+        nics.sort();
+        assert_eq!((nics, world.ledger().len()), (there, 30));
+    });
+}
+
+/// Differs: what C makes has room for as many as the host has processors, of which one is in use.
+#[test]
+fn each_end_has_one_queue() {
+    if theirs() {
+        return;
+    }
+    with_policy("alice veth lxcbr0 1\n", |world| {
+        let container = world.container(ALICE);
+        let nic = world.create(ALICE, &container, "veth", "lxcbr0", &["eth0"]).nic();
+        let ends = [
+            world.ip(&["-d", "link", "show", &nic.host_name]),
+            container.ip(&["-d", "link", "show", "eth0"]),
+        ];
+        for end in ends {
+            assert!(end.contains(" numtxqueues 1 numrxqueues 1 "), "{end}");
+        }
+    });
+}
+
 /// Root's containers, with a user namespace and without, by a line of root's. Differs: C leaves the uid 0 out of the name
 /// of the host end.
 #[test]

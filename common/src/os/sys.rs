@@ -186,6 +186,18 @@ impl Memory {
         place(before).map(|(first, _)| start.wrapping_add(first))
     }
 
+    /// Makes what was given last larger where it is, if there is room.
+    fn grow_last(&self, last: *mut u8, layout: Layout, size: usize) -> bool {
+        let ends = || {
+            let first = last.addr().checked_sub(self.piece()?.addr())?;
+            Some((first.checked_add(layout.size())?, first.checked_add(size).filter(|end| *end <= PIECE)?))
+        };
+        // If that is where the used part ends, nobody has had what follows.
+        ends().is_some_and(|(end, larger)| {
+            self.used.compare_exchange(end, larger, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        })
+    }
+
     fn has(&self, memory: *mut u8) -> bool {
         let Some(start) = self.piece().map(<*mut u8>::addr) else { return false };
         memory.addr().checked_sub(start).is_some_and(|offset| offset < PIECE)
@@ -219,7 +231,7 @@ unsafe impl GlobalAlloc for Memory {
             let memory = unsafe { System.realloc(old, layout, size) };
             return if memory.is_null() { end_with(NO_MEMORY) } else { memory };
         }
-        if size <= layout.size() {
+        if size <= layout.size() || self.grow_last(old, layout, size) {
             return old;
         }
         // SAFETY: the size is not 0 and, as promised to us, not too large for this alignment.

@@ -1,10 +1,11 @@
 //! Settings of one interface that only `/proc/sys/net` has: `ip-sysctl` in the kernel's documents.
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::write;
 
+use super::trusted::open;
 use crate::Error;
 use crate::policy::nic::InterfaceName;
 

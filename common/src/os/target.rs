@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, SFlag, fstat, stat};
 use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
@@ -14,7 +14,7 @@ use nix::unistd::{Whence, lseek, write};
 
 use super::namespace::{self, Relation};
 use super::sys;
-use super::trusted::errno;
+use super::trusted::{errno, open};
 use crate::Error;
 
 /// How the caller names the target, its descriptor already in our own hands.

@@ -8,12 +8,13 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use memchr::{memchr, memrchr};
+use nix::NixPath;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use zeroize::Zeroize;
@@ -111,7 +112,7 @@ impl Etc {
         let plain =
             if name.contains('/') { Err(Errno::ELOOP) } else { openat(&self.etc, name, READ, Mode::empty()) };
         let opened = match plain {
-            Err(Errno::ELOOP) => match self.copy(&path).and_then(|etc| walk(etc, name, &path, writer)) {
+            Err(Errno::ELOOP) => match walk(self.etc.as_fd(), name, &path, writer) {
                 Err(Error::System { errno, .. }) => Err(errno),
                 walked => Ok(walked?),
             },
@@ -122,10 +123,6 @@ impl Etc {
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(Error::when(format!("cannot open {path}"))(errno)),
         }
-    }
-
-    fn copy(&self, path: &str) -> Result<OwnedFd, Error> {
-        self.etc.try_clone().map_err(|error| Error::when(format!("cannot open {path}"))(errno(&error)))
     }
 }
 
@@ -139,7 +136,7 @@ pub fn roots_library(path: &str) -> Result<bool, Error> {
         open("/", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(Error::when("cannot open /"))?;
     let status = fstat(&root).map_err(Error::when("cannot look at /"))?;
     roots_alone(path, &status)?;
-    match walk(root, path.trim_start_matches('/'), path, Writer::RootAlone) {
+    match walk(root.as_fd(), path.trim_start_matches('/'), path, Writer::RootAlone) {
         Ok((file, _)) => EtcFile::check(file, true, path, Writer::RootAlone).map(|_| true),
         Err(Error::System { errno: Errno::ENOENT, .. }) => Ok(false),
         Err(error) => Err(error),
@@ -148,7 +145,7 @@ pub fn roots_library(path: &str) -> Result<bool, Error> {
 
 /// Follows symbolic links by hand, to look at each of them and at every directory on the way. The file, and whether
 /// everybody may get there.
-fn walk(mut directory: OwnedFd, name: &str, path: &str, writer: Writer) -> Result<(OwnedFd, bool), Error> {
+fn walk(from: BorrowedFd<'_>, name: &str, path: &str, writer: Writer) -> Result<(OwnedFd, bool), Error> {
     let when = || Error::when(format!("cannot open {path}"));
     let mut names: VecDeque<Vec<u8>> = name.split('/').map(|part| part.as_bytes().to_vec()).collect();
     let untrusted = |why: &str| Error::Untrusted {
@@ -156,9 +153,10 @@ fn walk(mut directory: OwnedFd, name: &str, path: &str, writer: Writer) -> Resul
         owner: 0,
         why: format!("is not trusted: it {why}"),
     };
-    let (mut links, mut shared, mut within_reach) = (0_u32, false, true);
+    let (mut links, mut shared, mut within_reach, mut reached) = (0_u32, false, true, None::<OwnedFd>);
     while let Some(name) = names.pop_front() {
-        let entry = openat(&directory, name.as_slice(), PATH_ONLY, Mode::empty()).map_err(when())?;
+        let directory = reached.as_ref().map_or(from, AsFd::as_fd);
+        let entry = openat(directory, name.as_slice(), PATH_ONLY, Mode::empty()).map_err(when())?;
         let status = fstat(&entry).map_err(when())?;
         if writer == Writer::RootAlone {
             roots_alone(path, &status)?;
@@ -175,7 +173,7 @@ fn walk(mut directory: OwnedFd, name: &str, path: &str, writer: Writer) -> Resul
         match kind(&status) {
             SFlag::S_IFDIR => {
                 within_reach &= status.st_mode & Mode::S_IXOTH.bits() != 0;
-                directory = entry;
+                reached = Some(entry);
             }
             SFlag::S_IFLNK => {
                 links = links.saturating_add(1);
@@ -184,7 +182,8 @@ fn walk(mut directory: OwnedFd, name: &str, path: &str, writer: Writer) -> Resul
                 }
                 let target = readlinkat(&entry, "").map_err(when())?;
                 if target.as_bytes().starts_with(b"/") {
-                    directory = open("/", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(when())?;
+                    let root = open("/", PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(when())?;
+                    reached = Some(root);
                 }
                 let parts = target.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty());
                 for part in parts.rev() {
@@ -192,7 +191,7 @@ fn walk(mut directory: OwnedFd, name: &str, path: &str, writer: Writer) -> Resul
                 }
             }
             _ if names.is_empty() => {
-                let file = openat(&directory, name.as_slice(), READ, Mode::empty());
+                let file = openat(directory, name.as_slice(), READ, Mode::empty());
                 return file.map(|file| (file, within_reach)).map_err(when());
             }
             _ => return Err(when()(Errno::ENOTDIR)),
@@ -411,6 +410,11 @@ fn blocks_of(
     }
     buffer.get_mut(..dirty).unwrap_or_default().zeroize();
     outcome
+}
+
+/// `open(2)` in one system call: the C library's may follow it up with another, for kernels that do not know `O_CLOEXEC`.
+pub(super) fn open<P: ?Sized + NixPath>(path: &P, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+    openat(AT_FDCWD, path, flags, mode)
 }
 
 /// What the kernel said, in std's wrapping.

@@ -115,6 +115,12 @@ impl fmt::Display for Record {
     }
 }
 
+/// Is there a record in this place that says "made", if there is one at all?
+#[must_use]
+pub fn says_made(place: &[u8; PLACE]) -> bool {
+    place.starts_with(b"+")
+}
+
 /// An empty place, as it is written.
 pub const EMPTY: [u8; PLACE] = {
     let mut place = [b' '; PLACE];

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::fmt::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
+use memchr::memchr_iter;
+
 use super::id::decimal;
 use crate::os::places_of;
 
@@ -84,7 +86,12 @@ const PART: usize = 32;
 /// The lines of a text, without their newlines. A last line that has none counts.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
-    text.split(|byte| *byte == b'\n')
+    let ends = memchr_iter(b'\n', text).chain(std::iter::once(text.len()));
+    ends.scan(0_usize, |start, end| {
+        let line = text.get(*start..end);
+        *start = end.saturating_add(1);
+        line
+    })
 }
 
 #[cfg(test)]

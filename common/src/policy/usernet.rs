@@ -109,7 +109,11 @@ impl<'a> Search<'a> {
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
         for (line, number) in lines(block).zip(first_line..) {
-            // Most lines are somebody else's: know it by their first field.
+            // Most lines are somebody else's: know it by their first letter, and then by their first field.
+            let may_be_his = |name: &Vec<u8>| name.first() == line.first();
+            if line.first() != Some(&b'@') && !self.names.iter().any(may_be_his) {
+                continue;
+            }
             let owner = line.get(..line.iter().position(is_blank).unwrap_or(line.len())).unwrap_or_default();
             let group = owner.strip_prefix(b"@");
             if group.is_none() && !self.names.iter().any(|name| name == owner) {

@@ -13,7 +13,7 @@ use common::policy::nic::{Attachment, InterfaceName};
 use common::policy::usernet::VETH;
 use rtnetlink::packet_route::link::{BridgeMulticastRouterType, InfoBridgePort};
 
-use crate::ledger::{Ledger, Seen, Table};
+use crate::ledger::{ALL, Ledger, Seen, Table};
 use crate::links::{Link, Links};
 use crate::own_bridge::{self, TABLE};
 use crate::view::View;
@@ -141,7 +141,7 @@ impl Census {
                 continue;
             }
             let Some(table) = ledger.table(&name)? else { continue };
-            let mut seen = table.look(&self.interfaces)?;
+            let mut seen = table.look(&self.interfaces, ALL)?;
             let here = table.left(&seen)?;
             if here.is_empty() {
                 continue;
@@ -199,8 +199,8 @@ fn quota_of(name: &str) -> Option<(String, Attachment)> {
 }
 
 fn still_there(table: &Table, interfaces: &Interfaces) -> Result<Vec<Record>, Error> {
-    let seen = table.look(interfaces)?.into_iter();
-    Ok(seen.filter_map(|seen| if let Seen::Left(record) = seen { Some(record) } else { None }).collect())
+    let seen = table.look(interfaces, ALL)?.into_iter();
+    Ok(seen.filter_map(|seen| if let Seen::Left(record) = seen { Some(*record) } else { None }).collect())
 }
 
 /// Has it not got beyond its beginning?

@@ -16,13 +16,15 @@ use std::time::{Duration, Instant};
 use common::Error;
 use common::os::netns::Interfaces;
 use common::os::trusted::{self, roots_directory};
-use common::policy::ledger::{EMPTY, PLACE, Record, State, may_use};
+use common::policy::ledger::{EMPTY, PLACE, Record, State, may_use, says_made};
 use common::policy::nic::InterfaceName;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
+
+use crate::wire::random;
 
 /// The directory of the tables, and the one above it, which has the view.
 pub(crate) struct Ledger {
@@ -59,6 +61,12 @@ pub(crate) enum Claim<'a> {
 /// How long to wait for others who are making or removing interfaces of the same quota, when it depends on them.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+
+/// Every record, for [`Table::look`].
+pub(crate) const ALL: usize = usize::MAX;
+
+/// Enough records for a look where there is room anyhow: of what is gone, no more than a part in so many stays in a table.
+pub(crate) const SOME: usize = 64;
 
 /// Of so many helpers at most it is believed that they make a table grow at once.
 const MOST_AT_ONCE: usize = 1024;
@@ -173,19 +181,34 @@ impl Table {
     }
 
     /// What is in the places, as far as that can be seen without waiting for somebody.
-    pub(crate) fn look(&self, interfaces: &Interfaces) -> Result<Vec<Seen>, Error> {
-        let see = |(number, place): (usize, &[u8; PLACE])| {
+    ///
+    /// Of `most` of them at most, from one on that is drawn by lot, the kernel is asked whether there still is what they say was
+    /// made: the others count as if there were.
+    pub(crate) fn look(&self, interfaces: &Interfaces, most: usize) -> Result<Vec<Seen>, Error> {
+        let places = self.read()?;
+        let first = if most < places.len() { place_by_lot(places.len()) } else { 0 };
+        let see = |number: usize, place: &[u8; PLACE]| {
+            let from_first =
+                number.checked_sub(first).or_else(|| number.checked_add(places.len())?.checked_sub(first));
+            if says_made(place) && from_first.is_none_or(|distance| distance >= most) {
+                return Ok(Seen::Taken);
+            }
             Ok(match Record::parse(place) {
                 Ok(None) => Seen::Empty,
                 Ok(Some(record)) if exists(&record, interfaces)? => Seen::Taken,
-                Ok(Some(record)) => Seen::Left(record),
+                Ok(Some(record)) => Seen::Left(Box::new(record)),
                 Err(_) => {
                     self.see_whole(number)?;
                     Seen::Unclear
                 }
             })
         };
-        (0..).zip(&self.read()?).map(see).collect()
+        // Of known size: `collect` would have to find it out.
+        let mut seen = Vec::with_capacity(places.len());
+        for (number, place) in places.iter().enumerate() {
+            seen.push(see(number, place)?);
+        }
+        Ok(seen)
     }
 
     /// A place that seems to be damaged: somebody may just be writing it. Nobody is, if it can be locked.
@@ -248,7 +271,7 @@ impl Table {
                 clear(record, &[])
             };
             match outcome {
-                Ok(()) => drop(cleared.insert(number, record.clone())),
+                Ok(()) => drop(cleared.insert(number, Record::clone(record))),
                 // Open vSwitch may be gone, or take its time: enough for one run.
                 Err(error @ Error::OpenVswitch { .. }) => {
                     trouble = Some(error);
@@ -324,10 +347,10 @@ impl Table {
     /// All places, as they are just now.
     fn read(&self) -> Result<Vec<[u8; PLACE]>, Error> {
         let size = self.file.metadata().map_err(|error| self.cannot("look at", &error))?.len();
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
-        self.file.read_exact_at(&mut bytes, 0).map_err(|error| self.cannot("read", &error))?;
-        let places = bytes.chunks_exact(PLACE).filter_map(|place| place.first_chunk::<PLACE>().copied());
-        Ok(places.collect())
+        let number = size.checked_div(u64::try_from(PLACE).unwrap_or(1)).unwrap_or(0);
+        let mut places = vec![[0; PLACE]; usize::try_from(number).unwrap_or(usize::MAX)];
+        self.file.read_exact_at(places.as_flattened_mut(), 0).map_err(|error| self.cannot("read", &error))?;
+        Ok(places)
     }
 
     /// Makes room for a place, or changes nothing: the file never gets shorter or has part of a place.
@@ -371,7 +394,7 @@ impl Table {
         let mut left = Vec::new();
         for (number, seen) in seen.iter().enumerate() {
             if let Seen::Left(record) = seen {
-                left.extend(self.locked_with(number, record)?.map(|_| record.clone()));
+                left.extend(self.locked_with(number, record)?.map(|_| Record::clone(record)));
             }
         }
         Ok(left)
@@ -422,6 +445,11 @@ impl Table {
     }
 }
 
+fn place_by_lot(of: usize) -> usize {
+    let drawn = u64::try_from(of).ok().and_then(|of| random().checked_rem(of));
+    drawn.and_then(|drawn| usize::try_from(drawn).ok()).unwrap_or(0)
+}
+
 /// Does the kernel have the interface of this record? One that is unfinished does not count as one here.
 ///
 /// Somebody may have renamed it. And where a network namespace has come to an end and another has got its number, some other
@@ -434,10 +462,10 @@ fn exists(record: &Record, interfaces: &Interfaces) -> Result<bool, Error> {
 
 /// What was seen of a place without locking it.
 pub(crate) enum Seen {
-    /// There is an interface.
+    /// There is an interface, or may be.
     Taken,
     /// The record of one that is gone, or that is not finished.
-    Left(Record),
+    Left(Box<Record>),
     /// Nothing.
     Empty,
     /// Somebody was just writing it.

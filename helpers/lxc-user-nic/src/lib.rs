@@ -32,14 +32,14 @@ use common::os::startup;
 use common::os::target::read_own;
 use common::os::trusted::Etc;
 use common::policy::host::asks_for_any;
-use common::policy::ledger::Record;
+use common::policy::ledger::{Record, State};
 use common::policy::nic::{Attachment, InterfaceName};
 use common::policy::settings::{in_force, limit};
 use common::policy::text::Words;
 use common::{Error, Outcome};
 
 use guards::{Guards, forbidden};
-use ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Table};
+use ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, SOME, Table};
 use links::Links;
 use own_bridge::OwnBridge;
 use permit::{Caller, Permit};
@@ -263,6 +263,8 @@ fn policy_is_as_it_was(permit: &Permit, host_policy: &HostPolicy, etc: &Etc) -> 
 }
 
 /// Asks for a place in a table, after the places of what is gone have been emptied. Also says why some could not be.
+///
+/// Mostly there is room, whatever is gone: then it does not depend on every record. "Full" is only said after a look at all.
 fn claim<'a>(
     links: &mut Links,
     table: &'a Table,
@@ -271,10 +273,22 @@ fn claim<'a>(
     limit: u32,
     record: &Record,
 ) -> Result<(Claim<'a>, Option<Error>), Error> {
-    let mut seen = table.look(interfaces)?;
-    let clear = |record: &Record, locks: &[BorrowedFd<'_>]| wire::clear(links, record, locks);
-    let trouble = table.tidy(&mut seen, clear, |gone| view.forget(gone))?;
-    Ok((table.claim(&seen, limit, record)?, trouble))
+    let mut most = SOME;
+    loop {
+        let mut seen = table.look(interfaces, most)?;
+        let clear = |record: &Record, locks: &[BorrowedFd<'_>]| match record.state {
+            // The kernel has just said that there is no such interface.
+            State::Made { .. } => wire::clear_port(record, locks),
+            State::Unfinished => wire::clear(links, record, locks),
+        };
+        let trouble = table.tidy(&mut seen, clear, |gone| view.forget(gone))?;
+        let claim = table.claim(&seen, limit, record)?;
+        let may_have_room = matches!(claim, Claim::Full { .. }) && seen.len() > most && trouble.is_none();
+        if !may_have_room {
+            return Ok((claim, trouble));
+        }
+        most = ALL;
+    }
 }
 
 /// Both the caller and the container must be limited, if the host wants it so: the caller could call from a place that is.

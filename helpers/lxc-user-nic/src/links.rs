@@ -5,11 +5,14 @@
 //! is on the host, and nothing has to enter the namespace.
 #![allow(clippy::wildcard_enum_match_arm, reason = "the kernel says far more than is asked")]
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::pin::pin;
 
 use common::Error;
 use common::policy::nic::{InterfaceName, Mac};
 use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 use nix::errno::Errno;
 use rtnetlink::Handle;
 use rtnetlink::packet_core::{
@@ -26,14 +29,15 @@ use rtnetlink::packet_route::neighbour::{
 };
 use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::proto::Connection;
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
 
-/// A way to talk to the kernel.
+/// A way to talk to the kernel. It is not taken apart: it goes with the process.
 pub(crate) struct Links {
-    runtime: Runtime,
+    runtime: ManuallyDrop<Runtime>,
     handle: Handle,
-    connection: JoinHandle<()>,
+    connection: ManuallyDrop<Connection<RouteNetlinkMessage>>,
+    is_broken: bool,
 }
 
 /// What is to be made.
@@ -105,8 +109,8 @@ impl Links {
             let _in_runtime = runtime.enter();
             rtnetlink::new_connection().map_err(failed)?
         };
-        let connection = runtime.spawn(connection);
-        Ok(Self { runtime, handle, connection })
+        let (runtime, connection) = (ManuallyDrop::new(runtime), ManuallyDrop::new(connection));
+        Ok(Self { runtime, handle, connection, is_broken: false })
     }
 
     /// The interface of this name. Ok(None): there is none. An alternative name is not a name.
@@ -175,12 +179,16 @@ impl Links {
     ///
     /// Ok(None): the host end's name is taken.
     pub(crate) fn create(&mut self, pair: &Pair<'_>) -> Result<Option<Link>, Error> {
+        // Without being told, the kernel makes a queue for each processor there could be, takes all but one away again, and
+        // twice waits until every processor has taken note.
+        let one_queue = [LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)];
         let mut peer = LinkMessage::default();
         peer.attributes = vec![
             LinkAttribute::IfName(pair.peer_name.map_or("eth%d", InterfaceName::as_str).to_owned()),
             LinkAttribute::Mtu(pair.mtu),
             LinkAttribute::NetNsFd(pair.peer_netns.as_raw_fd()),
         ];
+        peer.attributes.extend(one_queue.clone());
         peer.attributes.extend(pair.peer_mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         let mut message = LinkMessage::default();
         message.attributes = vec![
@@ -192,6 +200,7 @@ impl Links {
                 LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
             ]),
         ];
+        message.attributes.extend(one_queue);
         message.attributes.extend(pair.bridge.map(LinkAttribute::Controller));
         let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
         match self.ask(RouteNetlinkMessage::NewLink(message), flags) {
@@ -328,14 +337,14 @@ impl Links {
     /// A connection that has broken is of no use any more, but what is half made has to be removed all the same: then there
     /// is a new one.
     fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> nix::Result<Answer> {
-        if self.connection.is_finished() {
+        if self.is_broken {
             *self = Self::open().map_err(|_| Errno::ECONNABORTED)?;
         }
         let mut message = NetlinkMessage::from(message);
         // The acknowledgement ends the answer, also where a part of it could not be read.
         message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-        let shown = self.runtime.block_on(async {
-            let mut replies = self.handle.request(message).map_err(|_| Errno::ENOBUFS)?;
+        let mut replies = self.handle.request(message).map_err(|_| Errno::ENOBUFS)?;
+        let answer = pin!(async {
             let mut shown = Answer::default();
             while let Some(reply) = replies.next().await {
                 match reply.payload {
@@ -363,8 +372,14 @@ impl Links {
             }
             Ok(shown)
         });
-        // The answer has an end without an acknowledgement only if nobody listens any more.
-        if self.connection.is_finished() { Err(Errno::ECONNABORTED) } else { shown }
+        // Not as a task of its own, which the runtime would have to look for events in between.
+        match self.runtime.block_on(select(&mut *self.connection, answer)) {
+            Either::Left(_) => {
+                self.is_broken = true;
+                Err(Errno::ECONNABORTED)
+            }
+            Either::Right((answer, _)) => answer,
+        }
     }
 }
 

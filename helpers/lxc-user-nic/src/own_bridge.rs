@@ -23,7 +23,7 @@ use common::policy::settings::{MOST_BRIDGES, Set};
 
 use crate::Asked;
 use crate::guards::forbidden;
-use crate::ledger::{BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table};
+use crate::ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table};
 use crate::links::{Link, Links, OUR_BRIDGES};
 use crate::wire::random;
 
@@ -62,7 +62,7 @@ impl OwnBridge<'_> {
                 return Ok(());
             }
             let record = self.intent();
-            let mut seen = own.look(interfaces)?;
+            let mut seen = own.look(interfaces, ALL)?;
             // What is to become of a bridge that is half made, the other table knows.
             own.tidy(&mut seen, |_, _| Ok(()), |_| Ok(()))?.map_or(Ok(()), Err)?;
             match own.claim(&seen, 1, &record)? {
@@ -258,7 +258,8 @@ pub(crate) fn sweep(
     if !own.have_alone()? {
         return Ok(Swept::Busy);
     }
-    let (mut seen, record) = (own.look(interfaces)?, intent(name, ROOT.ok_or(Error::NoAccount { uid: 0 })?));
+    let (mut seen, record) =
+        (own.look(interfaces, ALL)?, intent(name, ROOT.ok_or(Error::NoAccount { uid: 0 })?));
     if is_trial {
         let is_busy = own.left(&seen)?.is_empty() && seen.iter().any(|seen| matches!(seen, Seen::Left(_)));
         return Ok(if is_busy { Swept::Busy } else { Swept::Removed });
@@ -302,7 +303,7 @@ enum Done {
 
 /// What there is in the table of all bridges, after the places of what is gone have been emptied.
 pub(crate) fn look(links: &mut Links, table: &Table, interfaces: &Interfaces) -> Result<Vec<Seen>, Error> {
-    let mut seen = table.look(interfaces)?;
+    let mut seen = table.look(interfaces, ALL)?;
     table.tidy(&mut seen, |record, _| remove(links, record), |_| Ok(()))?.map_or(Ok(()), Err)?;
     Ok(seen)
 }

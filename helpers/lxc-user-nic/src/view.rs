@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -52,20 +52,17 @@ impl View<'_> {
     /// Adds the line of an interface, which must be in the table: all of it or nothing.
     pub(crate) fn add(&self, name: &InterfaceName) -> Result<(), Error> {
         let line = [&self.start_of_line(), name.as_str().as_bytes(), b"\n"].concat();
-        let (mut list, locked) = self.open_in_time()?;
+        let (mut list, size, locked) = self.open_in_time()?;
         // As nobody is made to wait for it, nobody may make it grow for ever.
-        if list.metadata().is_ok_and(|status| status.len() > LARGEST) {
-            return Ok(());
-        }
-        append(&mut list, &line, locked)
+        if size > LARGEST { Ok(()) } else { append(&mut list, size, &line, locked) }
     }
 
     /// Takes out the lines of interfaces that are gone, if the lock can be had. If not, whoever does so next takes them out
     /// too, as they will not be in the table.
     pub(crate) fn forget(&self, gone: &[Record]) -> Result<(), Error> {
         match self.open_in_time()? {
-            (list, true) => self.replace(&list, gone),
-            (_, false) => Ok(()),
+            (list, _, true) => self.replace(&list, gone),
+            (_, _, false) => Ok(()),
         }
     }
 
@@ -73,17 +70,19 @@ impl View<'_> {
         [self.owner.as_slice(), b" ", VETH.as_bytes(), b" ", self.bridge.as_bytes(), b" "].concat()
     }
 
-    /// The list, and whether the lock on it is ours.
-    fn open_in_time(&self) -> Result<(File, bool), Error> {
+    /// The list, its size, and whether the lock on it is ours.
+    fn open_in_time(&self) -> Result<(File, u64, bool), Error> {
         let start = Instant::now();
         loop {
             let list = open(self.lxc)?;
             roots_file(&list, PATH)?;
             // Whoever had the lock may have put another file in its place; then that one has to be locked.
-            let locked = lock(&list)? && is_in_place(self.lxc, &list)?;
+            let locked = lock(&list)?;
+            let status = list.metadata().map_err(|error| cannot("look at", &error))?;
+            let locked = locked && is_in_place(self.lxc, &status)?;
             if locked || self.hurried.get() || start.elapsed() > PATIENCE {
                 self.hurried.set(!locked);
-                return Ok((list, locked));
+                return Ok((list, status.len(), locked));
             }
             std::thread::sleep(BETWEEN_LOOKS);
         }
@@ -135,8 +134,7 @@ fn lock(view: &File) -> Result<bool, Error> {
     }
 }
 
-fn is_in_place(lxc: &OwnedFd, view: &File) -> Result<bool, Error> {
-    let ours = view.metadata().map_err(|error| cannot("look at", &error))?;
+fn is_in_place(lxc: &OwnedFd, ours: &Metadata) -> Result<bool, Error> {
     match fstatat(lxc, NAME, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Ok(status) => Ok((status.st_dev, status.st_ino) == (ours.dev(), ours.ino())),
         Err(Errno::ENOENT) => Ok(false),
@@ -145,8 +143,7 @@ fn is_in_place(lxc: &OwnedFd, view: &File) -> Result<bool, Error> {
 }
 
 /// A line that could not be written whole is taken back; one that somebody else has left without an end gets one.
-fn append(list: &mut File, added: &[u8], locked: bool) -> Result<(), Error> {
-    let size = list.metadata().map_err(|error| cannot("look at", &error))?.len();
+fn append(list: &mut File, size: u64, added: &[u8], locked: bool) -> Result<(), Error> {
     let mut last = *b"\n";
     if let Some(place) = size.checked_sub(1) {
         list.read_exact_at(&mut last, place).map_err(|error| cannot("read", &error))?;

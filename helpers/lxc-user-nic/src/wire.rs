@@ -124,6 +124,11 @@ pub(crate) fn clear(links: &mut Links, record: &Record, locks: &[BorrowedFd<'_>]
         links.delete(link.index)?;
     }
     // Last, because it may fail: then the record stays, and the port is all that is left to remove.
+    clear_port(record, locks)
+}
+
+/// Has those forget the port who do not do so with the interface.
+pub(crate) fn clear_port(record: &Record, locks: &[BorrowedFd<'_>]) -> Result<(), Error> {
     match record.port {
         Port::Kernel => Ok(()),
         Port::OpenVswitch => ovs::remove_port(&record.name, locks),
