@@ -9,7 +9,6 @@ mod map_report;
 mod namespaces;
 mod nic;
 mod remedy;
-mod reserved;
 mod rules;
 
 use serde::Serialize;

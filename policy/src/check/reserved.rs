@@ -17,6 +17,8 @@ pub struct Reserved {
     pub source: &'static str,
     /// When it matters.
     pub when: When,
+    /// What it is called in a picture. None: there it is left out.
+    pub label: Option<&'static str>,
 }
 
 /// When a reserved run matters.
@@ -43,6 +45,7 @@ pub const RESERVED: &[Reserved] = &[
         why: "whoever maps it makes files of root's",
         source: "user_namespaces(7)",
         when: When::Always,
+        label: None,
     },
     Reserved {
         first: 60001,
@@ -51,6 +54,7 @@ pub const RESERVED: &[Reserved] = &[
         why: "a user of systemd-homed gets the uid later",
         source: SYSTEMD,
         when: When::Always,
+        label: None,
     },
     Reserved {
         first: 60514,
@@ -59,6 +63,7 @@ pub const RESERVED: &[Reserved] = &[
         why: "systemd-nspawn --bind-user gives the uid to somebody",
         source: SYSTEMD,
         when: When::Always,
+        label: None,
     },
     Reserved {
         first: 61184,
@@ -67,6 +72,7 @@ pub const RESERVED: &[Reserved] = &[
         why: "a service with DynamicUser=yes gets the uid for as long as it runs",
         source: SYSTEMD,
         when: When::Always,
+        label: Some("systemd dynamic"),
     },
     Reserved {
         first: 65534,
@@ -75,6 +81,7 @@ pub const RESERVED: &[Reserved] = &[
         why: "the kernel shows every id that it cannot map as this one",
         source: SYSTEMD,
         when: When::Always,
+        label: Some("nobody"),
     },
     Reserved {
         first: 65535,
@@ -83,6 +90,7 @@ pub const RESERVED: &[Reserved] = &[
         why: "it is (uid_t)-1 to whatever has ids of 16 bits",
         source: SYSTEMD,
         when: When::Always,
+        label: None,
     },
     Reserved {
         first: 524_288,
@@ -92,6 +100,7 @@ pub const RESERVED: &[Reserved] = &[
               do not look into the files of subordinate ids",
         source: SYSTEMD,
         when: When::Nspawn,
+        label: Some("systemd nspawn"),
     },
     Reserved {
         first: 1_000_000,
@@ -100,6 +109,7 @@ pub const RESERVED: &[Reserved] = &[
         why: "incus and LXD take them where there is no /etc/subuid and /etc/subgid",
         source: "https://linuxcontainers.org/incus/docs/main/userns-idmap/",
         when: When::Incus,
+        label: None,
     },
     Reserved {
         first: 2_147_352_576,
@@ -108,6 +118,7 @@ pub const RESERVED: &[Reserved] = &[
         why: "files of an image that is nobody's on this machine have them on disk",
         source: SYSTEMD,
         when: When::Always,
+        label: None,
     },
     Reserved {
         first: 2_147_483_648,
@@ -117,6 +128,7 @@ pub const RESERVED: &[Reserved] = &[
               wrong there",
         source: "https://freeipa.readthedocs.io/en/latest/designs/subordinate-ids.html",
         when: When::FreeIpa,
+        label: Some("FreeIPA"),
     },
 ];
 

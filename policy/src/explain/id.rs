@@ -8,8 +8,9 @@ use common::policy::text::{Quoted, lines};
 use serde::Serialize;
 
 use super::namespaces::{Seen, that_map};
-use super::{ALLOWED, Ids, reserved, title};
+use super::{ALLOWED, Ids, title};
 use crate::accounts::Accounts;
+use crate::check::reserved::touched;
 use crate::failure::Failure;
 use crate::machine::{Machine, said};
 use crate::output::{Output, Style};
@@ -61,14 +62,14 @@ pub(super) fn run(root: &Root, raw: u32, out: &mut Output) -> Result<u8, Failure
             schema: "nsgate/1",
             verb: "explain id",
             id: raw,
-            reserved: reserved::of(id),
+            reserved: reserved(id).collect(),
             uid: uid.document(),
             gid: gid.document(),
             trouble,
         })?;
     } else {
         out.line(out.paint(Style::Strong, &format!("host id {id}")));
-        for whose in reserved::of(id) {
+        for whose in reserved(id) {
             out.line(format!("  by convention: {whose}"));
         }
         if let Some(trouble) = trouble {
@@ -309,4 +310,8 @@ struct NamespaceDocument {
     command: String,
     processes: usize,
     inside: u32,
+}
+/// Whose an id is by convention.
+fn reserved(id: Id) -> impl Iterator<Item = &'static str> {
+    Range::between(id, id).into_iter().flat_map(touched).map(|reserved| reserved.whose)
 }

@@ -11,10 +11,11 @@ use serde::Serialize;
 
 use super::holders::{Holder, Holders, Identity, Names, common_ids, total};
 use super::one;
-use super::picture::{MOST_ROWS, Picture, RESERVED};
+use super::picture::{MOST_ROWS, Picture};
 use super::svg::{self, Part};
 use super::terminal::{self, Letters, wrapped};
 use crate::accounts::Accounts;
+use crate::check::reserved::{RESERVED, Reserved};
 use crate::failure::{FAILED, Failure};
 use crate::output::{Output, Style};
 use crate::root::Root;
@@ -470,7 +471,8 @@ struct JsonReserved {
 
 impl Document {
     fn of(files: &[File; 2], who: Option<&one::Who>, others: &Result<Vec<String>, String>) -> Self {
-        let reserved = |(name, first, last): (&'static str, u32, u32)| JsonReserved { name, first, last };
+        let reserved =
+            |&Reserved { whose, first, last, .. }: &Reserved| JsonReserved { name: whose, first, last };
         Self {
             schema: "nsgate/1",
             verb: "show",
@@ -478,7 +480,7 @@ impl Document {
             user: who.map(|who| Quoted(&who.name).to_string()),
             same: same(files),
             files: files.iter().map(|file| JsonFile::of(file, who)).collect(),
-            reserved: RESERVED.into_iter().map(reserved).collect(),
+            reserved: RESERVED.iter().map(reserved).collect(),
             other_sources: others.clone().unwrap_or_default(),
         }
     }

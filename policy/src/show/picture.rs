@@ -5,6 +5,7 @@ use common::policy::text::Quoted;
 
 use super::axis::Axis;
 use super::holders::{Holder, Holders, common_ids, total};
+use crate::check::reserved::RESERVED;
 
 /// A row: an owner, or as many as there is no room to show each.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,14 +49,6 @@ pub struct Picture {
     /// The scale.
     pub axis: Axis,
 }
-
-/// Ranges that are not anybody's to hold.
-pub const RESERVED: [(&str, u32, u32); 4] = [
-    ("systemd dynamic", 61184, 65519),
-    ("nobody", 65534, 65535),
-    ("systemd nspawn", 524_288, 1_879_048_191),
-    ("FreeIPA", 2_147_483_648, 4_294_967_293),
-];
 
 /// So many rows a person can look at.
 pub const MOST_ROWS: usize = 40;
@@ -151,10 +144,7 @@ fn hints(axis: &Axis, accounts: &[Id]) -> Vec<Hint> {
         (u64::from(span.first().raw()) < axis.end()).then(|| Hint { label: label.to_owned(), span, pieces })
     };
     let accounts = merged(accounts.iter().filter_map(|id| Range::between(*id, *id)).collect());
-    let reserved = RESERVED.iter().filter_map(|(label, first, last)| {
-        let range = Range::between(Id::new(*first)?, Id::new(*last)?)?;
-        hint(label, vec![range])
-    });
+    let reserved = RESERVED.iter().filter_map(|reserved| hint(reserved.label?, vec![reserved.range()?]));
     hint("accounts", accounts).into_iter().chain(reserved).collect()
 }
 
