@@ -83,7 +83,9 @@ install-nsgate:
 	$(call plain,packaging/completions/_nsgate,$(DATADIR)/zsh/site-functions)
 	$(call plain,packaging/completions/nsgate.fish,$(DATADIR)/fish/vendor_completions.d)
 	$(call plain,packaging/systemd/60-nsgate.conf,$(DATADIR)/nsgate/sysctl.d)
-	for profile in packaging/apparmor/*; do install -D -m 644 -t '$(DESTDIR)$(DATADIR)/nsgate/apparmor.d' $$profile; done
-	for module in packaging/selinux/*; do install -D -m 644 -t '$(DESTDIR)$(DATADIR)/nsgate/selinux' $$module; done
+	$(call plain,packaging/apparmor/nsgate,$(DATADIR)/nsgate/apparmor.d)
+	$(call plain,packaging/apparmor/abstractions/nsgate,$(DATADIR)/nsgate/apparmor.d/abstractions)
+	$(call plain,packaging/selinux/nsgate.te,$(DATADIR)/nsgate/selinux)
+	$(call plain,packaging/selinux/nsgate.fc,$(DATADIR)/nsgate/selinux)
 
 .PHONY: all install install-uidmap install-lxc-user-nic install-nsgate
