@@ -17,7 +17,7 @@ find "$place/rpm/RPMS" -name '*.rpm' -exec mv {} "$place/rpms" \;
 # privileges RPM: its files that are set-user-ID or have capabilities.
 privileges() {
     rpm -qp --qf '[%{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES} %{FILECAPS}\n]' "$1" |
-        awk '/^-..s/ || / cap_/ || / =/ { $1 = $1; print }'
+        awk '/^-..s/ || / cap_/ || / =/ { sub(/ \(none\)$/, ""); $1 = $1; print }'
 }
 is 'RPM: newuidmap and newgidmap' '-rwxr-xr-x root:root /usr/bin/newgidmap cap_setgid=ep
 -rwxr-xr-x root:root /usr/bin/newuidmap cap_setuid=ep
