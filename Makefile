@@ -20,7 +20,8 @@ MODE = setuid
 # With names of this directory in the programs, no two builds would be the same.
 CARGO = cargo
 CARGO_TARGET_DIR = $(CURDIR)/target/package
-BUILT = $(CARGO_TARGET_DIR)/release
+# Other programs than those that "make" builds.
+BUILT ?= $(CARGO_TARGET_DIR)/release
 CARGO_HOME ?= $(HOME)/.cargo
 REMAP = --remap-path-prefix=$(CURDIR)=/nsgate --remap-path-prefix=$(CARGO_HOME)=/cargo
 BUILD_ENV = NSGATE_LIBEXECDIR=$(LIBEXECDIR) CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) RUSTFLAGS="$(REMAP) $(RUSTFLAGS)"

@@ -36,7 +36,8 @@ fails() {
     fi
 }
 
+# The counts, as cargo test tells them: tests/run adds them up.
 results() {
-    echo "$passed passed, $failed failed"
+    echo "test result: $passed passed; $failed failed"
     [ "$failed" = 0 ] && [ "$passed" != 0 ]
 }

@@ -4,7 +4,7 @@
 set -eu
 top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 . "$top/tests/packages/checks.sh"
-built=${BUILT-$top/target/release}
+built=${BUILT-$top/target/package/release}
 place=$top/target/packages/install
 rm -rf "$place"
 mkdir -p "$place"
