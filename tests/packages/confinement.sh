@@ -15,6 +15,16 @@ parsed=$(apparmor_parser -QK -I packaging/apparmor -I /etc/apparmor.d packaging/
 is 'the parser' '' "$(echo "$parsed" | grep -v 'interface file missing' || true)"
 is 'a profile for each program' 'nsgate-lxc-user-nic nsgate-lxc-user-nic-nss nsgate-newgidmap nsgate-newgidmap-nss nsgate-newuidmap nsgate-newuidmap-nss' \
     "$(apparmor_parser -QK -N -I packaging/apparmor -I /etc/apparmor.d packaging/apparmor/nsgate 2>/dev/null | sort | paste -sd ' ' -)"
+# What they open when they work, as strace sees it, is what the profiles allow.
+built=${BUILT-$top/target/package/release}
+export NEWUIDMAP="$built/newuidmap" NEWGIDMAP="$built/newgidmap" LXC_USER_NIC="$built/lxc-user-nic"
+tests/clients/run.sh ../packages/trace-idmap >"$place/trace" 2>"$place/errors" || cat "$place/errors"
+tests/clients/run-nic.sh ../packages/trace-nic >>"$place/trace" 2>"$place/errors" || cat "$place/errors"
+is 'they did work' '' "$(grep failed "$place/trace" || true)"
+for program in newuidmap newgidmap lxc-user-nic; do
+    is "what $program opens" 'allowed: several' \
+        "$(sed -n "/^trace: $program\$/,/^trace: /p" "$place/trace" | tests/packages/uncovered nsgate-$program)"
+done
 
 echo '-- SELinux'
 cp packaging/selinux/* "$place/selinux"
