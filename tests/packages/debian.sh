@@ -1,13 +1,14 @@
 #!/bin/sh
 # debian.sh: installs, upgrades, downgrades, removes and purges the packages in a Debian 12 of its own, and goes back to
 # Debian's programs. After each step: what is where, with which mode, and whether the clients really work. As root.
-# Needs what packaging/debian/build, tests/packages/debian-root and inotifywait need.
+# BUILT: where the programs are, if they are built already.
 # shellcheck disable=SC2016 # dpkg-query's and another shell's, not ours
 set -eu
 top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 cd "$top"
 . tests/packages/checks.sh
 place=$top/target/packages
+built=${BUILT-$top/target/package/release}
 root=$place/root
 nic=/usr/libexec/lxc/lxc-user-nic
 page=/usr/share/man/man1/lxc-user-nic.1.gz
@@ -39,7 +40,6 @@ echo 'install_helper() { touch -a -d @0 "${3-/usr/bin}/$1"; }' >>"$root/clients/
 
 state() { stat -L -c '%a %U:%G' "$root$1" 2>/dev/null || echo absent; }
 sum() { sha256sum <"$root$1" | cut -d' ' -f1; }
-is_theirs() { is "$1: whose $2 it is" "$3" "$(sum "$2")"; }
 debian_uid=$(sum /usr/bin/newuidmap)
 debian_nic=$(sum $nic)
 files() { (cd "$root" && find usr etc -xdev ! -path 'usr/share/doc/*' -print | sort); }
@@ -55,6 +55,12 @@ client() {
     found=$(printf '%s\n' "$found" | sed 's/^\(ran: [a-z-]*\) .*/\1/')
     [ "$found" = "$wanted" ] || tail -n 3 "$place/client.log"
     is "$1: $2" "$wanted" "$found"
+}
+
+# clients WHAT: of each kind one.
+clients() {
+    for name in unshare-auto podman-unshare rootlesskit; do client "$1" $name; done
+    client "$1" nic-lxc-foreground -nic
 }
 
 # step WHAT COMMAND...: in the Debian, while the two directories of the programs are watched.
@@ -80,8 +86,8 @@ ours_are_there() {
     for program in /usr/bin/newuidmap /usr/bin/newgidmap /usr/libexec/nsgate/newuidmap-nss /usr/libexec/nsgate/newgidmap-nss; do
         is "$1: $program" '4755 root:root' "$(state $program)"
     done
-    is "$1: newuidmap" "$(sha256sum <target/package/release/newuidmap | cut -d' ' -f1)" "$(sum /usr/bin/newuidmap)"
-    is "$1: lxc-user-nic" "$(sha256sum <target/package/release/lxc-user-nic | cut -d' ' -f1)" \
+    is "$1: newuidmap" "$(sha256sum <"$built/newuidmap" | cut -d' ' -f1)" "$(sum /usr/bin/newuidmap)"
+    is "$1: lxc-user-nic" "$(sha256sum <"$built/lxc-user-nic" | cut -d' ' -f1)" \
         "$(in_root sha256sum $nic | cut -d' ' -f1)"
     is "$1: lxc-user-nic" '4755 root:root' "$(in_root stat -L -c '%a %U:%G' $nic)"
     is "$1: its twin" '4755 root:root' "$(state /usr/libexec/nsgate/lxc-user-nic-nss)"
@@ -100,8 +106,7 @@ debians_nic_is_there() {
 
 # ---- The story
 
-client 'as Debian has it' unshare-auto
-client 'as Debian has it' nic-lxc-foreground -nic
+clients 'as Debian has it'
 
 step 'install' in_root sh -c 'dpkg -i /root/nsgate*_0.1.0-1_*.deb'
 no_gap install
@@ -110,14 +115,14 @@ is "install: Debian's uidmap is gone" '' "$(in_root dpkg-query -Wf '${db:Status-
 is 'install: /etc/nsgate.ini' '644 root:root' "$(state /etc/nsgate.ini)"
 is 'install: /etc/lxc/lxc-usernet' '644 root:root' "$(state /etc/lxc/lxc-usernet)"
 holds 'install: nsgate' in_root nsgate --version
-for name in unshare-auto podman-unshare podman-run rootlesskit lxc-usernsexec; do client install $name; done
-client install nic-lxc-foreground -nic
+clients install
+for name in podman-run lxc-usernsexec; do client install $name; done
 client install nic-rootlesskit -nic
 
 step 'upgrade' in_root sh -c 'dpkg -i /root/nsgate*_0.1.1-1~test_*.deb'
 no_gap upgrade
 ours_are_there upgrade
-client upgrade unshare-auto
+clients upgrade
 
 step "upgrade of LXC's" in_root sh -c 'dpkg -i /root/liblxc-common_*.deb'
 no_gap "upgrade of LXC's"
@@ -127,38 +132,43 @@ client "upgrade of LXC's" nic-lxc-foreground -nic
 step 'downgrade' in_root sh -c 'dpkg -i /root/nsgate*_0.1.0-1_*.deb'
 no_gap downgrade
 ours_are_there downgrade
-client downgrade unshare-auto
+clients downgrade
+
+step "LXC's goes, and comes back" in_root sh -c 'dpkg --force-depends --purge liblxc-common && dpkg -i /root/liblxc-common_*.deb'
+no_gap "LXC's goes, and comes back"
+ours_are_there "LXC's goes, and comes back"
 
 step 'remove lxc-user-nic' in_root apt-get remove -qy nsgate-lxc-user-nic
 no_gap 'remove lxc-user-nic'
 debians_nic_is_there 'remove lxc-user-nic'
-client 'remove lxc-user-nic' nic-lxc-foreground -nic
+clients 'remove lxc-user-nic'
 
-step 'install again' in_root sh -c 'dpkg -i /root/nsgate-lxc-user-nic_0.1.0-1_*.deb'
+step 'install again' in_root sh -c 'apt-get install -qy /root/nsgate-lxc-user-nic_0.1.0-1_*.deb'
 no_gap 'install again'
 ours_are_there 'install again'
+client 'install again' nic-lxc-foreground -nic
 
 step 'purge lxc-user-nic' in_root apt-get purge -qy nsgate-lxc-user-nic
 no_gap 'purge lxc-user-nic'
 debians_nic_is_there 'purge lxc-user-nic'
+clients 'purge lxc-user-nic'
 
 # apt removes the one before it unpacks the other: for a moment there is none. Nobody has too much in it.
 step "Debian's uidmap in place of ours" in_root sh -c 'apt-get install -qy /root/uidmap_*.deb'
-is_theirs 'back' /usr/bin/newuidmap "$debian_uid"
-is 'back: mode' '4755 root:root' "$(state /usr/bin/newuidmap)"
+is "back: Debian's newuidmap" "4755 root:root $debian_uid" "$(state /usr/bin/newuidmap) $(sum /usr/bin/newuidmap)"
 is 'back: our uidmap is gone' '' "$(in_root dpkg-query -Wf '${db:Status-Status}' nsgate-uidmap 2>/dev/null | grep -x installed || true)"
-client 'back' unshare-auto
-client 'back' podman-unshare
+clients back
 
 step 'ours again, by apt' in_root sh -c 'apt-get install -qy /root/nsgate-uidmap_0.1.0-1_*.deb'
 is 'ours again: mode' '4755 root:root' "$(state /usr/bin/newuidmap)"
-client 'ours again' rootlesskit
+clients 'ours again'
 
 step 'purge everything' in_root sh -c 'apt-get install -qy /root/uidmap_*.deb && dpkg --purge nsgate nsgate-uidmap'
 files >"$place/after"
 is 'purge: nothing is left behind, nothing is missing' '' "$(diff "$place/before" "$place/after" | grep '^[<>]' || true)"
-client 'purge' unshare-auto
-client 'purge' nic-lxc-foreground -nic
+is 'purge: no override, no diversion' '' "$(in_root sh -c 'dpkg-statoverride --list "*newuidmap*"; dpkg-statoverride --list "*newgidmap*"
+    dpkg-statoverride --list "*user-nic*"; dpkg-divert --list "*user-nic*"' || true)"
+clients purge
 
 # An admin who lets one group have containers.
 in_root sh -c 'dpkg-statoverride --update --add root games 4750 /usr/bin/newuidmap
@@ -178,7 +188,7 @@ is "restricted: Debian's again" "4750 root:games $debian_nic" "$(state $nic) $(s
 is 'restricted: the overrides are the admin'"'"'s' "root games 4750 $nic" "$(in_root dpkg-statoverride --list '*user-nic*')"
 
 # The policy of an admin who had one before is his.
-in_root sh -c 'dpkg --purge nsgate; mkdir -p /etc/lxc; echo "alice veth lxcbr0 2" >/etc/lxc/lxc-usernet'
+in_root sh -c 'dpkg --purge nsgate >/dev/null 2>&1; mkdir -p /etc/lxc; echo "alice veth lxcbr0 2" >/etc/lxc/lxc-usernet'
 step 'install over a policy' in_root sh -c 'dpkg -i /root/nsgate_0.1.0-1_*.deb </dev/null'
 is 'a policy that was there' 'alice veth lxcbr0 2' "$(cat "$root/etc/lxc/lxc-usernet")"
 step 'purge beside a policy' in_root dpkg --purge nsgate
