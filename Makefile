@@ -17,17 +17,20 @@ LXCDIR = $(LIBEXECDIR)/lxc
 # fakeroot will do) or none (the package does it later). lxc-user-nic becomes root, so for it there is no fcaps.
 MODE = setuid
 
-# With names of this directory in the programs, no two builds would be the same.
+# With the name of this directory in the programs, no two builds would be the same. Cargo also makes names of symbols from the
+# path of build/rustc-static, if it is told one.
 CARGO = cargo
+PACKAGES = newidmap lxc-user-nic nsgate
 CARGO_TARGET_DIR = $(CURDIR)/target/package
 # Other programs than those that "make" builds.
 BUILT ?= $(CARGO_TARGET_DIR)/release
 CARGO_HOME ?= $(HOME)/.cargo
 REMAP = --remap-path-prefix=$(CURDIR)=/nsgate --remap-path-prefix=$(CARGO_HOME)=/cargo
-BUILD_ENV = NSGATE_LIBEXECDIR=$(LIBEXECDIR) CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) RUSTFLAGS="$(REMAP) $(RUSTFLAGS)"
+WRAPPER = PATH="$(CURDIR)/build:$$PATH" RUSTC_WORKSPACE_WRAPPER=rustc-static
+BUILD_ENV = $(WRAPPER) NSGATE_LIBEXECDIR=$(LIBEXECDIR) CARGO_TARGET_DIR=$(CARGO_TARGET_DIR) RUSTFLAGS="$(REMAP) $(RUSTFLAGS)"
 
 all:
-	$(BUILD_ENV) $(CARGO) build --release --locked -p newidmap -p lxc-user-nic -p nsgate
+	$(BUILD_ENV) $(CARGO) build --release --locked $(PACKAGES:%=-p %)
 
 install: install-uidmap install-lxc-user-nic install-nsgate
 

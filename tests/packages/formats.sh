@@ -33,6 +33,15 @@ is 'openSUSE permissions' \
     "$(for rpm in "$place"/rpms/nsgate-uidmap-*.rpm "$place"/rpms/nsgate-lxc-user-nic-*.rpm; do privileges "$rpm"; done |
         sed 's/^-rwxr-xr-x \([^ ]*\) \([^ ]*\) *\(.*\)/\2 \1 0755 \3/; s/^-rwsr-xr-x \([^ ]*\) \([^ ]*\)$/\2 \1 4755/' | sort)" \
     "$(sed '/^#/d' packaging/rpm/permissions.nsgate | sed ':a; N; $!ba; s/\n +capabilities//g' | awk '{ $1 = $1; print }' | sort)"
+# Into a directory: what they really put there.
+mkdir "$place/installed"
+holds 'RPM: installed' rpm --root "$place/installed" -i --nodeps "$place"/rpms/*.rpm
+is 'RPM: installed newuidmap' '755 root:root usr/bin/newuidmap cap_setuid=ep' \
+    "$(cd "$place/installed" && echo "$(stat -c '%a %U:%G' usr/bin/newuidmap) $(getcap usr/bin/newuidmap)")"
+is 'RPM: installed lxc-user-nic' '4755 root:root' "$(stat -c '%a %U:%G' "$place/installed/usr/libexec/nsgate/lxc-user-nic")"
+echo mine >>"$place/installed/etc/nsgate.ini"
+holds 'RPM: erased' rpm --root "$place/installed" -e nsgate nsgate-uidmap nsgate-lxc-user-nic
+is 'RPM: what is left' './etc/nsgate.ini.rpmsave' "$(cd "$place/installed" && find . -type f ! -path './var/lib/*' ! -path './usr/lib/sysimage/*' ! -path './root/*')"
 
 echo '-- Arch'
 arch() {

@@ -10,7 +10,7 @@ place=$top/target/packages/release
 rm -rf "$place"
 mkdir -p "$place"
 
-holds 'the programs' packaging/hardening "$built"
+holds 'the programs' packaging/hardening ${BUILT:+"$BUILT"}
 for program in newuidmap newgidmap lxc-user-nic newuidmap-nss newgidmap-nss lxc-user-nic-nss getsubids nsgate; do
     ln -s "$built/$program" "$place/$program"
 done
