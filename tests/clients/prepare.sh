@@ -60,7 +60,7 @@ helpers_that_ran() {
 }
 
 helper_that_ran() {
-    if [ "$(stat -c %X "$1")" = 0 ]; then
+    if [ "$(stat -L -c %X "$1")" = 0 ]; then
         echo "not run: ${1##*/}"
     else
         echo "ran: ${1##*/} $(sha256sum <"$1" | cut -d' ' -f1)"

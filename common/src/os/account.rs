@@ -40,6 +40,20 @@ pub fn read_nsswitch(file: Option<EtcFile>) -> Result<Nsswitch, Error> {
     Ok(Nsswitch::parse(&text.unwrap_or_default()))
 }
 
+/// Where the package has a twin: `common::twin!("newuidmap-nss")`. A constant, which the build is told: nobody who calls the
+/// program has a say in it.
+#[macro_export]
+macro_rules! twin {
+    ($name:literal) => {
+        match std::ffi::CStr::from_bytes_with_nul(
+            concat!(env!("NSGATE_LIBEXECDIR"), "/nsgate/", $name, "\0").as_bytes(),
+        ) {
+            Ok(path) => path,
+            Err(_) => c"",
+        }
+    };
+}
+
 /// Where a program asks.
 pub trait Names {
     /// The caller's account. Ok(None): this host has no such account.

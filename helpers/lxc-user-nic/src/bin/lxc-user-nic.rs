@@ -6,5 +6,5 @@ use common::os::account::Files;
 
 common::program!("lxc-user-nic", |args| usernic::main(
     args,
-    &Files { twin: c"/usr/libexec/nsgate/lxc-user-nic-nss" }
+    &Files { twin: common::twin!("lxc-user-nic-nss") }
 ));

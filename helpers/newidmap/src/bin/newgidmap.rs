@@ -7,5 +7,5 @@ use common::os::account::Files;
 common::program!("newgidmap", |args| newidmap::main(
     &newidmap::NEWGIDMAP,
     args,
-    &Files { twin: c"/usr/libexec/nsgate/newgidmap-nss" }
+    &Files { twin: common::twin!("newgidmap-nss") }
 ));

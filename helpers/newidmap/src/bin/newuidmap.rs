@@ -7,5 +7,5 @@ use common::os::account::Files;
 common::program!("newuidmap", |args| newidmap::main(
     &newidmap::NEWUIDMAP,
     args,
-    &Files { twin: c"/usr/libexec/nsgate/newuidmap-nss" }
+    &Files { twin: common::twin!("newuidmap-nss") }
 ));

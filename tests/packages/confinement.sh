@@ -1,0 +1,82 @@
+#!/bin/sh
+# confinement.sh: the files for AppArmor, SELinux and systemd, by their own tools; what systemd does with its own, in a Debian
+# 12. As root.
+# shellcheck disable=SC2016 # for the shell in there
+set -eu
+top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
+cd "$top"
+. tests/packages/checks.sh
+place=$top/target/packages/confinement
+rm -rf "$place"
+mkdir -p "$place/root" "$place/selinux"
+
+echo '-- AppArmor'
+parsed=$(apparmor_parser -QK -I packaging/apparmor -I /etc/apparmor.d packaging/apparmor/nsgate 2>&1) || parsed="failed: $parsed"
+is 'the parser' '' "$(echo "$parsed" | grep -v 'interface file missing' || true)"
+is 'a profile for each program' 'nsgate-lxc-user-nic nsgate-lxc-user-nic-nss nsgate-newgidmap nsgate-newgidmap-nss nsgate-newuidmap nsgate-newuidmap-nss' \
+    "$(apparmor_parser -QK -N -I packaging/apparmor -I /etc/apparmor.d packaging/apparmor/nsgate 2>/dev/null | sort | paste -sd ' ' -)"
+# What they open when they work, as strace sees it, is what the profiles allow.
+built=${BUILT-$top/target/package/release}
+export NEWUIDMAP="$built/newuidmap" NEWGIDMAP="$built/newgidmap" LXC_USER_NIC="$built/lxc-user-nic"
+tests/clients/run.sh ../packages/trace-idmap >"$place/trace" 2>"$place/errors" || cat "$place/errors"
+tests/clients/run-nic.sh ../packages/trace-nic >>"$place/trace" 2>"$place/errors" || cat "$place/errors"
+is 'they did work' '' "$(grep failed "$place/trace" || true)"
+for program in newuidmap newgidmap lxc-user-nic; do
+    is "what $program opens" 'allowed: several' \
+        "$(sed -n "/^trace: $program\$/,/^trace: /p" "$place/trace" | tests/packages/uncovered nsgate-$program)"
+done
+
+echo '-- SELinux'
+cp packaging/selinux/* "$place/selinux"
+holds 'the module compiles' make -s -C "$place/selinux" -f /usr/share/selinux/devel/Makefile nsgate.pp
+holds 'it is a policy package' semodule_unpackage "$place/selinux/nsgate.pp" "$place/selinux/module" "$place/selinux/contexts"
+contexts() { sed -n 's/^\([^#[:space:]]*\)[[:space:]].*/\1/p' packaging/selinux/nsgate.fc; }
+for program in /usr/bin/newuidmap /usr/bin/newgidmap /usr/libexec/nsgate/newuidmap-nss /usr/libexec/nsgate/newgidmap-nss \
+    /usr/libexec/lxc/lxc-user-nic /usr/libexec/nsgate/lxc-user-nic /usr/libexec/nsgate/lxc-user-nic-nss; do
+    is "a label for $program" 1 "$(contexts | while read -r one; do echo "$program" | grep -cxE "$one" || true; done | grep -c 1)"
+done
+
+echo '-- systemd'
+tests/packages/debian-root >/dev/null
+tar -C "$place/root" -xf target/packages/bookworm.tar
+in_root() { tests/packages/inside "$place/root" "$@"; }
+install -D -m 644 packaging/systemd/nsgate-tmpfiles.conf "$place/root/usr/lib/tmpfiles.d/nsgate.conf"
+install -D -m 644 packaging/systemd/80-nsgate-bridge.network "$place/root/usr/lib/systemd/network/80-nsgate-bridge.network"
+install -D -m 644 packaging/systemd/60-nsgate.conf "$place/root/etc/sysctl.d/60-nsgate.conf"
+
+is 'tmpfiles.d' '755 root:root /run/lxc
+700 root:root /run/lxc/nsgate' \
+    "$(in_root sh -c 'systemd-tmpfiles --create nsgate.conf && stat -c "%a %U:%G %n" /run/lxc /run/lxc/nsgate' 2>&1)"
+is 'sysctl.d' '0 1 1' "$(in_root sh -c 'ip link add nsbr-1000 type bridge
+    /lib/systemd/systemd-sysctl --strict /etc/sysctl.d/60-nsgate.conf &&
+    cd /proc/sys/net && echo $(cat ipv6/conf/default/accept_ra ipv4/conf/default/rp_filter ipv4/conf/nsbr-1000/rp_filter)' 2>&1)"
+# With a read-only /sys networkd does not wait for udev.
+cat >"$place/root/networkd" <<'R'
+mount -o remount,ro,bind /sys
+mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp
+chown -R systemd-network /run/systemd/netif
+ip link add nsbr-1000 type bridge
+ip link add other type bridge
+/lib/systemd/systemd-networkd >/run/log 2>&1 &
+for _ in $(seq 100); do
+    address=$(ip -o -4 address show dev nsbr-1000)
+    [ -z "$address" ] || break
+    sleep 0.1
+done
+sleep 0.5
+grep -h '80-nsgate-bridge.network:' /run/log
+# systemd 252 may take a second one of its pool when the bridge comes up.
+ip -o -4 address show dev nsbr-1000 | sed 's/.* inet [0-9.]*\(\/[0-9]*\) .*/address \1/' | sort -u
+grep -l 00000000:0043 /proc/net/udp /proc/net/raw >/dev/null && echo 'DHCP server'
+echo "forwarding $(cat /proc/sys/net/ipv4/conf/nsbr-1000/forwarding)"
+echo "IPv6 $(ip -o -6 address show dev nsbr-1000 | wc -l)"
+echo "others $(ip -o -4 address show dev other | wc -l)"
+R
+is 'networkd: complaints, and what it makes of the bridge' 'address /28
+DHCP server
+forwarding 1
+IPv6 0
+others 0' "$(in_root sh /networkd)"
+
+rm -rf "$place"
+results

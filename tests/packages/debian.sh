@@ -1,0 +1,203 @@
+#!/bin/sh
+# debian.sh: installs, upgrades, downgrades, removes and purges the packages in a Debian 12 of its own, and goes back to
+# Debian's programs. After each step: what is where, with which mode, and whether the clients really work. As root.
+# BUILT: where the programs are, if they are built already.
+# shellcheck disable=SC2016 # dpkg-query's and another shell's, not ours
+set -eu
+top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
+cd "$top"
+. tests/packages/checks.sh
+place=$top/target/packages
+built=${BUILT-$top/target/package/release}
+root=$place/root
+nic=/usr/libexec/lxc/lxc-user-nic
+page=/usr/share/man/man1/lxc-user-nic.1.gz
+
+echo 'building the packages'
+packaging/debian/build 0.1.1-1~test >/dev/null
+packaging/debian/build >/dev/null
+tests/packages/debian-root >/dev/null
+rm -rf "$root"
+mkdir -p "$root"
+tar -C "$root" -xf "$place/bookworm.tar"
+in_root() { tests/packages/inside "$root" "$@"; }
+
+# Debian's own packages, of the versions that are installed there: to go back to.
+debs=$place/debs
+mkdir -p "$debs"
+for package in uidmap liblxc-common; do
+    version=$(in_root dpkg-query -Wf '${Version}' $package)
+    ls "$debs/${package}_$(echo "$version" | sed s/:/%3a/)_"*.deb >/dev/null 2>&1 ||
+        (cd "$debs" && apt-get download -qq "$package=$version" 2>/dev/null)
+done
+cp "$debs"/*.deb target/debian/nsgate*_0.1*.deb "$root/root/"
+
+# The recipes of tests/clients, with the helpers as the packages have installed them.
+cp -R tests/clients "$root/clients"
+echo 'install_helper() { touch -a -d @0 "${3-/usr/bin}/$1"; }' >>"$root/clients/prepare.sh"
+
+# ---- What is looked at
+
+state() { stat -L -c '%a %U:%G' "$root$1" 2>/dev/null || echo absent; }
+sum() { sha256sum <"$root$1" | cut -d' ' -f1; }
+debian_uid=$(sum /usr/bin/newuidmap)
+debian_nic=$(sum $nic)
+files() { (cd "$root" && find usr etc -xdev ! -path 'usr/share/doc/*' -print | sort); }
+files >"$place/before"
+
+# client WHAT CLIENT [-nic]: a client really works, with the programs that are installed now.
+client() {
+    whose=theirs
+    [ ! -L "$root$nic" ] || whose=ours
+    wanted=$(sed -n "s/^$whose: //; /^ours: \|^theirs: /!p" "tests/clients/expected/$2")
+    # What ran is told with its hash.
+    found=$(in_root "/clients/run${3-}.sh" "$2" 2>"$place/client.log") || found="status $? $found"
+    found=$(printf '%s\n' "$found" | sed 's/^\(ran: [a-z-]*\) .*/\1/')
+    [ "$found" = "$wanted" ] || tail -n 3 "$place/client.log"
+    is "$1: $2" "$wanted" "$found"
+}
+
+# clients WHAT: of each kind one.
+clients() {
+    for name in unshare-auto podman-unshare rootlesskit; do client "$1" $name; done
+    client "$1" nic-lxc-foreground -nic
+}
+
+# step WHAT COMMAND...: in the Debian, while the two directories of the programs are watched.
+step() {
+    echo "-- $1"
+    inotifywait -m -q -e create,delete,move,attrib,modify --format '%e %f' "$root/usr/bin" "$root/usr/libexec/lxc" \
+        >"$place/events" 2>/dev/null &
+    watch=$!
+    sleep 0.3
+    holds "$@"
+    sleep 0.3
+    kill $watch
+}
+
+# no_gap WHAT: in the last step each name had a whole program behind it, always: it was changed by renames alone.
+no_gap() {
+    is "$1: no moment without a program" '' \
+        "$(grep -E '^(CREATE|DELETE|MOVED_FROM|ATTRIB|MODIFY) (new[ug]idmap|lxc-user-nic)$' "$place/events")"
+}
+
+# ours_are_there WHAT
+ours_are_there() {
+    for program in /usr/bin/newuidmap /usr/bin/newgidmap /usr/libexec/nsgate/newuidmap-nss /usr/libexec/nsgate/newgidmap-nss; do
+        is "$1: $program" '4755 root:root' "$(state $program)"
+    done
+    is "$1: newuidmap" "$(sha256sum <"$built/newuidmap" | cut -d' ' -f1)" "$(sum /usr/bin/newuidmap)"
+    is "$1: lxc-user-nic" "$(sha256sum <"$built/lxc-user-nic" | cut -d' ' -f1)" \
+        "$(in_root sha256sum $nic | cut -d' ' -f1)"
+    is "$1: lxc-user-nic" '4755 root:root' "$(in_root stat -L -c '%a %U:%G' $nic)"
+    is "$1: its twin" '4755 root:root' "$(state /usr/libexec/nsgate/lxc-user-nic-nss)"
+    is "$1: LXC's, aside" "755 root:root $debian_nic" "$(state $nic.distrib) $(sum $nic.distrib)"
+    is "$1: diversions" "$nic.distrib $page.distrib" \
+        "$(in_root dpkg-divert --list '*user-nic*' | sed 's/.* to \(.*\) by nsgate-lxc-user-nic/\1/' | sort | paste -sd ' ' -)"
+    holds "$1: dependencies" in_root apt-get check -q
+}
+
+debians_nic_is_there() {
+    is "$1: Debian's lxc-user-nic" "4755 root:root $debian_nic" "$(state $nic) $(sum $nic)"
+    is "$1: no diversion" '' "$(in_root dpkg-divert --list '*user-nic*')"
+    is "$1: no override" '' "$(in_root dpkg-statoverride --list '*user-nic*' || true)"
+    is "$1: no program aside" '' "$(find "$root/usr/libexec/lxc" -name 'lxc-user-nic?*')"
+}
+
+# ---- The story
+
+clients 'as Debian has it'
+
+step 'install' in_root sh -c 'dpkg -i /root/nsgate*_0.1.0-1_*.deb'
+no_gap install
+ours_are_there install
+is "install: Debian's uidmap is gone" '' "$(in_root dpkg-query -Wf '${db:Status-Status}' uidmap 2>/dev/null | grep -x installed || true)"
+is 'install: /etc/nsgate.ini' '644 root:root' "$(state /etc/nsgate.ini)"
+is 'install: /etc/lxc/lxc-usernet' '644 root:root' "$(state /etc/lxc/lxc-usernet)"
+holds 'install: nsgate' in_root nsgate --version
+clients install
+for name in podman-run lxc-usernsexec; do client install $name; done
+client install nic-rootlesskit -nic
+
+step 'upgrade' in_root sh -c 'dpkg -i /root/nsgate*_0.1.1-1~test_*.deb'
+no_gap upgrade
+ours_are_there upgrade
+clients upgrade
+
+step "upgrade of LXC's" in_root sh -c 'dpkg -i /root/liblxc-common_*.deb'
+no_gap "upgrade of LXC's"
+ours_are_there "upgrade of LXC's"
+client "upgrade of LXC's" nic-lxc-foreground -nic
+
+step 'downgrade' in_root sh -c 'dpkg -i /root/nsgate*_0.1.0-1_*.deb'
+no_gap downgrade
+ours_are_there downgrade
+clients downgrade
+
+step "LXC's goes, and comes back" in_root sh -c 'dpkg --force-depends --purge liblxc-common && dpkg -i /root/liblxc-common_*.deb'
+no_gap "LXC's goes, and comes back"
+ours_are_there "LXC's goes, and comes back"
+
+step 'remove lxc-user-nic' in_root apt-get remove -qy nsgate-lxc-user-nic
+no_gap 'remove lxc-user-nic'
+debians_nic_is_there 'remove lxc-user-nic'
+clients 'remove lxc-user-nic'
+
+step 'install again' in_root sh -c 'apt-get install -qy /root/nsgate-lxc-user-nic_0.1.0-1_*.deb'
+no_gap 'install again'
+ours_are_there 'install again'
+client 'install again' nic-lxc-foreground -nic
+
+step 'purge lxc-user-nic' in_root apt-get purge -qy nsgate-lxc-user-nic
+no_gap 'purge lxc-user-nic'
+debians_nic_is_there 'purge lxc-user-nic'
+clients 'purge lxc-user-nic'
+
+# apt removes the one before it unpacks the other: for a moment there is none. Nobody has too much in it.
+step "Debian's uidmap in place of ours" in_root sh -c 'apt-get install -qy /root/uidmap_*.deb'
+is "back: Debian's newuidmap" "4755 root:root $debian_uid" "$(state /usr/bin/newuidmap) $(sum /usr/bin/newuidmap)"
+is 'back: our uidmap is gone' '' "$(in_root dpkg-query -Wf '${db:Status-Status}' nsgate-uidmap 2>/dev/null | grep -x installed || true)"
+clients back
+
+step 'ours again, by apt' in_root sh -c 'apt-get install -qy /root/nsgate-uidmap_0.1.0-1_*.deb'
+is 'ours again: mode' '4755 root:root' "$(state /usr/bin/newuidmap)"
+clients 'ours again'
+
+step 'purge everything' in_root sh -c 'apt-get install -qy /root/uidmap_*.deb && dpkg --purge nsgate nsgate-uidmap'
+files >"$place/after"
+is 'purge: nothing is left behind, nothing is missing' '' "$(diff "$place/before" "$place/after" | grep '^[<>]' || true)"
+is 'purge: no override, no diversion' '' "$(in_root sh -c 'dpkg-statoverride --list "*newuidmap*"; dpkg-statoverride --list "*newgidmap*"
+    dpkg-statoverride --list "*user-nic*"; dpkg-divert --list "*user-nic*"' || true)"
+clients purge
+
+# An admin who lets one group have containers.
+in_root sh -c 'dpkg-statoverride --update --add root games 4750 /usr/bin/newuidmap
+    dpkg-statoverride --update --add root games 4750 /usr/libexec/lxc/lxc-user-nic'
+step 'install, restricted' in_root sh -c 'dpkg -i /root/nsgate*_0.1.0-1_*.deb'
+no_gap 'install, restricted'
+for program in /usr/bin/newuidmap /usr/libexec/nsgate/newuidmap-nss /usr/libexec/nsgate/lxc-user-nic /usr/libexec/nsgate/lxc-user-nic-nss; do
+    is "restricted: $program" '4750 root:games' "$(state $program)"
+done
+is "restricted: LXC's, aside" '755 root:root' "$(state $nic.distrib)"
+is 'restricted: what nobody has restricted' '4755 root:root' "$(state /usr/libexec/nsgate/newgidmap-nss)"
+step 'upgrade, restricted' in_root sh -c 'dpkg -i /root/nsgate*_0.1.1-1~test_*.deb'
+is 'restricted, upgraded' '4750 root:games' "$(state /usr/libexec/nsgate/lxc-user-nic)"
+step 'remove, restricted' in_root apt-get purge -qy nsgate-lxc-user-nic
+no_gap 'remove, restricted'
+is "restricted: Debian's again" "4750 root:games $debian_nic" "$(state $nic) $(sum $nic)"
+is 'restricted: the overrides are the admin'"'"'s' "root games 4750 $nic" "$(in_root dpkg-statoverride --list '*user-nic*')"
+
+# The policy of an admin who had one before is his.
+in_root sh -c 'dpkg --purge nsgate >/dev/null 2>&1; mkdir -p /etc/lxc; echo "alice veth lxcbr0 2" >/etc/lxc/lxc-usernet'
+step 'install over a policy' in_root sh -c 'dpkg -i /root/nsgate_0.1.0-1_*.deb </dev/null'
+is 'a policy that was there' 'alice veth lxcbr0 2' "$(cat "$root/etc/lxc/lxc-usernet")"
+step 'purge beside a policy' in_root dpkg --purge nsgate
+is 'a policy that was there stays' 'alice veth lxcbr0 2' "$(cat "$root/etc/lxc/lxc-usernet")"
+
+echo '-- lintian'
+# There is no address yet, and no bug of Debian's that the first upload would close.
+is lintian '' "$(lintian --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog,initial-upload-closes-no-bugs \
+    target/debian/nsgate_0.1.0-1_*.changes 2>&1 | grep -v '^running with root' || true)"
+
+rm -rf "$root"
+results
