@@ -4,12 +4,27 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::{Command, Stdio};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use world::{ALICE, Answer, BOB, Install, NOBODY_AT_ALL, ROOT, User, World, theirs};
 
+/// The processes of one test are seen by the others: who makes ids overlap has to be alone.
+static ALONE: RwLock<()> = RwLock::new(());
+
 /// A machine that is well: everybody has ids, the bridge of the policy is there and deaf to routers.
 fn enter(test: impl FnOnce(&World) + Send) {
+    let _with_others = ALONE.read().unwrap_or_else(PoisonError::into_inner);
+    enter_a_machine(test);
+}
+
+/// The same, while no other test is in one.
+fn enter_alone(test: impl FnOnce(&World) + Send) {
+    let _alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
+    enter_a_machine(test);
+}
+
+fn enter_a_machine(test: impl FnOnce(&World) + Send) {
     if theirs() {
         return;
     }
@@ -413,7 +428,7 @@ fn a_port_without_its_guards_is_found() {
 
 #[test]
 fn two_users_who_map_the_same_ids_are_found() {
-    enter(|world| {
+    enter_alone(|world| {
         for file in ["/etc/subuid", "/etc/subgid"] {
             world.write(file, "alice:600000:65536\nbob:665000:65536\ncarol:800000:65536\n");
         }
