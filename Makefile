@@ -43,7 +43,7 @@ endif
 define put
 install -D -m $(1) $(2) '$(DESTDIR)$(3).new'
 $(if $(4),setcap '$(4)=ep' '$(DESTDIR)$(3).new')
-mv -f '$(DESTDIR)$(3).new' '$(DESTDIR)$(3)'
+mv -fT '$(DESTDIR)$(3).new' '$(DESTDIR)$(3)'
 endef
 
 # plain FILE,DIRECTORY

@@ -26,6 +26,44 @@ for program in newuidmap newgidmap lxc-user-nic; do
         "$(sed -n "/^trace: $program\$/,/^trace: /p" "$place/trace" | tests/packages/uncovered nsgate-$program)"
 done
 
+# The capabilities, by the bounding set: those of the profile are enough, and each is needed.
+of_profile() {
+    sed -n "/^profile nsgate-$1 /,/^}/s/^  capability \(.*\),\$/,+\1/p" packaging/apparmor/nsgate | tr -d '\n'
+    sed -n 's/^  capability \(.*\),$/,+\1/p' packaging/apparmor/abstractions/nsgate | tr -d '\n'
+}
+for program in newuidmap newgidmap lxc-user-nic; do
+    is "$program's twin has the same capabilities" "$(of_profile $program)" "$(of_profile $program-nss)"
+done
+CAPABILITIES_newuidmap=$(of_profile newuidmap) CAPABILITIES_newgidmap=$(of_profile newgidmap) CAPABILITIES=$(of_profile lxc-user-nic)
+export CAPABILITIES_newuidmap CAPABILITIES_newgidmap CAPABILITIES
+is 'capabilities of newuidmap and newgidmap' 'newuidmap 600000: 0
+newuidmap 0: 0
+without +setuid
+newuidmap 600000: 1
+newuidmap 0: 1
+without +setfcap
+newuidmap 600000: 0
+newuidmap 0: 1
+newgidmap 600000: 0
+newgidmap 0: 0
+without +setgid
+newgidmap 600000: 1
+newgidmap 0: 1' "$(tests/clients/run.sh ../packages/capabilities-idmap 2>/dev/null | grep -v ^ran:)"
+is 'capabilities of lxc-user-nic' 'alice: 0
+root: 0
+without +setuid
+alice: 1
+root: 1
+without +setgid
+alice: 1
+root: 1
+without +net_admin
+alice: 1
+root: 1
+without +sys_ptrace
+alice: 0
+root: 1' "$(tests/clients/run-nic.sh ../packages/capabilities-nic 2>/dev/null | grep -v ^ran:)"
+
 echo '-- SELinux'
 cp packaging/selinux/* "$place/selinux"
 holds 'the module compiles' make -s -C "$place/selinux" -f /usr/share/selinux/devel/Makefile nsgate.pp

@@ -66,19 +66,22 @@ clients() {
 # step WHAT COMMAND...: in the Debian, while the two directories of the programs are watched.
 step() {
     echo "-- $1"
-    inotifywait -m -q -e create,delete,move,attrib,modify --format '%e %f' "$root/usr/bin" "$root/usr/libexec/lxc" \
-        >"$place/events" 2>/dev/null &
+    mkdir -p "$root/usr/libexec/nsgate"
+    : >"$place/watch"
+    inotifywait -m -e create,delete,move,attrib,modify --format '%e %w%f' "$root/usr/bin" "$root/usr/libexec/lxc" \
+        "$root/usr/libexec/nsgate" >"$place/events" 2>"$place/watch" &
     watch=$!
-    sleep 0.3
+    until grep -q 'Watches established' "$place/watch"; do kill -0 $watch; sleep 0.1; done
     holds "$@"
     sleep 0.3
     kill $watch
 }
 
-# no_gap WHAT: in the last step each name had a whole program behind it, always: it was changed by renames alone.
+# no_gap WHAT [DIRECTORIES]: in the last step each name had a whole program behind it, always: it was changed by renames alone.
 no_gap() {
+    holds "$1: the watch saw something" test -s "$place/events"
     is "$1: no moment without a program" '' \
-        "$(grep -E '^(CREATE|DELETE|MOVED_FROM|ATTRIB|MODIFY) (new[ug]idmap|lxc-user-nic)$' "$place/events")"
+        "$(grep -E "^(CREATE|DELETE|MOVED_FROM|ATTRIB|MODIFY) .*/(${2-bin|lxc})/(new[ug]idmap|lxc-user-nic)(-nss)?\$" "$place/events")"
 }
 
 # ours_are_there WHAT
@@ -120,7 +123,7 @@ for name in podman-run lxc-usernsexec; do client install $name; done
 client install nic-rootlesskit -nic
 
 step 'upgrade' in_root sh -c 'dpkg -i /root/nsgate*_0.1.1-1~test_*.deb'
-no_gap upgrade
+no_gap upgrade 'bin|lxc|nsgate'
 ours_are_there upgrade
 clients upgrade
 
@@ -130,7 +133,7 @@ ours_are_there "upgrade of LXC's"
 client "upgrade of LXC's" nic-lxc-foreground -nic
 
 step 'downgrade' in_root sh -c 'dpkg -i /root/nsgate*_0.1.0-1_*.deb'
-no_gap downgrade
+no_gap downgrade 'bin|lxc|nsgate'
 ours_are_there downgrade
 clients downgrade
 
@@ -186,6 +189,65 @@ step 'remove, restricted' in_root apt-get purge -qy nsgate-lxc-user-nic
 no_gap 'remove, restricted'
 is "restricted: Debian's again" "4750 root:games $debian_nic" "$(state $nic) $(sum $nic)"
 is 'restricted: the overrides are the admin'"'"'s' "root games 4750 $nic" "$(in_root dpkg-statoverride --list '*user-nic*')"
+
+# Who is let in later is let in by the next upgrade, too, and not by the twins.
+in_root sh -c 'dpkg --force-depends --purge nsgate-uidmap nsgate-lxc-user-nic; dpkg-statoverride --remove /usr/bin/newuidmap
+    dpkg-statoverride --remove /usr/libexec/lxc/lxc-user-nic; chmod 4755 /usr/libexec/lxc/lxc-user-nic
+    chown root:root /usr/libexec/lxc/lxc-user-nic; chmod 4755 /usr/libexec/lxc/lxc-user-nic
+    dpkg -i /root/nsgate-uidmap_0.1.0-1_*.deb /root/nsgate-lxc-user-nic_0.1.0-1_*.deb
+    dpkg-statoverride --update --add root games 4750 /usr/bin/newuidmap
+    dpkg-statoverride --update --force-statoverride-add --add root games 4750 /usr/libexec/lxc/lxc-user-nic' >/dev/null 2>&1
+step 'upgrade, restricted since' in_root sh -c 'dpkg -i /root/nsgate-uidmap_0.1.1-1~test_*.deb /root/nsgate-lxc-user-nic_0.1.1-1~test_*.deb'
+for program in /usr/bin/newuidmap /usr/libexec/nsgate/newuidmap-nss /usr/libexec/nsgate/lxc-user-nic /usr/libexec/nsgate/lxc-user-nic-nss; do
+    is "restricted since: $program" '4750 root:games' "$(state $program)"
+done
+is 'restricted since: what nobody has restricted' '4755 root:root' "$(state /usr/libexec/nsgate/newgidmap-nss)"
+is "restricted since: LXC's, aside" '755 root:root' "$(state $nic.distrib)"
+in_root dpkg --force-depends --purge nsgate-lxc-user-nic nsgate-uidmap >/dev/null 2>&1
+in_root sh -c 'dpkg-statoverride --remove /usr/bin/newuidmap; dpkg-statoverride --remove /usr/libexec/lxc/lxc-user-nic
+    chown root:root /usr/libexec/lxc/lxc-user-nic; chmod 4755 /usr/libexec/lxc/lxc-user-nic' >/dev/null 2>&1
+
+# ---- What dpkg does when something goes wrong
+
+# dpkg calls no prerm then.
+step 'removed when it is only unpacked' in_root sh -c 'dpkg -i /root/nsgate-lxc-user-nic_0.1.0-1_*.deb &&
+    dpkg --unpack /root/nsgate-lxc-user-nic_0.1.1-1~test_*.deb && dpkg --remove nsgate-lxc-user-nic'
+debians_nic_is_there 'removed when it is only unpacked'
+
+# break_postinst LINE: the package on hand, with a postinst that fails instead of that line.
+break_postinst() {
+    in_root sh -c 'dpkg --unpack /root/nsgate-lxc-user-nic_0.1.0-1_*.deb >/dev/null
+        sed -i "s|^    $0.*|    exit 1|" /var/lib/dpkg/info/nsgate-lxc-user-nic.postinst' "$1"
+}
+for line in 'privileged \$ours-nss' 'dpkg-divert' 'mkdir' 'mv' '! dpkg-stat' 'dpkg-statoverride'; do
+    break_postinst "$line"
+    fails "broken at $line: configure" in_root dpkg --configure nsgate-lxc-user-nic
+    holds "broken at $line: remove" in_root dpkg --remove nsgate-lxc-user-nic
+    debians_nic_is_there "broken at $line"
+    break_postinst "$line"
+    in_root dpkg --configure nsgate-lxc-user-nic >/dev/null 2>&1 || true
+    holds "broken at $line: again" in_root sh -c 'dpkg -i /root/nsgate-lxc-user-nic_0.1.0-1_*.deb'
+    is "broken at $line: again" "4755 755 $nic.distrib" "$(in_root stat -L -c %a $nic) $(in_root stat -c '%a %n' $nic.distrib)"
+    holds "broken at $line: and back" in_root dpkg --remove nsgate-lxc-user-nic
+    debians_nic_is_there "broken at $line: and back"
+done
+
+# Somebody else's diversion: nothing is touched, and the package can go.
+in_root dpkg-divert --quiet --local --no-rename --divert $nic.admins --add $nic
+fails "an admin's diversion: install" in_root sh -c 'dpkg -i /root/nsgate-lxc-user-nic_0.1.0-1_*.deb'
+is "an admin's diversion: LXC's" "4755 root:root $debian_nic" "$(state $nic) $(sum $nic)"
+holds "an admin's diversion: remove" in_root dpkg --remove nsgate-lxc-user-nic
+in_root dpkg-divert --quiet --local --no-rename --remove $nic
+debians_nic_is_there "an admin's diversion"
+
+# An admin who lets nobody: it does not come back by our package.
+in_root dpkg-statoverride --update --add root root 755 $nic
+holds 'nobody: install' in_root sh -c 'dpkg -i /root/nsgate-lxc-user-nic_0.1.0-1_*.deb && dpkg -i /root/nsgate-lxc-user-nic_0.1.1-1~test_*.deb'
+is 'nobody' '755 root:root 755 root:root' "$(state /usr/libexec/nsgate/lxc-user-nic) $(state $nic.distrib)"
+holds 'nobody: remove' in_root dpkg --purge nsgate-lxc-user-nic
+is 'nobody: and still' "755 root:root $debian_nic" "$(state $nic) $(sum $nic)"
+in_root dpkg-statoverride --remove $nic >/dev/null
+in_root chmod 4755 $nic
 
 # The policy of an admin who had one before is his.
 in_root sh -c 'dpkg --purge nsgate >/dev/null 2>&1; mkdir -p /etc/lxc; echo "alice veth lxcbr0 2" >/etc/lxc/lxc-usernet'

@@ -78,6 +78,12 @@ mine' "$(cat "$place/setuid/etc/nsgate.ini" "$place/setuid/etc/lxc/lxc-usernet")
 fails 'a program is replaced, not written over' [ "$old" = "$(stat -c %i "$place/setuid/usr/bin/newuidmap")" ]
 is 'nothing is left half-way' '' "$(find "$place" -name '*.new')"
 
+# mv alone would put it in there, privileged, and call it done.
+mkdir -p "$place/directory/usr/bin/newuidmap"
+fails "a directory in the program's place" put directory
+is "a directory in the program's place: nothing in it" '' "$(find "$place/directory/usr/bin/newuidmap" -mindepth 1)"
+rm -r "$place/directory"
+
 # The twins' place is a constant of the programs.
 fails 'programs that look for their twins elsewhere' put elsewhere LIBEXECDIR=/usr/lib
 put prefix PREFIX=/opt/nsgate LIBEXECDIR=/usr/libexec SYSCONFDIR=/opt/etc

@@ -56,5 +56,10 @@ holds shellcheck shellcheck -x $scripts packaging/arch/PKGBUILD packaging/alpine
 grep -o '`[a-z]*/[^`]*`$' packaging/RELEASING.md | tr -d '`' >"$place/commands"
 while read -r command; do holds "the checklist's $command" test -x "$command"; done <"$place/commands"
 
+mkdir -p "$place/empty/packaging"
+cp packaging/release "$place/empty/packaging"
+echo '# A release' >"$place/empty/packaging/RELEASING.md"
+fails 'a checklist with nothing in it' "$place/empty/packaging/release"
+
 rm -rf "$place"
 results
