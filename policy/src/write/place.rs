@@ -3,8 +3,6 @@
 //! The directory is found once, below the root; what follows is done in that very directory, by name, and follows no link.
 
 use std::ffi::CString;
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -16,7 +14,7 @@ use nix::unistd::fsync;
 
 use crate::cli::PolicyFile;
 use crate::failure::Failure;
-use crate::root::Root;
+use crate::root::{Root, all_of};
 
 /// A policy file's place.
 #[derive(Debug)]
@@ -110,8 +108,7 @@ impl Place {
         }
         let attributes =
             attributes(&file).map_err(Failure::when(cannot("read the extended attributes of")))?;
-        let mut bytes = Vec::new();
-        File::from(file).read_to_end(&mut bytes).map_err(Failure::when(cannot("read")))?;
+        let bytes = all_of(file).map_err(Failure::when(cannot("read")))?;
         Ok(Some(Found { bytes, status, attributes }))
     }
 
