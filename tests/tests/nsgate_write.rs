@@ -825,3 +825,29 @@ fn a_file_without_end_in_an_image_is_refused_and_not_read() {
         }
     });
 }
+
+/// Whoever made the image would like root to do something to the files of this machine.
+#[test]
+fn what_would_help_an_image_names_the_files_of_the_image() {
+    World::enter(|world| {
+        fs::create_dir_all("/tmp/image/etc").expect("mkdir");
+        world.write("/tmp/image/etc/passwd", "root:x:0:0::/:/bin/sh\n");
+        let grant = ["--root", "/tmp/image", "grant", "ids", "root"];
+        for (name, command) in [
+            (".pwd.lock", "which no lock file is: rm /tmp/image/etc/.pwd.lock\n"),
+            ("subuid.lock", "which no lock file is: rm /tmp/image/etc/subuid.lock\n"),
+            ("subgid", "change it there\n"),
+        ] {
+            let path = format!("/tmp/image/etc/{name}");
+            symlink("/etc/shadow", &path).expect("symlink");
+            refused(&nsgate(world, ROOT, &grant), 1, command);
+            fs::remove_file(&path).expect("remove");
+        }
+        world.write("/tmp/image/etc/subuid.lock", "");
+        refused(
+            &nsgate(world, ROOT, &grant),
+            1,
+            "if nobody edits /etc/subuid: rm /tmp/image/etc/subuid.lock\n",
+        );
+    });
+}
