@@ -11,7 +11,7 @@ mod kernel;
 mod network;
 pub mod probe;
 mod processes;
-mod tool;
+pub(crate) mod tool;
 mod trial;
 
 use std::io::BufRead;

@@ -6,12 +6,14 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
+use crate::check::command::word;
 use crate::failure::Failure;
 
 /// A machine's root directory.
@@ -30,6 +32,25 @@ pub struct Text {
     pub bytes: Vec<u8>,
     /// Who may do what with it.
     pub status: FileStat,
+}
+
+/// No file of a machine is larger: one that is, in an image of somebody else's, is meant to use up our memory.
+const LARGEST: u64 = 1 << 30;
+
+/// All that is in a file.
+pub(crate) fn all_of(file: OwnedFd) -> std::io::Result<Vec<u8>> {
+    let too_large = || std::io::Error::other(format!("it is larger than {} MiB", LARGEST >> 20));
+    let file = File::from(file);
+    if file.metadata()?.len() > LARGEST {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= LARGEST) {
+        Ok(bytes)
+    } else {
+        Err(too_large())
+    }
 }
 
 impl Root {
@@ -65,6 +86,24 @@ impl Root {
         self.path.as_deref()
     }
 
+    /// For commands that somebody may copy: `nsgate` for this machine. Of an image, one that means the image and not the machine
+    /// that it was looked at on.
+    #[must_use]
+    pub fn nsgate(&self) -> String {
+        match &self.path {
+            None => "nsgate".to_owned(),
+            Some(path) => format!("nsgate --root {}", word(path.as_os_str().as_bytes())),
+        }
+    }
+
+    /// For such commands: what has this absolute path on its machine.
+    #[must_use]
+    pub fn for_shell(&self, path: &str) -> String {
+        let root = self.path.as_ref().map(|root| root.as_os_str().as_bytes()).unwrap_or_default();
+        let root = root.strip_suffix(b"/").unwrap_or(root);
+        word(&[root, path.as_bytes()].concat())
+    }
+
     /// The directory itself, to act below it.
     #[must_use]
     pub fn directory(&self) -> BorrowedFd<'_> {
@@ -97,8 +136,7 @@ impl Root {
         if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
             return Err(Failure::new(format!("{path} is not a regular file")));
         }
-        let mut bytes = Vec::new();
-        File::from(file).read_to_end(&mut bytes).map_err(Failure::when(cannot("read")))?;
+        let bytes = all_of(file).map_err(Failure::when(cannot("read")))?;
         Ok(Some(Text { path: path.to_owned(), bytes, status }))
     }
 }

@@ -584,3 +584,74 @@ fn an_image_is_judged_by_its_files_alone() {
         );
     });
 }
+
+/// The trial runs a program as a user, who may trace it (ptrace(2)) and have it do what he likes: root's terminal, and what root's shell
+/// has left open, must not be within its reach.
+#[test]
+fn what_runs_as_a_user_has_neither_the_terminal_of_root_nor_what_he_has_left_open() {
+    enter(|world| {
+        fs::copy("/usr/bin/unshare", "/tmp/unshare.real").expect("copy");
+        let spy = "#!/bin/bash\n\
+                   {\n\
+                   id -u\n\
+                   (: </dev/tty) 2>/dev/null && echo terminal\n\
+                   [ -e /proc/$$/fd/9 ] && echo open\n\
+                   } >/tmp/seen/it\n\
+                   exec /tmp/unshare.real \"$@\"\n";
+        world.write("/tmp/spy", spy);
+        for program in ["/tmp/spy", "/tmp/unshare.real"] {
+            fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("chmod");
+        }
+        fs::create_dir("/tmp/seen").expect("mkdir");
+        fs::set_permissions("/tmp/seen", fs::Permissions::from_mode(0o777)).expect("chmod");
+        bind("/tmp/spy", "/usr/bin/unshare");
+        let mut script = world.command(ROOT, "/usr/bin/script");
+        script.args(["-qec", "/run/world/bin/nsgate doctor 9</etc/shadow", "/dev/null"]);
+        let answer = world.run_within(Duration::from_secs(60), &mut script);
+        assert!(answer.stdout.contains("a map of alice's ids was made"), "{answer:?}");
+        assert_eq!(fs::read_to_string("/tmp/seen/it").expect("read"), "52001\n");
+    });
+}
+
+/// An image may be somebody's who hopes that root copies a command.
+#[test]
+fn a_command_for_an_image_means_the_image_and_nothing_in_it_is_for_a_shell() {
+    enter(|world| {
+        fs::create_dir_all("/tmp/image/etc").expect("mkdir");
+        world.write(
+            "/tmp/image/etc/passwd",
+            "root:x:0:0::/:/bin/sh\n$(touch${IFS}/tmp/a):x:1000:1000::/:/bin/sh\n",
+        );
+        world.write("/tmp/image/etc/group", "");
+        for file in ["subuid", "subgid"] {
+            world.write(&format!("/tmp/image/etc/{file}"), "`touch${IFS}/tmp/b`:100000:65536\n");
+        }
+        fs::set_permissions("/tmp/image/etc/subuid", fs::Permissions::from_mode(0o666)).expect("chmod");
+        let answer = world.run(world.nsgate(ROOT).args(["--root", "/tmp/image", "doctor"]));
+        let commands: Vec<_> =
+            answer.stdout.lines().filter_map(|line| line.trim().strip_prefix("# ")).collect();
+        assert_eq!(
+            commands,
+            [
+                "chmod go-w /tmp/image/etc/subuid",
+                "nsgate --root /tmp/image revoke ids $'`touch${IFS}/tmp/b`'",
+                "nsgate --root /tmp/image revoke ids $'`touch${IFS}/tmp/b`'",
+                "nsgate --root /tmp/image grant ids $'$(touch${IFS}/tmp/a)'",
+            ],
+            "{answer:?}"
+        );
+    });
+}
+
+#[test]
+fn a_name_of_an_interface_is_one_word_of_a_command() {
+    enter(|world| {
+        let status =
+            Command::new("ip").args(["link", "add", "x;reboot", "type", "bridge"]).status().expect("ip");
+        assert!(status.success());
+        for (key, value) in [("accept_ra", "1"), ("forwarding", "1")] {
+            fs::write(format!("/proc/sys/net/ipv6/conf/x;reboot/{key}"), value).expect("sysctl");
+        }
+        finds(world, &["x;reboot forwards", "# sysctl -w $'net/ipv6/conf/x;reboot/accept_ra=0'"]);
+    });
+}

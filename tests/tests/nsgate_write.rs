@@ -674,10 +674,21 @@ fn accounts_of_name_services_are_asked_for_and_not_waited_for() {
     World::enter(|world| {
         world.write("/etc/nsswitch.conf", "passwd: files ldap\ngroup: files ldap\n");
         fs::create_dir("/run/world/fake").expect("create");
-        let fake = |script: &str| {
-            fs::write("/run/world/fake/getent", format!("#!/bin/sh\n{script}\n")).expect("write");
-            fs::set_permissions("/run/world/fake/getent", fs::Permissions::from_mode(0o755)).expect("chmod");
+        let fake = |path: &str, script: &str| {
+            fs::write(path, format!("#!/bin/sh\n{script}\n")).expect("write");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("chmod");
         };
+        // What the caller's PATH has is not asked: after su(1) it may be a user's.
+        fake("/run/world/fake/getent", "touch /run/world/fake/asked");
+        fake("/run/world/getent", "exit 2");
+        let mut bind = Command::new("mount");
+        assert!(
+            bind.args(["-n", "--bind", "/run/world/getent", "/usr/bin/getent"])
+                .status()
+                .expect("mount")
+                .success()
+        );
+        let fake = |script: &str| fake("/run/world/getent", script);
         let dry = || {
             let mut command = world.command(ROOT, "/usr/bin/unshare");
             command.args(["--pid", "--fork", "--mount-proc", "/run/world/bin/nsgate"]);
@@ -699,6 +710,7 @@ fn accounts_of_name_services_are_asked_for_and_not_waited_for() {
         assert!(answer.stdout.contains("carol:100000:65536"), "{answer:?}");
         fake("yes x | head -c 100000000; yes x | tr -d '\\n' | head -c 100000000");
         assert!(says(&dry()).contains("carol:100000:65536"));
+        assert!(!Path::new("/run/world/fake/asked").exists());
     });
 }
 
@@ -764,5 +776,78 @@ fn an_interrupt_leaves_nothing_behind() {
             assert_eq!(text(FILES[0]), text(FILES[1]), "out of step");
             assert!(!Path::new("/etc/subuid.lock").exists() && !Path::new("/etc/subgid.lock").exists());
         }
+    });
+}
+
+/// Debian's newuidmap takes each of these for 200000-265535: whoever got them from us besides would share them with bob.
+#[test]
+fn ids_that_a_line_gives_to_somebody_for_shadow_alone_are_not_given_again() {
+    World::enter(|world| {
+        for line in [
+            "bob:0x30d40:65536",
+            "bob: 200000:65536",
+            "bob:0606500:65536",
+            "bob:200000:65536:x",
+            "bob:+200000:65536",
+            "bob:200000:0x10000",
+        ] {
+            for file in FILES {
+                world.write(file, format!("carol:100000:100000\n{line}\n"));
+            }
+            let taken = nsgate(world, ROOT, &["grant", "ids", "alice", "--start", "265535", "--count", "1"]);
+            refused(&taken, 3, "265535 is not free: 200000-265535: bob holds them for programs that");
+            let answer = nsgate(world, ROOT, &["grant", "ids", "alice", "--count", "10"]);
+            assert!(says(&answer).contains("/etc/subuid:3: alice:265536:10"), "{line}: {answer:?}");
+            let answer = nsgate(world, ROOT, &["revoke", "ids", "carol"]);
+            assert!(!says(&answer).contains("odd numbers"), "{line}: {answer:?}");
+            world.append("/etc/subuid", "bob:900000:1\n");
+            let answer = nsgate(world, ROOT, &["revoke", "ids", "bob"]);
+            let left =
+                says(&answer).matches("grants him nothing, but programs that read odd numbers").count();
+            assert_eq!(left, 2, "{line}: {answer:?}");
+        }
+    });
+}
+
+#[test]
+fn a_file_without_end_in_an_image_is_refused_and_not_read() {
+    World::enter(|world| {
+        fs::create_dir_all("/tmp/image/etc").expect("mkdir");
+        for file in ["passwd", "subuid"] {
+            for name in ["passwd", "group", "subuid", "subgid"] {
+                let text = if name == "passwd" { "root:x:0:0::/:/bin/sh\n" } else { "" };
+                world.write(&format!("/tmp/image/etc/{name}"), text);
+            }
+            let large = fs::File::options().write(true).open(format!("/tmp/image/etc/{file}")).expect("open");
+            large.set_len(1 << 31).expect("truncate");
+            let answer = nsgate(world, ROOT, &["--root", "/tmp/image", "grant", "ids", "root"]);
+            refused(&answer, 1, &format!("cannot read /etc/{file}: it is larger than 1024 MiB"));
+        }
+    });
+}
+
+/// Whoever made the image would like root to do something to the files of this machine.
+#[test]
+fn what_would_help_an_image_names_the_files_of_the_image() {
+    World::enter(|world| {
+        fs::create_dir_all("/tmp/image/etc").expect("mkdir");
+        world.write("/tmp/image/etc/passwd", "root:x:0:0::/:/bin/sh\n");
+        let grant = ["--root", "/tmp/image", "grant", "ids", "root"];
+        for (name, command) in [
+            (".pwd.lock", "which no lock file is: rm /tmp/image/etc/.pwd.lock\n"),
+            ("subuid.lock", "which no lock file is: rm /tmp/image/etc/subuid.lock\n"),
+            ("subgid", "change it there\n"),
+        ] {
+            let path = format!("/tmp/image/etc/{name}");
+            symlink("/etc/shadow", &path).expect("symlink");
+            refused(&nsgate(world, ROOT, &grant), 1, command);
+            fs::remove_file(&path).expect("remove");
+        }
+        world.write("/tmp/image/etc/subuid.lock", "");
+        refused(
+            &nsgate(world, ROOT, &grant),
+            1,
+            "if nobody edits /etc/subuid: rm /tmp/image/etc/subuid.lock\n",
+        );
     });
 }

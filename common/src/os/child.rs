@@ -16,3 +16,14 @@ pub fn spawn(command: &mut Command, locks: &[BorrowedFd<'_>]) -> io::Result<Chil
     sys::inherit_nothing_but(command, locks);
     command.spawn()
 }
+
+/// Starts it in a session of its own, with no descriptor but the standard ones and every signal as it is by default. For a program
+/// that is run as somebody with fewer rights: he can have that process do what he likes (ptrace(2)), also open `/dev/tty`. So it must
+/// have nothing of the caller's: neither his terminal nor what he has left open.
+///
+/// # Errors
+/// It cannot be started.
+pub fn spawn_apart(command: &mut Command) -> io::Result<Child> {
+    sys::leave_the_session(command);
+    spawn(command, &[])
+}

@@ -120,6 +120,14 @@ pub(super) fn inherit_nothing_but(command: &mut std::process::Command, kept: &[B
     unsafe { command.pre_exec(prepare) };
 }
 
+/// Has a command begin a session of its own, which has no terminal.
+pub(super) fn leave_the_session(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let leave = || nix::unistd::setsid().map(drop).map_err(std::io::Error::from);
+    // SAFETY: what runs between fork and exec is one system call.
+    unsafe { command.pre_exec(leave) };
+}
+
 /// The kernel's default of `fs.nr_open`, which no limit exceeds.
 const MOST_DESCRIPTORS: c_int = 1 << 20;
 

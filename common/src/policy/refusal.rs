@@ -73,7 +73,13 @@ pub fn not_granted(asked: &Refused<'_>, refused: &NotGranted) -> String {
     } else if !files_decide {
         String::new()
     } else {
-        format!("; root can grant more: usermod --add-sub{word}s FIRST-LAST {owner}")
+        // Somebody may copy it.
+        let is_tame = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+        if asked.name.iter().all(is_tame) {
+            format!("; root can grant more: usermod --add-sub{word}s FIRST-LAST {owner}")
+        } else {
+            "; root can grant more".to_owned()
+        }
     };
     rule + exempt + &help
 }

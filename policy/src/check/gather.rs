@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use crate::accounts::Accounts;
 use crate::cli::PolicyFile;
 use crate::failure::{Failure, USAGE};
-use crate::root::Root;
+use crate::root::{Root, all_of};
 
 use super::command::shown;
 use super::known::uid_of_digits;
@@ -107,12 +106,11 @@ fn draft(file: PolicyFile, path: &Path) -> Result<Policy, Failure> {
     let cannot = |what: &str| format!("cannot {what} {name}");
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened = fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
-    let mut opened = opened.map_err(Failure::when(cannot("open")))?;
+    let opened = opened.map_err(Failure::when(cannot("open")))?;
     if !opened.metadata().map_err(Failure::when(cannot("look at")))?.is_file() {
         return Err(Failure::new(format!("{name} is not a regular file")));
     }
-    let mut content = Vec::new();
-    opened.read_to_end(&mut content).map_err(Failure::when(cannot("read")))?;
+    let content = all_of(opened.into()).map_err(Failure::when(cannot("read")))?;
     // A path that begins with a dash is no option.
     let path = if bytes.starts_with(b"-") { [b"./", bytes].concat() } else { bytes.to_vec() };
     Ok(Policy { name: name.into(), path, draft: true, ..Policy::of(file, Content::Bytes(content)) })

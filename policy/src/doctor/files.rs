@@ -1,5 +1,6 @@
 //! What can be seen by files alone, also in an image.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 
 use common::policy::id::Id;
@@ -11,9 +12,10 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use super::probe::{Finding, State};
 use super::quoted;
 use crate::accounts::Accounts;
+use crate::check::command::word;
 use crate::cli::PolicyFile;
 use crate::root::Root;
-use crate::show::holders::{Holders, Identity, Names};
+use crate::show::holders::{Holder, Holders, Identity, Names};
 
 /// Of nobody but root, and readable as what they should be.
 pub(super) fn policy(root: &Root) -> Vec<Finding> {
@@ -29,7 +31,7 @@ pub(super) fn policy(root: &Root) -> Vec<Finding> {
             }
         };
         if let Ok(status) = fstat(&place) {
-            found.extend(distrusted(path, &status));
+            found.extend(distrusted(path, &root.for_shell(path), &status));
         }
     }
     match root.read("/etc/nsgate.ini") {
@@ -37,7 +39,8 @@ pub(super) fn policy(root: &Root) -> Vec<Finding> {
             if let Err(malformed) = Settings::parse(&text.bytes) {
                 let what = format!("/etc/nsgate.ini:{}: {}", malformed.line, malformed.why);
                 let cause = "every helper refuses everything until it is mended";
-                found.push(Finding::bad(State::Problem, what, cause, "nsgate edit nsgate.ini"));
+                let command = format!("{} edit nsgate.ini", root.nsgate());
+                found.push(Finding::bad(State::Problem, what, cause, command));
             }
         }
         Ok(None) => {}
@@ -51,18 +54,18 @@ pub(super) fn policy(root: &Root) -> Vec<Finding> {
     found
 }
 
-fn distrusted(path: &str, status: &FileStat) -> Option<Finding> {
+fn distrusted(path: &str, word: &str, status: &FileStat) -> Option<Finding> {
     let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
     let cause = "the helpers do not believe a word of it, and refuse";
     let bad = |what: String, command: String| Some(Finding::bad(State::Problem, what, cause, command));
     if kind != SFlag::S_IFREG && kind != SFlag::S_IFDIR {
-        return bad(format!("{path} is not a regular file"), format!("ls -l {path}"));
+        return bad(format!("{path} is not a regular file"), format!("ls -l {word}"));
     }
     if status.st_uid != 0 {
-        return bad(format!("{path} belongs to uid {}", status.st_uid), format!("chown root {path}"));
+        return bad(format!("{path} belongs to uid {}", status.st_uid), format!("chown root {word}"));
     }
     if status.st_mode & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0 {
-        return bad(format!("{path} can be written by others than root"), format!("chmod go-w {path}"));
+        return bad(format!("{path} can be written by others than root"), format!("chmod go-w {word}"));
     }
     None
 }
@@ -75,13 +78,14 @@ pub(super) fn subid_source(root: &Root) -> Vec<Finding> {
             return vec![Finding::unknown("where ids come from is not known", failure.to_string())];
         }
     };
-    const FILES_ALONE: &str = "sed -i 's/^subid:.*/subid: files/I' /etc/nsswitch.conf";
+    let files_alone =
+        || format!("sed -i 's/^subid:.*/subid: files/I' {}", root.for_shell("/etc/nsswitch.conf"));
     let nsswitch = Nsswitch::parse(&text);
     let sources = match nsswitch.subid_sources() {
         Ok(sources) => sources,
         Err(word) => {
             let what = format!("/etc/nsswitch.conf: \"{}\" on the subid: line is no source", quoted(word));
-            return vec![Finding::bad(State::Problem, what, "so the line names nobody", FILES_ALONE)];
+            return vec![Finding::bad(State::Problem, what, "so the line names nobody", files_alone())];
         }
     };
     let native = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
@@ -95,8 +99,8 @@ pub(super) fn subid_source(root: &Root) -> Vec<Finding> {
                 format!("/etc/nsswitch.conf: subid: names {source}, but there is no libsubid_{source}.so");
             let cause = format!("looked for in {}; nobody gets ids from it", places.join(", "));
             let command = match source.as_str() {
-                "sss" => "apt-get install sssd-common",
-                _ => FILES_ALONE,
+                "sss" => "apt-get install sssd-common".to_owned(),
+                _ => files_alone(),
             };
             found.push(Finding::bad(State::Problem, what, cause, command));
         }
@@ -142,12 +146,12 @@ pub(super) fn users(root: &Root) -> Vec<Finding> {
         }
     }
     for (path, holders) in &of_files {
-        let unknown: Vec<String> =
-            holders.all.iter().filter(|holder| !holder.known).map(|holder| quoted(&holder.name)).collect();
+        let unknown: Vec<&[u8]> =
+            holders.all.iter().filter(|holder| !holder.known).map(|holder| &*holder.name).collect();
         if let Some(first) = unknown.first() {
             let what = format!("{path}: {} has no account here", some(&unknown));
             let cause = "these ids are nobody's; whoever gets such an account gets them";
-            let command = format!("nsgate revoke ids {first}");
+            let command = format!("{} revoke ids {}", root.nsgate(), word(first));
             found.push(Finding::bad(State::Warning, what, cause, command));
         }
     }
@@ -156,22 +160,27 @@ pub(super) fn users(root: &Root) -> Vec<Finding> {
         let cause = "the helpers need a login name to look for";
         found.push(Finding::bad(State::Problem, what, cause, format!("getent passwd {own}")));
     }
-    let holds = |uid: Id| {
-        let has = |holders: &Holders| holders.all.iter().any(|holder| holder.identity == Identity::Uid(uid));
-        of_files.iter().all(|(_, holders)| has(holders))
+    let uids = |(_, holders): &(&str, Holders)| -> BTreeSet<u32> {
+        let uid = |holder: &Holder| match holder.identity {
+            Identity::Uid(uid) => Some(uid.raw()),
+            Identity::Unknown(_) => None,
+        };
+        holders.all.iter().filter_map(uid).collect()
     };
+    let uids: Vec<BTreeSet<u32>> = of_files.iter().map(uids).collect();
+    let holds = |uid: Id| uids.iter().all(|uids| uids.contains(&uid.raw()));
     let people = accounts
         .users()
         .iter()
         .filter(|user| if own != 0 { user.uid.raw() == own } else { PEOPLE.contains(&user.uid.raw()) });
-    let mut without: Vec<String> =
-        people.filter(|user| !holds(user.uid)).map(|user| quoted(&user.name)).collect();
+    let mut without: Vec<&[u8]> = people.filter(|user| !holds(user.uid)).map(|user| &*user.name).collect();
     without.dedup();
     if let Some(first) = without.first().filter(|_| !of_files.is_empty()) {
         let (state, verb) = if own == 0 { (State::Warning, "hold") } else { (State::Problem, "holds") };
         let what = format!("{} {verb} no ids in /etc/subuid and /etc/subgid both", some(&without));
         let cause = "containers of such a user have one id; most do not start so";
-        found.push(Finding::bad(state, what, cause, format!("nsgate grant ids {first}")));
+        let command = format!("{} grant ids {}", root.nsgate(), word(first));
+        found.push(Finding::bad(state, what, cause, command));
     }
     if found.is_empty() {
         let number = of_files.first().map_or(0, |(_, holders)| holders.all.len());
@@ -180,9 +189,9 @@ pub(super) fn users(root: &Root) -> Vec<Finding> {
     found
 }
 
-fn some(names: &[String]) -> String {
+fn some(names: &[&[u8]]) -> String {
     let more = names.len().saturating_sub(SOME);
-    let some = names.iter().take(SOME).cloned().collect::<Vec<_>>().join(", ");
+    let some = names.iter().take(SOME).map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{some} and {more} more") } else { some }
 }
 

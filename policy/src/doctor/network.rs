@@ -14,6 +14,7 @@ use super::fix::Fix;
 use super::kernel::read;
 use super::probe::{Finding, State};
 use super::quoted;
+use crate::check::command::word;
 use crate::root::Root;
 
 /// A machine may have many; a person reads so many of a kind.
@@ -108,7 +109,7 @@ pub(super) fn accept_ra(root: &Root) -> Vec<Finding> {
         let forwards = of("forwarding").is_some_and(|value| value != "0");
         let is_bridge = Path::new("/sys/class/net").join(&name).join("bridge").is_dir();
         let shown = quoted(name.as_bytes());
-        let command = format!("sysctl -w net/ipv6/conf/{shown}/accept_ra=0");
+        let command = format!("sysctl -w {}", word(format!("net/ipv6/conf/{name}/accept_ra=0").as_bytes()));
         if is_bridge && (policy.contains(name.as_bytes()) || is_ours(&name)) {
             let cause =
                 "any container on it can say that it is a router, and the host sends its traffic there";
@@ -173,7 +174,7 @@ pub(super) fn ports(root: &Root) -> Vec<Finding> {
                 State::Problem,
                 what,
                 cause,
-                format!("bridge link set dev {shown} {words}"),
+                format!("bridge link set dev {} {words}", word(name.as_bytes())),
             ));
         }
     }

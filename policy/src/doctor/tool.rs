@@ -4,6 +4,8 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::os::child::spawn_apart;
+
 /// What one has said.
 #[derive(Debug)]
 pub(super) struct Said {
@@ -18,7 +20,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 const MOST: u64 = 64 << 10;
 
 /// Where root's own programs are. The caller's PATH is not asked for them.
-pub(super) fn find(name: &str) -> Option<String> {
+pub(crate) fn find(name: &str) -> Option<String> {
     let places = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(|place| format!("{place}/{name}"));
     places.into_iter().find(|path| std::path::Path::new(path).exists())
 }
@@ -30,10 +32,10 @@ pub(super) fn ask(name: &str, args: &[&str]) -> Option<Said> {
     run(&mut command)
 }
 
-/// The same with a command that is made already.
+/// The same with a command that is made already. Nothing of ours is within its reach.
 pub(super) fn run(command: &mut Command) -> Option<Said> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().ok()?;
+    let mut child = spawn_apart(command).ok()?;
     // Little is said by these programs: it fits into a pipe.
     let ok = wait(&mut child)?;
     let mut said = Said { ok, stdout: Vec::new(), stderr: Vec::new() };

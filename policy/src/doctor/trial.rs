@@ -4,11 +4,13 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use common::os::child::spawn_apart;
 use common::policy::id::{Id, Range};
 
 use super::probe::{Finding, State};
 use super::{quoted, tool};
 use crate::accounts::{Accounts, User};
+use crate::check::command::word;
 use crate::root::Root;
 use crate::show::holders::{Holders, Identity, Names};
 
@@ -64,7 +66,7 @@ fn try_map(root: &Root) -> Result<Finding, String> {
         let mut command = by(&user, as_root, &tool::find(program).ok_or(format!("there is no {program}"))?);
         let said = tool::run(command.arg(child.pid().to_string()).args(&numbers));
         let said = said.ok_or(format!("{program} did not end in time"))?;
-        let explain = format!("nsgate explain map {shown} {letter} {}", numbers.join(" "));
+        let explain = format!("nsgate explain map {} {letter} {}", word(&user.name), numbers.join(" "));
         if !said.ok {
             let what = format!("{program} refuses {shown} the ids {range}, which he holds");
             let cause = String::from_utf8_lossy(&said.stderr);
@@ -99,9 +101,9 @@ impl Namespace {
     fn of(user: &User, as_root: bool) -> Result<Self, String> {
         let unshare = tool::find("unshare").ok_or("unshare(1) of util-linux is not there")?;
         let mut command = by(user, as_root, &unshare);
-        // It ends by itself if we should be killed.
+        // It ends by itself if we should be killed. It is his: he may trace it and have it do what he likes.
         command.args(["-U", "sleep", "30"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().map_err(|error| format!("unshare: {error}"))?;
+        let child = spawn_apart(&mut command).map_err(|error| format!("unshare: {error}"))?;
         let mut namespace = Self(child);
         let link = |pid: u32, what: &str| -> Option<PathBuf> {
             std::fs::read_link(format!("/proc/{pid}/{what}")).ok()

@@ -34,6 +34,7 @@ pub(super) fn run(
     let found = answer(&Question { machine: &machine, kind, user: &user, words })?;
     let target = of_the_target(&machine, kind, &user)?;
     let remedies = remedy::of_map(kind, &user, &found);
+    let remedies: Vec<Remedy> = remedies.into_iter().map(|remedy| remedy.on(root)).collect();
     if out.is_json() {
         out.document(&document(kind, &user, &found, &target, &remedies))?;
     } else {

@@ -19,6 +19,7 @@ use serde::Serialize;
 use super::remedy::{Remedy, of_error, word_for};
 use super::{ALLOWED, Person, REFUSED, Reason, say_remedies, title};
 use crate::accounts::{Accounts, User};
+use crate::check::command::word;
 use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::output::{Output, Style};
@@ -71,7 +72,8 @@ pub(super) fn run(root: &Root, user: &OsStr, bridge: &OsStr, out: &mut Output) -
     let accounts = Accounts::read(root)?;
     let user = accounts.user(user)?;
     let found = answer(&machine, &accounts, &user, bridge)?;
-    let remedies = remedies(&user, bridge, &found);
+    let remedies: Vec<Remedy> =
+        remedies(&user, bridge, &found).into_iter().map(|remedy| remedy.on(root)).collect();
     if out.is_json() {
         out.document(&document(&user, bridge, &found, &remedies))?;
     } else {
@@ -308,12 +310,12 @@ impl Exists {
 fn remedies(user: &User, bridge: &OsStr, found: &Answer) -> Vec<Remedy> {
     match &found.refused {
         Some(Error::NotAllotted { bridge, .. }) => {
-            let bridge = Quoted(bridge.as_bytes());
+            let bridge = word(bridge.as_bytes());
             let command = format!("nsgate grant nic {} {bridge} 10", word_for(user));
             vec![Remedy { advice: None, command: Some(command) }]
         }
         Some(Error::NoBridge { .. }) if found.bridge == Some(Exists::No) => {
-            let command = format!("ip link add name {} type bridge", Quoted(bridge.as_bytes()));
+            let command = format!("ip link add name {} type bridge", word(bridge.as_bytes()));
             vec![Remedy { advice: None, command: Some(command) }]
         }
         Some(error) => of_error(error),

@@ -9,6 +9,7 @@ use common::policy::text::Quoted;
 use super::map::Answer;
 use super::rules::Says;
 use crate::accounts::User;
+use crate::root::Root;
 
 /// Something that would help.
 #[derive(Debug, Default)]
@@ -26,6 +27,15 @@ impl Remedy {
 
     fn command(command: impl Into<String>) -> Self {
         Self { advice: None, command: Some(command.into()) }
+    }
+
+    /// What helps an image is done to the image.
+    pub(super) fn on(mut self, root: &Root) -> Self {
+        let ours = self.command.as_deref().and_then(|command| command.strip_prefix("nsgate "));
+        if let Some(rest) = ours {
+            self.command = Some(format!("{} {rest}", root.nsgate()));
+        }
+        self
     }
 }
 

@@ -65,7 +65,7 @@ pub fn run(root: &Root, who: Option<&OsStr>, svg: Option<&Path>, out: &mut Outpu
     let files = files.map(|(path, accounts, keys)| {
         File::read(root, path, &names, accounts, Bounds::of(&login_defs, keys))
     });
-    let who = who.map(|word| one::Who::find(word, &accounts, &files)).transpose()?;
+    let who = who.map(|word| one::Who::find(root, word, &accounts, &files)).transpose()?;
 
     let pictures: Vec<Picture> = files.iter().map(|file| picture(file, who.as_ref())).collect();
     if let Some(path) = svg {

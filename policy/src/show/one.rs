@@ -9,7 +9,9 @@ use common::policy::text::Quoted;
 use super::holders::{Holder, Holders, Identity, common_ids, total};
 use super::ids::{File, MOST_TOLD, some_of};
 use crate::accounts::Accounts;
+use crate::check::command::word as for_shell;
 use crate::failure::Failure;
+use crate::root::Root;
 
 /// Who is to be shown.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct Who {
     /// What he is called.
     pub name: Vec<u8>,
     identity: Identity,
+    /// For a command that somebody may copy.
+    nsgate: String,
 }
 
 impl Who {
@@ -24,13 +28,14 @@ impl Who {
     ///
     /// # Errors
     /// There is nobody of that name.
-    pub fn find(word: &OsStr, accounts: &Accounts, files: &[File; 2]) -> Result<Self, Failure> {
+    pub fn find(root: &Root, word: &OsStr, accounts: &Accounts, files: &[File; 2]) -> Result<Self, Failure> {
+        let nsgate = root.nsgate();
         match accounts.user(word) {
-            Ok(user) => Ok(Self { name: user.name, identity: Identity::Uid(user.uid) }),
+            Ok(user) => Ok(Self { name: user.name, identity: Identity::Uid(user.uid), nsgate }),
             Err(nobody) => {
                 let mut holders = files.iter().flat_map(|file| &file.holders.all);
                 let found = holders.find(|holder| holder.name == word.as_bytes()).ok_or(nobody)?;
-                Ok(Self { name: found.name.clone(), identity: found.identity.clone() })
+                Ok(Self { name: found.name.clone(), identity: found.identity.clone(), nsgate })
             }
         }
     }
@@ -61,8 +66,10 @@ impl Who {
         let me = Quoted(&self.name);
         let Some(he) = holders.all.iter().find(|holder| self.is(holder)) else {
             return vec![format!(
-                "{me} holds nothing by {}; to give him ids: nsgate grant ids {me}",
-                file.path
+                "{me} holds nothing by {}; to give him ids: {} grant ids {}",
+                file.path,
+                self.nsgate,
+                for_shell(&self.name)
             )];
         };
         let neighbours = Neighbours::of(holders, self);
@@ -153,7 +160,11 @@ mod tests {
         let accounts = Accounts::of(b"alice:x:1000:1::/:\n", b"", false);
         let file = b"alice:500:100\na:100:10\nb:300:200\nc:900:1\nd:700:1\n";
         let holders = Holders::of(file, &Names::of(&accounts));
-        let who = Who { name: b"alice".to_vec(), identity: Identity::Uid(Id::new(1000).unwrap()) };
+        let who = Who {
+            name: b"alice".to_vec(),
+            identity: Identity::Uid(Id::new(1000).unwrap()),
+            nsgate: "nsgate".to_owned(),
+        };
         let range = Range::new(Id::new(500).unwrap(), 100).unwrap();
         assert_eq!(
             Neighbours::of(&holders, &who).of_range(range),

@@ -103,7 +103,7 @@ fn ids(root: &Root, user: &OsStr, wanted: &Wanted, out: &mut Output) -> Result<u
     let mut host = Host::ask(root, &accounts, &listed)?;
     let mut notes = std::mem::take(&mut host.notes);
 
-    let (range, skipped) = choose(&mut host, &holder, wanted, &texts, &mut notes)?;
+    let (range, skipped) = choose(root, &mut host, &holder, wanted, &texts, &mut notes)?;
     let edited: Vec<Edited> = texts
         .iter()
         .map(|text| {
@@ -115,7 +115,7 @@ fn ids(root: &Root, user: &OsStr, wanted: &Wanted, out: &mut Output) -> Result<u
         })
         .collect();
     if wanted.start.is_none() {
-        note_what_he_has(&holder, range, &texts, &mut notes);
+        note_what_he_has(root, &holder, range, &texts, &mut notes);
     }
     if !wanted.dry_run {
         install(&places, &found, &edited)?;
@@ -155,6 +155,7 @@ fn ids(root: &Root, user: &OsStr, wanted: &Wanted, out: &mut Output) -> Result<u
 
 /// The ids to grant, and what was in the way of lower ones, or of these.
 fn choose<'a, 'text>(
+    root: &Root,
     host: &'a mut Host<'text>,
     holder: &Holder,
     wanted: &Wanted,
@@ -192,9 +193,12 @@ fn choose<'a, 'text>(
                 more => format!(", and {more} more reasons (--dry-run --force lists them)"),
             };
             return Err(no_room(format!(
-                "{range} is not free: {}: {}{more}; for the first free ids: nsgate grant ids {name} --count {}; to grant these all the \
+                "{range} is not free: {}: {}{more}; for the first free ids: {} grant ids {name} --count {}; to grant these all the \
                  same: --force",
-                first.range, first.by, wanted.count
+                first.range,
+                first.by,
+                root.nsgate(),
+                wanted.count
             )));
         }
         notes.extend(
@@ -269,7 +273,8 @@ fn ranges_of(holder: &Holder, text: &[u8]) -> Vec<Range> {
 }
 
 /// He may have forgotten that he has enough; and what somebody was killed over, or wrote by hand, may be in one file only.
-fn note_what_he_has(holder: &Holder, new: Range, texts: &[&[u8]], notes: &mut Vec<String>) {
+fn note_what_he_has(root: &Root, holder: &Holder, new: Range, texts: &[&[u8]], notes: &mut Vec<String>) {
+    let nsgate = root.nsgate();
     let (name, word) = (Quoted(holder.name()), for_shell(holder.name()));
     let [uids, gids] = texts else { return };
     let (uid_ranges, gid_ranges) = (ranges_of(holder, uids), ranges_of(holder, gids));
@@ -278,7 +283,7 @@ fn note_what_he_has(holder: &Holder, new: Range, texts: &[&[u8]], notes: &mut Ve
     if let Some(first) = uid_ranges.first().filter(|_| least >= u64::from(new.count())) {
         let others = if least > u64::from(first.count()) { " and others" } else { "" };
         notes.push(format!(
-            "{name} held {least} ids before ({first}{others}); if that was enough: nsgate revoke ids {word} --start {} --count {}",
+            "{name} held {least} ids before ({first}{others}); if that was enough: {nsgate} revoke ids {word} --start {} --count {}",
             new.first(),
             new.count()
         ));
@@ -287,7 +292,7 @@ fn note_what_he_has(holder: &Holder, new: Range, texts: &[&[u8]], notes: &mut Ve
         let other = held(holder, other);
         if let Some(alone) = ranges.iter().flat_map(|range| other.missing(*range)).next() {
             notes.push(format!(
-                "{name} holds {alone} in {} only; to have it in both: nsgate grant ids {word} --start {} --count {}",
+                "{name} holds {alone} in {} only; to have it in both: {nsgate} grant ids {word} --start {} --count {}",
                 file.path(),
                 alone.first(),
                 alone.count()
@@ -362,7 +367,8 @@ fn nic(
             let Some(user) = accounts.user_named(&line.owner) else {
                 return Err(Failure::new(match accounts.user(owner) {
                     Ok(user) => format!(
-                        "/etc/lxc/lxc-usernet knows users by name only: nsgate grant nic {} {} {count}",
+                        "/etc/lxc/lxc-usernet knows users by name only: {} grant nic {} {} {count}",
+                        root.nsgate(),
                         for_shell(&user.name),
                         for_shell(&line.bridge)
                     ),
@@ -403,8 +409,9 @@ fn nic(
     let (owner, bridge) = (Quoted(&line.owner).to_string(), Quoted(&line.bridge).to_string());
     if let Some((had, number)) = had.filter(|(had, _)| *had > count) {
         notes.push(format!(
-            "{owner} has {had} there ({}:{number}), which is more than {count}; for less: nsgate revoke nic {} {}, then this again",
+            "{owner} has {had} there ({}:{number}), which is more than {count}; for less: {} revoke nic {} {}, then this again",
             PolicyFile::LxcUsernet.path(),
+            root.nsgate(),
             for_shell(&line.owner),
             for_shell(&line.bridge)
         ));

@@ -10,6 +10,7 @@ use common::policy::text::Quoted;
 use common::policy::usernet;
 
 use super::lines::{subid_line, usernet_line};
+use super::taken::odd_entry;
 use crate::accounts::{Accounts, User};
 use crate::failure::Failure;
 
@@ -47,6 +48,16 @@ impl Holder {
             Self::Account(_, owner) => owner.has(line),
             Self::Word(word) => subid::entry(line).is_some_and(|(owner, _)| owner == word),
         }
+    }
+
+    /// Is it his, and a line to other programs only?
+    #[must_use]
+    pub fn has_odd(&self, line: &[u8]) -> bool {
+        let is_his = |(owner, _): &(&[u8], Range)| match self {
+            Self::Account(_, his) => his.has(&[owner, b":".as_slice()].concat()),
+            Self::Word(word) => owner == word,
+        };
+        subid::entry(line).is_none() && odd_entry(line).first().is_some_and(is_his)
     }
 
     /// The name to speak of.

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use common::policy::id::{Id, Range, merged};
 use common::policy::idmap::Kind;
-use common::policy::text::Quoted;
+use common::policy::text::{Quoted, lines as lines_of};
 use serde::Serialize;
 
 use super::grant::{SUBIDS, install, open, read, text_of};
@@ -13,6 +13,7 @@ use super::lines::{self, Edited};
 use super::live::{self, Mapped};
 use super::lock::Lock;
 use super::owner::Holder;
+use super::place::Found;
 use super::report::{self, Change, Ids, Live, MOST_SHOWN, say_changes, say_notes};
 use crate::accounts::Accounts;
 use crate::cli::{PolicyFile, Revoke, RevokeWhat};
@@ -98,7 +99,7 @@ fn ids(
     }
 
     let still = if root.is_live() { still_mapped(&gone_of) } else { Vec::new() };
-    let mut notes = Vec::new();
+    let mut notes = odd_lines(root, &holder, &found);
     if root.is_live() {
         notes.push(format!(
             "to find files that belong to these ids: {}",
@@ -131,6 +132,27 @@ fn ids(
     }
     say_notes(out, &notes);
     Ok(0)
+}
+
+/// Lines of his that stay, since they are none to us: to other programs they may be some.
+fn odd_lines(root: &Root, holder: &Holder, found: &[Option<Found>]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (file, found) in SUBIDS.iter().zip(found) {
+        let (path, name) = (file.path(), path_name(file.path()));
+        let lines = lines_of(text_of(found)).zip(1_usize..).filter(|(line, _)| holder.has_odd(line));
+        notes.extend(lines.take(MOST_SHOWN).map(|(_, number)| {
+            format!(
+                "{path}:{number} grants him nothing, but programs that read odd numbers, as shadow's do, may take it for more; to take \
+                 it out: {} edit {name}",
+                root.nsgate()
+            )
+        }));
+    }
+    notes
+}
+
+fn path_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn wanted(start: u32, count: Option<u32>) -> Result<Range, Failure> {

@@ -14,6 +14,7 @@ use super::allocate::Taken;
 use super::live;
 use crate::accounts::Accounts;
 use crate::check::reserved::{RESERVED, Reserved, When};
+use crate::doctor::tool::find;
 use crate::failure::Failure;
 use crate::root::Root;
 
@@ -27,6 +28,15 @@ pub enum By<'a> {
         /// Counted from 1.
         line: u32,
         /// As the line calls him.
+        owner: &'a [u8],
+    },
+    /// Of the owner of a line that is none to our helpers, and one to other programs.
+    OddLine {
+        /// As of [`By::Line`].
+        file: &'static str,
+        /// As there.
+        line: u32,
+        /// As there.
         owner: &'a [u8],
     },
     /// Of a user of this name.
@@ -45,6 +55,11 @@ impl fmt::Display for By<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line { file, line, owner } => write!(f, "{} holds them ({file}:{line})", Quoted(owner)),
+            Self::OddLine { file, line, owner } => write!(
+                f,
+                "{} holds them for programs that take the numbers of {file}:{line} for some, as shadow's do",
+                Quoted(owner)
+            ),
             Self::User(name) => write!(f, "it is the uid or login group of user {}", Quoted(name)),
             Self::Group(name) => write!(f, "it is the gid of group {}", Quoted(name)),
             Self::FutureAccounts(last) => write!(
@@ -195,10 +210,54 @@ pub fn of_file<'a>(
     text: &'a [u8],
     mut leave_out: impl FnMut(&[u8]) -> bool,
 ) -> impl Iterator<Item = Taken<By<'a>>> {
-    lines(text).zip(1_u32..).filter_map(move |(text, line)| {
-        let (owner, range) = subid::entry(text)?;
-        (!leave_out(text)).then_some(Taken { range, by: By::Line { file, line, owner } })
+    lines(text).zip(1_u32..).flat_map(move |(text, line)| {
+        let found = match subid::entry(text) {
+            Some((owner, range)) => vec![Taken { range, by: By::Line { file, line, owner } }],
+            None => {
+                let odd = odd_entry(text).into_iter();
+                odd.map(|(owner, range)| Taken { range, by: By::OddLine { file, line, owner } }).collect()
+            }
+        };
+        if found.is_empty() || leave_out(text) { Vec::new() } else { found }
     })
+}
+
+/// What other programs may see in a line that is none to us. shadow's read numbers as strtol(3) does, with blanks and a sign in front,
+/// 0x for hexadecimal and 0 for octal, and pass over a fourth field; others take such numbers for decimal ones. Whichever is meant, these
+/// ids are not to be given to somebody else.
+pub fn odd_entry(line: &[u8]) -> Vec<(&[u8], Range)> {
+    let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    let mut fields = line.split(|byte| *byte == b':');
+    let (Some(owner), Some(first), Some(count)) = (fields.next(), fields.next(), fields.next()) else {
+        return Vec::new();
+    };
+    let Some(count) =
+        readings(count).into_iter().max().filter(|_| !owner.is_empty() && !owner.starts_with(b"#"))
+    else {
+        return Vec::new();
+    };
+    let last = u64::from(u32::MAX).saturating_sub(1);
+    let range = |first: u64| {
+        let last = first.checked_add(count.checked_sub(1)?)?.min(last);
+        Range::between(Id::new(u32::try_from(first).ok()?)?, Id::new(u32::try_from(last).ok()?)?)
+    };
+    readings(first).into_iter().filter_map(range).map(|range| (owner, range)).collect()
+}
+
+fn readings(number: &[u8]) -> Vec<u64> {
+    let number = number.trim_ascii();
+    let number = std::str::from_utf8(number.strip_prefix(b"+").unwrap_or(number)).unwrap_or_default();
+    if !number.starts_with(|first: char| first.is_ascii_digit()) {
+        return Vec::new();
+    }
+    let hexadecimal = number.strip_prefix("0x").or_else(|| number.strip_prefix("0X"));
+    let readings = match hexadecimal {
+        Some(digits) if !digits.starts_with('+') => vec![u64::from_str_radix(digits, 16)],
+        Some(_) => Vec::new(),
+        None if number.starts_with('0') => vec![u64::from_str_radix(number, 8), number.parse()],
+        None => vec![number.parse()],
+    };
+    readings.into_iter().flatten().collect()
 }
 
 /// Accounts and groups that the name services of this machine list, which the files may not have.
@@ -271,7 +330,9 @@ fn getent(database: &str) -> Result<Vec<u8>, String> {
     let cannot = |error: &dyn fmt::Display| {
         format!("getent {database} could not be asked ({error}): only the accounts in the files are known")
     };
-    let mut command = Command::new("getent");
+    // Where root's own programs are: the caller's PATH may be a user's, after su(1).
+    let program = find("getent").ok_or_else(|| cannot(&"it is not there"))?;
+    let mut command = Command::new(program);
     command.arg(database).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| cannot(&error))?;
     let Some(pipe) = child.stdout.take() else { return Err(cannot(&"no pipe")) };
@@ -296,6 +357,43 @@ fn getent(database: &str) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_shadow_takes_for_a_line_is_somebodys() {
+        let ranges = |line: &str| -> Vec<String> {
+            odd_entry(line.as_bytes()).iter().map(|(_, range)| range.to_string()).collect()
+        };
+        for line in [
+            "bob:0x30d40:65536",
+            "bob:0X30D40:65536",
+            "bob: 200000:65536",
+            "bob:+200000:65536",
+            "bob:200000:0x10000",
+            "bob:200000:65536:x",
+            "bob:200000:65536:",
+            "bob:200000:65536 ",
+            "bob:200000:65536\r",
+            "bob:200000:65536\0x",
+            " bob:200000:65536",
+        ] {
+            assert_eq!(ranges(line), ["200000-265535"], "{line:?}");
+        }
+        assert_eq!(ranges("bob:0606500:65536"), ["200000-265535", "606500-672035"]);
+        assert_eq!(ranges("bob:200000:99999999999"), ["200000-4294967294"]);
+        for line in [
+            "",
+            "#bob:0x30d40:65536",
+            ":0x1:1",
+            "bob:0x1",
+            "bob:x:1",
+            "bob:0x:1",
+            "bob:-5:1",
+            "bob:0x1:0",
+            "bob:5000000000:1",
+        ] {
+            assert_eq!(ranges(line), Vec::<String>::new(), "{line:?}");
+        }
+    }
 
     #[test]
     fn a_setting_is_read_as_shadow_does() {
