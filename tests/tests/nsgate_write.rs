@@ -287,7 +287,7 @@ fn the_immutable_attribute_is_named() {
         let grant = || nsgate(world, ROOT, &["--root", image.path(), "grant", "ids", "carol"]);
         for file in ["etc/subuid", "etc/subgid"] {
             chattr("+i", file);
-            refused(&grant(), 1, &format!("chattr -i -a /{file}"));
+            refused(&grant(), 1, &format!("chattr -i -a {}/{file}", image.path()));
             chattr("-i", file);
         }
         chattr("+i", "etc");
@@ -823,5 +823,31 @@ fn a_file_without_end_in_an_image_is_refused_and_not_read() {
             let answer = nsgate(world, ROOT, &["--root", "/tmp/image", "grant", "ids", "root"]);
             refused(&answer, 1, &format!("cannot read /etc/{file}: it is larger than 1024 MiB"));
         }
+    });
+}
+
+/// Whoever made the image would like root to do something to the files of this machine.
+#[test]
+fn what_would_help_an_image_names_the_files_of_the_image() {
+    World::enter(|world| {
+        fs::create_dir_all("/tmp/image/etc").expect("mkdir");
+        world.write("/tmp/image/etc/passwd", "root:x:0:0::/:/bin/sh\n");
+        let grant = ["--root", "/tmp/image", "grant", "ids", "root"];
+        for (name, command) in [
+            (".pwd.lock", "which no lock file is: rm /tmp/image/etc/.pwd.lock\n"),
+            ("subuid.lock", "which no lock file is: rm /tmp/image/etc/subuid.lock\n"),
+            ("subgid", "change it there\n"),
+        ] {
+            let path = format!("/tmp/image/etc/{name}");
+            symlink("/etc/shadow", &path).expect("symlink");
+            refused(&nsgate(world, ROOT, &grant), 1, command);
+            fs::remove_file(&path).expect("remove");
+        }
+        world.write("/tmp/image/etc/subuid.lock", "");
+        refused(
+            &nsgate(world, ROOT, &grant),
+            1,
+            "if nobody edits /etc/subuid: rm /tmp/image/etc/subuid.lock\n",
+        );
     });
 }

@@ -80,7 +80,8 @@ pub fn run(root: &Root, args: &Edit, out: &mut Output) -> Result<u8, Failure> {
             draft.keep();
             let kept = draft.path().display();
             return Err(Failure::new(format!(
-                "{failure}; your text is kept in {kept}; to see how it differs: diff {path} {kept}"
+                "{failure}; your text is kept in {kept}; to see how it differs: diff {} {kept}",
+                place.word
             )));
         }
         let before = if found.is_some() { format!("; the one before is {path}-") } else { String::new() };

@@ -143,12 +143,14 @@ fn process(pid: Option<i32>) -> String {
 
 fn lock_passwords(root: &Root) -> Result<OwnedFd, Failure> {
     const PATH: &str = "/etc/.pwd.lock";
+    let word = root.for_shell(PATH);
     let cannot = |errno: Errno| match errno {
-        Errno::ELOOP => Failure::new(format!("{PATH} is a symbolic link, which no lock file is: rm {PATH}")),
-        Errno::EROFS => Failure::new(
+        Errno::ELOOP => Failure::new(format!("{PATH} is a symbolic link, which no lock file is: rm {word}")),
+        Errno::EROFS => Failure::new(format!(
             "/etc is on a file system that is mounted read-only; where it is meant to be written: mount -o remount,rw \
-             \"$(findmnt -n -o TARGET -T /etc)\"",
-        ),
+             \"$(findmnt -n -o TARGET -T {})\"",
+            root.for_shell("/etc")
+        )),
         errno => Failure::new(format!("cannot lock {PATH}: {}", errno.desc())),
     };
     let etc = root.open_at("/etc", OFlag::O_RDONLY | OFlag::O_DIRECTORY);
@@ -157,7 +159,7 @@ fn lock_passwords(root: &Root) -> Result<OwnedFd, Failure> {
     let file = openat(&etc, ".pwd.lock", flags, Mode::from_bits_truncate(0o600)).map_err(cannot)?;
     let status = fstat(&file).map_err(cannot)?;
     if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-        return Err(Failure::new(format!("{PATH} is not a regular file: rm {PATH}")));
+        return Err(Failure::new(format!("{PATH} is not a regular file: rm {word}")));
     }
     let mut wait = Wait::begin();
     loop {
@@ -224,15 +226,17 @@ impl<'a> Held<'a> {
                 Holder::Unknown => {
                     let edits = place.path;
                     return Err(Failure::new(format!(
-                        "{path} is there and does not say whose it is, as after a crash of the machine; if nobody edits {edits}: rm {path}"
+                        "{path} is there and does not say whose it is, as after a crash of the machine; if nobody edits {edits}: rm {}.lock",
+                        place.word
                     )));
                 }
             };
             if !wait.on(&path, Some(holder)) {
                 return Err(Failure::new(format!(
-                    "{path} is held by {}; try again when that has ended, or if it is no program that edits {}: rm {path}",
+                    "{path} is held by {}; try again when that has ended, or if it is no program that edits {}: rm {}.lock",
                     process(Some(holder)),
-                    place.path
+                    place.path,
+                    place.word
                 )));
             }
         }
@@ -266,7 +270,10 @@ fn holder(place: &Place, name: &str, path: &str) -> Result<Holder, Failure> {
         Ok(file) => File::from(file),
         Err(Errno::ENOENT) => return Ok(Holder::Gone),
         Err(Errno::ELOOP) => {
-            return Err(Failure::new(format!("{path} is a symbolic link, which no lock file is: rm {path}")));
+            return Err(Failure::new(format!(
+                "{path} is a symbolic link, which no lock file is: rm {}.lock",
+                place.word
+            )));
         }
         Err(errno) => return Err(Failure::new(format!("cannot open {path}: {}", errno.desc()))),
     };

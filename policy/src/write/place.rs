@@ -24,6 +24,10 @@ pub struct Place {
     pub path: &'static str,
     /// Its name in the directory.
     pub name: &'static str,
+    /// Its path for a command that somebody may copy: of an image, not that of this machine.
+    pub word: String,
+    /// So, its directory's.
+    pub directory_word: String,
 }
 
 /// A file as it was found.
@@ -67,7 +71,10 @@ impl Place {
             opened => opened,
         };
         match opened {
-            Ok(directory) => Ok(Some(Self { directory, path, name })),
+            Ok(opened) => {
+                let (word, directory_word) = (root.for_shell(path), root.for_shell(directory));
+                Ok(Some(Self { directory: opened, path, name, word, directory_word }))
+            }
             Err(Errno::ENOENT) if !make => Ok(None),
             Err(errno) => Err(Failure::new(format!("cannot open {directory}: {}", errno.desc()))),
         }
@@ -96,7 +103,8 @@ impl Place {
             Err(Errno::EXDEV) => {
                 return Err(Failure::new(format!(
                     "{path} is a mount of its own (a container's bind mount?), which cannot be replaced: change the file that is \
-                     mounted there, or umount {path} first"
+                     mounted there, or umount {} first",
+                    self.word
                 )));
             }
             Err(errno) => return Err(Failure::new(format!("cannot open {path}: {}", errno.desc()))),
@@ -113,12 +121,17 @@ impl Place {
     }
 
     fn is_a_link(&self) -> Failure {
-        let path = self.path;
+        let Self { path, word, .. } = self;
         let target = readlinkat(&self.directory, self.name).unwrap_or_default();
+        // In an image, it leads to where it would there, which no command that runs here can say.
+        let or = if word == path {
+            format!(", or make it a file first: cp --remove-destination \"$(readlink -f {word})\" {word}")
+        } else {
+            String::new()
+        };
         Failure::new(format!(
             "{path} is a symbolic link to \"{}\": whatever made the link (NixOS, ostree, a mount of yours) decides what is in it, and \
-             the helpers follow it only as far as it is root's; change it there, or make it a file first: \
-             cp --remove-destination \"$(readlink -f {path})\" {path}",
+             the helpers follow it only as far as it is root's; change it there{or}",
             Quoted(target.as_bytes())
         ))
     }
@@ -128,14 +141,14 @@ impl Place {
     /// # Errors
     /// It is on a file system that is read-only, or the file has the immutable attribute.
     pub fn may_change(&self) -> Result<(), Failure> {
-        let path = self.path;
+        let Self { path, word, .. } = self;
         let flags =
             OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match openat(&self.directory, self.name, flags, Mode::empty()) {
             Err(Errno::EROFS) => Err(self.read_only()),
             Err(Errno::EPERM) => Err(Failure::new(format!(
-                "{path} cannot be changed, not even by root: it has the immutable or append-only attribute; see lsattr {path}; \
-                 to take it off: chattr -i -a {path}"
+                "{path} cannot be changed, not even by root: it has the immutable or append-only attribute; see lsattr {word}; \
+                 to take it off: chattr -i -a {word}"
             ))),
             // What else may be wrong is told by what is really done.
             Ok(_) | Err(_) => Ok(()),
@@ -145,7 +158,7 @@ impl Place {
     /// That nothing in this directory can be changed.
     #[must_use]
     pub fn read_only(&self) -> Failure {
-        let directory = self.path.rsplit_once('/').map_or("/", |(directory, _)| directory);
+        let directory = &self.directory_word;
         Failure::new(format!(
             "{} is on a file system that is mounted read-only; where it is meant to be written: mount -o remount,rw \"$(findmnt -n -o \
              TARGET -T {directory})\"",
@@ -160,8 +173,9 @@ impl Place {
         match errno {
             Errno::EROFS => self.read_only(),
             Errno::EPERM => Failure::new(format!(
-                "cannot make {what} in {directory}: {}; if it has the immutable attribute: chattr -i {directory}",
-                errno.desc()
+                "cannot make {what} in {directory}: {}; if it has the immutable attribute: chattr -i {}",
+                errno.desc(),
+                self.directory_word
             )),
             errno => Failure::new(format!("cannot make {what} in {directory}: {}", errno.desc())),
         }
