@@ -655,3 +655,20 @@ fn a_name_of_an_interface_is_one_word_of_a_command() {
         finds(world, &["x;reboot forwards", "# sysctl -w $'net/ipv6/conf/x;reboot/accept_ra=0'"]);
     });
 }
+
+/// Who may run a set-user-ID program is for an admin to say: `--fix` does not open it to everybody.
+#[test]
+fn a_helper_for_a_group_alone_is_found_and_stays_so() {
+    enter(|world| {
+        for mode in [0o4750, 0o0750] {
+            fs::set_permissions("/usr/bin/newuidmap", fs::Permissions::from_mode(mode)).expect("chmod");
+            let words = [
+                "helpers warning /usr/bin/newuidmap can be run by its owner and its group alone",
+                "# chmod 4755 ",
+            ];
+            finds(world, &words);
+            world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+            assert_eq!(fs::metadata("/usr/bin/newuidmap").expect("look").permissions().mode() & 0o7777, mode);
+        }
+    });
+}

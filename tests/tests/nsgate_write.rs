@@ -287,7 +287,7 @@ fn the_immutable_attribute_is_named() {
         let grant = || nsgate(world, ROOT, &["--root", image.path(), "grant", "ids", "carol"]);
         for file in ["etc/subuid", "etc/subgid"] {
             chattr("+i", file);
-            refused(&grant(), 1, &format!("chattr -i -a /{file}"));
+            refused(&grant(), 1, &format!("chattr -i -a {}/{file}", image.path()));
             chattr("-i", file);
         }
         chattr("+i", "etc");
@@ -849,5 +849,18 @@ fn what_would_help_an_image_names_the_files_of_the_image() {
             1,
             "if nobody edits /etc/subuid: rm /tmp/image/etc/subuid.lock\n",
         );
+    });
+}
+
+/// The C library takes these for accounts: `getent passwd zed` says 200000.
+#[test]
+fn ids_of_accounts_whose_numbers_are_oddly_written_are_not_granted() {
+    World::enter(|world| {
+        world.append("/etc/passwd", "zed:x:0200000:0200001::/:/bin/sh\nyan:x: 200002:+200003::/:/bin/sh\n");
+        world.append("/etc/group", "odd:x:00200004:\n");
+        for id in 200_000..=200_004 {
+            let grant = ["grant", "ids", "alice", "--start", &id.to_string(), "--count", "1"];
+            refused(&nsgate(world, ROOT, &grant), 3, &format!("{id} is not free"));
+        }
     });
 }

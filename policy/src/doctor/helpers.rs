@@ -98,6 +98,11 @@ fn look(helper: &Helper) -> Option<Finding> {
     if is_set_uid(&status) {
         return None;
     }
+    if status.st_mode & Mode::S_IXOTH.bits() == 0 {
+        let what = format!("{path} can be run by its owner and its group alone");
+        let cause = "nobody else can make use of it; an admin may have decided that";
+        return Some(Finding::bad(State::Warning, what, cause, format!("chmod 4755 {path}")));
+    }
     let Some(wanted) = helper.capability else { return Some(lost(helper, None)) };
     match capabilities(path) {
         Some(text) if text.contains(wanted) && (text.contains("=ep") || text.contains("+ep")) => None,

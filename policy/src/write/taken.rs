@@ -12,6 +12,7 @@ use common::policy::{group, passwd, subid};
 
 use super::allocate::Taken;
 use super::live;
+use super::lock::Later;
 use crate::accounts::Accounts;
 use crate::check::reserved::{RESERVED, Reserved, When};
 use crate::doctor::tool::find;
@@ -111,11 +112,33 @@ impl Host<'_> {
         for (name, gid) in groups.chain(listed.groups.iter().map(|(name, gid)| (name, *gid))) {
             host.taken.extend(Range::new(gid, 1).map(|range| Taken { range, by: By::Group(name.clone()) }));
         }
+        host.add_odd_accounts(root)?;
         if root.is_live() {
             let mapped = live::mapped(false).into_iter();
             host.taken.extend(mapped.map(|mapped| Taken { range: mapped.range, by: By::Live(mapped.pid) }));
         }
         Ok(host)
+    }
+
+    /// The C library reads numbers with blanks, a sign and zeros in front, too.
+    fn add_odd_accounts(&mut self, root: &Root) -> Result<(), Failure> {
+        for (path, fields, is_group) in [("/etc/passwd", 2..4, false), ("/etc/group", 2..3, true)] {
+            let text = root.read(path)?.map(|text| text.bytes).unwrap_or_default();
+            let is_known = |line: &&[u8]| {
+                if is_group { group::entry(line).is_some() } else { passwd::entry(line).is_some() }
+            };
+            for line in lines(&text).filter(|line| !line.starts_with(b"#") && !is_known(line)) {
+                let all: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+                let name = all.first().map(|name| name.to_vec()).unwrap_or_default();
+                let ids =
+                    all.get(fields.clone()).unwrap_or_default().iter().flat_map(|field| readings(field));
+                let ids = ids.filter_map(|id| Id::new(u32::try_from(id).ok()?));
+                let by = || if is_group { By::Group(name.clone()) } else { By::User(name.clone()) };
+                self.taken
+                    .extend(ids.filter_map(|id| Range::new(id, 1)).map(|range| Taken { range, by: by() }));
+            }
+        }
+        Ok(())
     }
 
     fn read_login_defs(&mut self, root: &Root) -> Result<(), Failure> {
@@ -337,12 +360,15 @@ fn getent(database: &str) -> Result<Vec<u8>, String> {
     let mut child = command.spawn().map_err(|error| cannot(&error))?;
     let Some(pipe) = child.stdout.take() else { return Err(cannot(&"no pipe")) };
     let (send, receive) = std::sync::mpsc::channel();
+    // For ever in that thread: it may outlast this function, and a signal that it got would end the process in spite of a lock.
+    let interruptions = Later::begin();
     std::thread::spawn(move || {
         let mut text = Vec::new();
         let read = pipe.take(LARGEST_LIST).read_to_end(&mut text);
         // Nobody may wait for it any more.
         send.send(read.map(|_| text)).unwrap_or_default();
     });
+    drop(interruptions);
     let answer = receive.recv_timeout(PATIENCE);
     // It has said all, or is not waited for.
     child.kill().unwrap_or_default();
