@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::os::child::spawn_apart;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 /// What one has said.
 #[derive(Debug)]
@@ -57,9 +59,15 @@ fn wait(child: &mut Child) -> Option<bool> {
     None
 }
 
-/// Kills it. Whether it has gone is waited for only shortly: it may hang where signals do not reach.
+/// Kills it, and what it has started: they have a session of their own, which has its number for as long as it is not waited for.
+/// Whether it has gone is waited for only shortly: it may hang where signals do not reach.
 pub(super) fn end(child: &mut Child) {
-    if child.kill().is_err() {
+    if !matches!(child.try_wait(), Ok(None)) {
+        return;
+    }
+    let group = i32::try_from(child.id()).map(Pid::from_raw);
+    let killed = group.is_ok_and(|group| killpg(group, Signal::SIGKILL).is_ok());
+    if !killed && child.kill().is_err() {
         return;
     }
     let start = Instant::now();
