@@ -1,4 +1,5 @@
-//! The only `unsafe` in the project: system calls that neither `std` nor `nix` offers safely.
+//! The only `unsafe` in the project: system calls that neither `std` nor `nix` offers safely, and what the processor does for
+//! sixteen bytes at once ([`places_of`]).
 //!
 //! Every function here is safe to call with any argument. Each `unsafe` block does one thing and says why it may.
 #![allow(unsafe_code, reason = "this file is where it lives; everything else denies it")]
