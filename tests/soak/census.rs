@@ -93,9 +93,12 @@ fn number(of: usize) -> u64 {
     u64::try_from(of).expect("64 bits")
 }
 
-/// The users' own, and those of ours that nobody has waited for.
+/// The users' own in this world, as there may be another soak beside it; and those of ours that nobody has waited for.
 pub(crate) fn processes() -> (u64, u64) {
     let us = std::process::id().to_string();
+    // Of this thread: the process as a whole has the host's.
+    let mounts = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    let here = mounts("thread-self");
     let (mut ours, mut zombies) = (0, 0);
     for process in entries("/proc").iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
         let Ok(status) = fs::read_to_string(format!("/proc/{process}/status")) else { continue };
@@ -104,7 +107,8 @@ pub(crate) fn processes() -> (u64, u64) {
             line.split_whitespace().next().unwrap_or_default().to_owned()
         };
         let uid = field("Uid:").parse::<u32>().unwrap_or(0);
-        ours += u64::from((FIRST_UID..).take(USERS).any(|user| user == uid));
+        let is_a_user = (FIRST_UID..).take(USERS).any(|user| user == uid);
+        ours += u64::from(is_a_user && mounts(process) == here);
         zombies += u64::from(field("PPid:") == us && field("State:") == "Z");
     }
     (ours, zombies)

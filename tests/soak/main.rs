@@ -172,7 +172,7 @@ fn soak(world: &World, goal: Goal, seed: u64) -> Vec<String> {
             }
         }
         done.store(true, Ordering::Relaxed);
-        drop(sampler.join());
+        soak.check(sampler.join().is_ok(), || "the sampler has panicked".to_owned());
     });
     let ran = start.elapsed();
     nics::settle(&soak);

@@ -6,14 +6,26 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::nics::PLACES;
 use super::{FIRST_UID, Soak, USERS, count};
 
+/// All of them for so long: that is no busy machine.
+const HANGS: Duration = Duration::from_secs(180);
+
 pub(crate) fn watch(soak: &Soak<'_>, done: &AtomicBool) {
     let mut before = PLACES.each_ref().map(|_| BTreeSet::new());
-    while !done.load(Ordering::Relaxed) && !soak.is_over() {
+    let (mut runs, mut since) = (0, Instant::now());
+    while !done.load(Ordering::Relaxed) {
+        // Nobody is left who could say that a helper does not end.
+        let now = soak.counts.runs.load(Ordering::Relaxed);
+        if now != runs {
+            (runs, since) = (now, Instant::now());
+        } else if since.elapsed() > HANGS {
+            println!("FAILED: for {HANGS:?} no helper has ended, after {runs} runs");
+            std::process::exit(1);
+        }
         for (place, before) in PLACES.iter().zip(&mut before) {
             // What is attached to nothing is in no such list.
             if place.bridge == "none" {

@@ -176,9 +176,22 @@ fn create(
                 None => None,
                 Some((all, most)) => {
                     let view = View { table: all, owner: Vec::new(), ..view };
-                    let older = ledger.older_than(all, &permit::any_table(attachment), &interfaces)?;
-                    let left = most.value.saturating_sub(older);
-                    let (claimed, trouble) = claim(&mut links, all, &view, &interfaces, left, &record)?;
+                    let claimed = ledger
+                        .older_than(all, &permit::any_table(attachment), &interfaces)
+                        .and_then(|older| {
+                            let left = most.value.saturating_sub(older);
+                            let (claimed, trouble) =
+                                claim(&mut links, all, &view, &interfaces, left, &record)?;
+                            Ok((older, claimed, trouble))
+                        });
+                    let (older, claimed, trouble) = match claimed {
+                        Ok(claimed) => claimed,
+                        // That table is not as it should be. The place in one's own is not to stay taken for that.
+                        Err(error) => {
+                            own.withdraw()?;
+                            return Err(error);
+                        }
+                    };
                     in_the_way = in_the_way.or(trouble);
                     match claimed {
                         Claim::Placed(place) => Some(place),

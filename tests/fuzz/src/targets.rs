@@ -17,16 +17,19 @@ use common::policy::text::Quoted;
 
 mod nics;
 mod rules;
+mod story;
 
 pub use nics::{group, ledger, nic_arguments, quota, usernet};
 pub use rules::settings;
+pub use story::ledger_story;
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("arguments", arguments),
     ("decision", decision),
     ("group", group),
     ("ledger", ledger),
+    ("ledger_story", ledger_story),
     ("login_defs", login_defs),
     ("namespace", namespace),
     ("nic_arguments", nic_arguments),
