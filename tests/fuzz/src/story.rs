@@ -281,14 +281,17 @@ impl Host {
     fn check(&mut self) {
         for number in 0..self.interfaces.len() {
             let interface = &self.interfaces[number];
+            if !interface.is_there || interface.is_lost {
+                continue;
+            }
             let current = self.tables[interface.table] == Some(interface.file);
             let is_made = current
                 && interface.maker.is_some_and(|maker| {
                     self.files[interface.file].locks.values().any(|holder| *holder == maker)
                 });
             let counts = is_made || self.is_recorded(interface);
-            assert!(counts || !interface.is_there || self.damaged[interface.table], "nobody counts it");
-            self.interfaces[number].is_lost |= !counts;
+            assert!(counts || self.damaged[interface.table], "nobody counts it");
+            self.interfaces[number].is_lost = !counts;
         }
         for table in 0..TABLES {
             let there =
