@@ -2,8 +2,6 @@
 
 use std::mem::discriminant;
 
-use common::Error;
-use common::os::host_policy::HostPolicy;
 use common::policy::settings::{Bridge, in_force, limit};
 use rtnetlink::packet_route::link::{BridgeMulticastRouterType, InfoBridgePort};
 
@@ -82,16 +80,6 @@ impl Guards {
         let rules = self.guards.iter().filter_map(|guard| guard.rule);
         rules.map(|rule| if self.leave_out { Ok(rule.0) } else { Err(rule) }).collect()
     }
-}
-
-/// A rule is in the way of an interface on this bridge.
-pub(crate) fn forbidden(
-    host_policy: &HostPolicy,
-    bridge: &str,
-    (key, line): (&'static str, u32),
-    why: String,
-) -> Error {
-    Error::Forbidden { what: format!("a veth on {bridge} is"), rule: host_policy.rule(key, line, why) }
 }
 
 #[cfg(test)]

@@ -22,7 +22,6 @@ use common::policy::nic::{InterfaceName, Mac};
 use common::policy::settings::{MOST_BRIDGES, Set};
 
 use crate::Asked;
-use crate::guards::forbidden;
 use crate::ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table};
 use crate::links::{Link, Links, OUR_BRIDGES};
 use crate::wire::random;
@@ -206,7 +205,7 @@ impl OwnBridge<'_> {
             Some(create) if most.line == 0 => ("create", create.line),
             _ => ("max-bridges", most.line),
         };
-        forbidden(self.host_policy, self.name.as_str(), rule, why)
+        self.host_policy.forbids_veth(self.name.as_str(), rule, why)
     }
 }
 
