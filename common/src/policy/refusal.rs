@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::holdings::{Asker, Holdings};
 use super::host::{Forbidden, Why};
 use super::idmap::{Kind, MOST_EXTENTS, NotATriple, NotGranted, Triple};
-use super::text::Quoted;
+use super::text::{Quoted, is_tame};
 use super::usernet::VETH;
 
 /// Why a range is not granted.
@@ -53,14 +53,10 @@ pub fn not_granted(asker: &Asker<'_>, held: &Holdings, refused: &NotGranted) -> 
         format!("; host {word}s below {FIRST_FREE} are for accounts of this host, not for containers")
     } else if !files_decide {
         String::new()
+    } else if is_tame(asker.name()) {
+        format!("; root can grant more: usermod --add-sub{word}s FIRST-LAST {owner}")
     } else {
-        // Somebody may copy it.
-        let is_tame = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-        if asker.name().iter().all(is_tame) {
-            format!("; root can grant more: usermod --add-sub{word}s FIRST-LAST {owner}")
-        } else {
-            "; root can grant more".to_owned()
-        }
+        "; root can grant more".to_owned()
     };
     rule + exempt + &help
 }

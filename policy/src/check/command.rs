@@ -1,7 +1,7 @@
 //! Commands that an administrator may copy into a shell. Names in policy files may be chosen by somebody who hopes for that.
 
 use common::policy::id::Range;
-use common::policy::text::Quoted;
+use common::policy::text::{Quoted, is_tame};
 
 use crate::cli::PolicyFile;
 
@@ -23,12 +23,6 @@ pub fn word(bytes: &[u8]) -> String {
     }
     // $'...' has the same escapes as ours: \n, \t, \r, \', \\ and \xHH.
     format!("$'{}'", shown(bytes).replace("\\\"", "\""))
-}
-
-/// Is it a name that usermod takes, and no shell makes anything of?
-fn is_tame(name: &[u8]) -> bool {
-    let tame = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-    !name.is_empty() && name.len() <= 32 && name.iter().all(tame) && !name.starts_with(b"-")
 }
 
 /// `nsgate`, for this machine.
