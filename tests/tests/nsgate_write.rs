@@ -805,6 +805,11 @@ fn ids_that_a_line_gives_to_somebody_for_shadow_alone_are_not_given_again() {
             let left =
                 says(&answer).matches("grants him nothing, but programs that read odd numbers").count();
             assert_eq!(left, 2, "{line}: {answer:?}");
+            // There is nothing of his to take out for us; but something.
+            let again = nsgate(world, ROOT, &["revoke", "ids", "bob"]);
+            let places = "/etc/subuid:1 and /etc/subgid:1 grant nothing to the helpers, but programs that read odd numbers";
+            refused(&again, 1, places);
+            assert!(again.stderr.ends_with("nsgate edit subuid && nsgate edit subgid\n"), "{again:?}");
         }
     });
 }
