@@ -253,7 +253,10 @@ pub(crate) fn sweep(
     if let Err(no) = looks_empty(links)? {
         return Ok(no);
     }
-    let own = ledger.make_table(&format!("{TABLE}.{name}"))?;
+    let own = format!("{TABLE}.{name}");
+    let own = if is_trial { ledger.table(&own)? } else { Some(ledger.make_table(&own)?) };
+    // A trial makes no table. Where there is none, nobody has ever put anything on it.
+    let Some(own) = own else { return Ok(Swept::Removed) };
     if !own.have_alone()? {
         return Ok(Swept::Busy);
     }
