@@ -1,5 +1,7 @@
 //! `/etc/passwd`, searched by uid: `passwd(5)`.
 
+use std::collections::BTreeSet;
+
 use memchr::memmem;
 
 use super::host;
@@ -14,12 +16,14 @@ pub struct Account {
     pub names: Vec<Vec<u8>>,
     /// The login group of each.
     pub gids: Vec<u32>,
+    /// The names again: a uid may have tens of thousands.
+    known: BTreeSet<Vec<u8>>,
 }
 
 impl Account {
     /// Adds a name and its login group, once.
     pub fn add(&mut self, name: &[u8], gid: u32) {
-        if !self.names.iter().any(|known| known == name) {
+        if self.known.insert(name.to_vec()) {
             self.names.push(name.to_vec());
             self.gids.push(gid);
         }
