@@ -1,7 +1,7 @@
 //! `nsgate gc` and `nsgate show nics`: what is left behind goes, what is in use or being made stays. Ours alone.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use world::{ALICE, Answer, BOB, ROOT, User, World, theirs};
@@ -18,12 +18,6 @@ fn enter(test: impl FnOnce(&World) + Send) {
         world.write("/etc/nsgate.ini", "[per-user-bridge]\ncreate = yes\n");
         test(world);
     });
-}
-
-/// That of who is about to use alice's own bridge.
-fn table() -> PathBuf {
-    let of_netns = fs::read_dir("/run/lxc/nsgate").expect("the ledger").next().expect("one of this netns");
-    of_netns.expect("its directory").path().join(format!("bridges.{OWN}"))
 }
 
 fn nsgate(world: &World, user: User, args: &[&str]) -> Answer {
@@ -151,10 +145,11 @@ fn an_empty_bridge_of_a_users_own_goes_and_is_made_again() {
         let dry = nsgate(world, ROOT, &["--json", "gc", "--dry-run"]);
         fits_schema(world, "gc.json", &dry);
         // Nothing is changed, also where a table has never been made.
-        fs::remove_file(table()).expect("remove");
+        let table = format!("{}/bridges.{OWN}", world.tables());
+        fs::remove_file(&table).expect("remove");
         let before = dry.stdout;
         assert_eq!(nsgate(world, ROOT, &["--json", "gc", "--dry-run"]).stdout, before);
-        assert!(before.contains("\"removed\": true") && !table().exists(), "{before}");
+        assert!(before.contains("\"removed\": true") && !Path::new(&table).exists(), "{before}");
         assert!(world.host_links().iter().any(|link| link.name == OWN), "{dry:?}");
         assert!(gc(world).contains(&format!("removed the bridge {OWN}: nothing is on it")));
         assert!(!world.host_links().iter().any(|link| link.name == OWN));
