@@ -147,7 +147,7 @@ fn an_empty_bridge_of_a_users_own_goes_and_is_made_again() {
         // Nothing is changed, also where a table has never been made.
         let table = format!("{}/bridges.{OWN}", world.tables());
         fs::remove_file(&table).expect("remove");
-        let before = dry.stdout;
+        let before = dry.stdout.clone();
         assert_eq!(nsgate(world, ROOT, &["--json", "gc", "--dry-run"]).stdout, before);
         assert!(before.contains("\"removed\": true") && !Path::new(&table).exists(), "{before}");
         assert!(world.host_links().iter().any(|link| link.name == OWN), "{dry:?}");
