@@ -1,6 +1,4 @@
 //! Section I of the attack list: whose network namespace it is that gets an interface, and whether it is still the same.
-//!
-//! I03, I08 and I10 do not exist.
 
 use std::collections::BTreeSet;
 use std::fs;

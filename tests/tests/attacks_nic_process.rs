@@ -2,7 +2,7 @@
 //! (arguments, environment, descriptors, limits, signals) and to the process while it runs. What must hold of the
 //! helpers for id maps, `attacks_process.rs` has; here there is more to lose: files of root's, and interfaces.
 //!
-//! A08, A11, A14, A17, A22, A28 and A30 do not exist. Differs, for all of these: C leaves behind what it has made if it
+//! Differs, for all of these: C leaves behind what it has made if it
 //! is cut short, so its part is in what is not about that.
 
 use std::ffi::{OsStr, OsString};

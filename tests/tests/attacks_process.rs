@@ -1,8 +1,7 @@
 //! Section A of the attack list: what a hostile caller can do to the process that a helper starts in (arguments,
 //! environment, descriptors, limits, signals) and to the process while it runs.
 //!
-//! A16 is about files that the helpers do not write, so only its signal matters here. The other lines of the section
-//! that are missing (A14 and so on) do not exist.
+//! A16 is about files that these helpers do not write, so only its signal matters here.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

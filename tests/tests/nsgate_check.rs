@@ -68,6 +68,7 @@ fn the_exit_status_is_that_of_the_worst_finding() {
     });
 }
 
+/// D12
 #[test]
 fn a_finding_has_its_place_its_rule_and_the_command_that_mends_it() {
     World::enter(|world| {
@@ -332,6 +333,7 @@ fn m20_locale_time_zone_and_width_change_nothing() {
     });
 }
 
+/// M15
 #[test]
 fn the_json_document_is_what_its_schema_says() {
     World::enter(|world| {

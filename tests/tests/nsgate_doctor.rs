@@ -132,6 +132,7 @@ fn m16_a_user_gets_the_same_answer_about_himself_and_no_fix() {
     });
 }
 
+/// N03
 #[test]
 fn a_lost_set_user_id_bit_is_found_and_mended() {
     enter(|world| {
@@ -149,6 +150,7 @@ fn a_lost_set_user_id_bit_is_found_and_mended() {
     });
 }
 
+/// N03
 #[test]
 fn lost_capabilities_are_found_and_mended() {
     enter(|world| {

@@ -88,7 +88,7 @@ fn assert_nobody_overlaps(file: &str) {
     }
 }
 
-/// M09
+/// M05, M09
 #[test]
 fn a_grant_is_the_same_in_both_files_and_backed_up() {
     World::enter(|world| {
@@ -100,7 +100,6 @@ fn a_grant_is_the_same_in_both_files_and_backed_up() {
         );
         for (file, before) in FILES.iter().zip(before) {
             assert_eq!(text(file), format!("{before}carol:100000:65536\n"));
-            // M05
             assert_eq!(text(format!("{file}-")), before);
         }
         // Said again, it is so already.

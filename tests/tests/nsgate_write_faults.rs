@@ -222,7 +222,7 @@ fn a_full_disk_leaves_the_old_files() {
     });
 }
 
-/// M03
+/// A16, M03
 #[test]
 fn a_limit_on_the_size_of_files_leaves_the_old_ones() {
     World::enter(|world| {
