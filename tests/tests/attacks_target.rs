@@ -281,6 +281,41 @@ fn once_the_process_is_held_its_pid_is_not_looked_up_again() {
     }
 }
 
+/// C03: a process that has ended, and that its parent has not asked after, still has its pid, and no namespace any more.
+#[test]
+fn a_process_that_has_ended_is_refused() {
+    World::enter(|world| {
+        let zombie = "import ctypes, os, signal, subprocess, sys\n\
+            libc = ctypes.CDLL(None)\n\
+            ready, tell = os.pipe()\n\
+            pid = os.fork()\n\
+            if pid == 0:\n\
+            \x20   assert libc.unshare(0x10000000) == 0\n\
+            \x20   os.write(tell, b'x')\n\
+            \x20   signal.pause()\n\
+            os.read(ready, 1)\n\
+            held = [os.open(f'/proc/{pid}', os.O_DIRECTORY), os.pidfd_open(pid)]\n\
+            os.kill(pid, signal.SIGKILL)\n\
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)\n\
+            for name in [str(pid)] + [f'fd:{fd}' for fd in held]:\n\
+            \x20   subprocess.run([sys.argv[1], name, '0', sys.argv[2], '1'], pass_fds=held)\n";
+        for (helper, file) in HELPERS {
+            for host in ["600000", "52001"] {
+                let mut command = world.command(ALICE, "/usr/bin/python3");
+                let answer = world.run(command.args(["-I", "-c", zombie, helper, host]));
+                assert_eq!((answer.status, &*answer.stdout), (Some(0), ""), "{answer:?}");
+                let lines: Vec<&str> = answer.stderr.lines().collect();
+                if theirs() {
+                    assert!(!lines.is_empty(), "{answer:?}");
+                    continue;
+                }
+                assert_eq!(lines.len(), 3, "{file} {host}: {answer:?}");
+                assert!(lines.iter().all(|line| line.contains("ended")), "{file} {host}: {answer:?}");
+            }
+        }
+    });
+}
+
 /// C04: with the caller's own descriptor there is no time at which the pid could pass on. Ours only (C: since 4.14).
 #[test]
 fn a_descriptor_names_the_process_it_was_opened_for_and_no_later_one() {

@@ -514,7 +514,7 @@ fn a_helper_that_lies_is_found_by_the_trial() {
 #[test]
 fn m17_what_hangs_is_given_up_and_the_rest_is_reported() {
     enter(|world| {
-        // A helper that never ends, and a policy file that nobody writes to.
+        // A helper that never ends.
         world.write("/tmp/hangs", "#!/bin/sh\nsleep 1000\n");
         fs::set_permissions("/tmp/hangs", fs::Permissions::from_mode(0o4755)).expect("chmod");
         bind("/tmp/hangs", "/usr/bin/newuidmap");
@@ -526,6 +526,18 @@ fn m17_what_hangs_is_given_up_and_the_rest_is_reported() {
             answer.stdout.contains("the policy files, and the way to them, are root's alone"),
             "{answer:?}"
         );
+        // Policy files that nobody writes to.
+        for file in ["/etc/subgid", "/etc/lxc/lxc-usernet", "/etc/nsgate.ini"] {
+            drop(fs::remove_file(file));
+            nix::unistd::mkfifo(file, nix::sys::stat::Mode::from_bits_truncate(0o644)).expect("mkfifo");
+        }
+        let start = Instant::now();
+        let answer = doctor(world, ROOT, &[]);
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+        for file in ["/etc/subgid", "/etc/lxc/lxc-usernet", "/etc/nsgate.ini"] {
+            assert!(answer.stdout.contains(&format!("{file} is not a regular file")), "{answer:?}");
+        }
+        assert!(answer.stdout.contains("users can make user namespaces"), "{answer:?}");
     });
 }
 
