@@ -73,10 +73,10 @@ fn no_argument_at_all_is_a_usage_error() {
     World::enter(|world| {
         let target = world.target(ALICE);
         let pid = format!("rawenv:{}", target.pid());
-        for helper in HELPERS {
+        for (helper, program) in programs() {
             // What lies behind the arguments is the environment, and it is no argument.
             let oddities = ["argc0", &pid, "rawenv:0", "rawenv:600000", "rawenv:10"];
-            let answer = world.run(&mut world.launch(ALICE, &oddities, &helper.path()));
+            let answer = world.run(&mut world.launch(ALICE, &oddities, &program));
             let usage = format!("{0}: no target given; usage: {0} [", helper.name);
             answer.refuses(if theirs() { "usage: " } else { &usage });
         }
@@ -89,11 +89,11 @@ fn no_argument_at_all_is_a_usage_error() {
 fn the_program_name_is_a_constant() {
     World::enter(|world| {
         let long = "A".repeat(100_000);
-        for helper in HELPERS {
+        for (helper, program) in programs() {
             for name in ["", "%s%n", "\u{1b}[2J", "a\nb", "/etc/passwd", "sudo", &long] {
                 let target = world.target(ALICE);
                 let call = |triple| {
-                    let mut command = world.command(ALICE, &helper.path());
+                    let mut command = world.command(ALICE, &program);
                     world.run(command.arg0(name).arg(target.pid()).args(triple))
                 };
                 call(STRANGE).refuses(&if theirs() {
@@ -113,7 +113,7 @@ fn the_program_name_is_a_constant() {
 fn arguments_that_are_no_text_are_refused_like_any_other() {
     World::enter(|world| {
         let target = world.target(ALICE);
-        for helper in HELPERS {
+        for (_, program) in programs() {
             for bytes in [
                 &b"\xff"[..],
                 b"\xc0\x80",
@@ -127,7 +127,7 @@ fn arguments_that_are_no_text_are_refused_like_any_other() {
                     let mut args = vec![OsString::from(target.pid())];
                     args.extend(GRANTED.map(OsString::from));
                     args[place] = OsStr::from_bytes(bytes).to_os_string();
-                    let mut command = world.command(ALICE, &helper.path());
+                    let mut command = world.command(ALICE, &program);
                     let answer = world.run(command.arg0(OsStr::from_bytes(bytes)).args(&args));
                     let shown = bytes.escape_ascii();
                     let reason = match place {
@@ -148,10 +148,10 @@ fn arguments_that_are_no_text_are_refused_like_any_other() {
 fn a_command_line_of_megabytes_is_refused_in_little_memory() {
     World::enter(|world| {
         let target = world.target(ALICE);
-        for helper in HELPERS {
+        for (helper, program) in programs() {
             // 300 000 words, as many as fit; each may cost no more than its copy does (24 bytes and 32 of the heap).
             let oddities: &[&str] = &["repeat:100000", "rlimit:STACK=inf", "rlimit:DATA=25000000"];
-            let mut command = world.launch(ALICE, oddities, &helper.path());
+            let mut command = world.launch(ALICE, oddities, &program);
             let answer = world.run(command.arg(target.pid()).args(["0", "600000", "1"]));
             if theirs() {
                 answer.refuses(&format!("write to {}_map failed: Invalid argument", helper.word));
@@ -925,13 +925,13 @@ fn an_inherited_timer_leaves_a_whole_map_or_none() {
 #[test]
 fn a_helper_that_is_stopped_and_continued_finishes() {
     World::enter(|world| {
-        for helper in HELPERS {
+        for (helper, program) in programs() {
             let target = world.target(ALICE);
             let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
-            for place in places(world, 8, ALICE, &helper.path(), &args) {
+            for place in places(world, 8, ALICE, &program, &args) {
                 let target = world.target(ALICE);
                 let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
-                let held = Held::at(world, &place, &helper.path(), &args);
+                let held = Held::at(world, &place, &program, &args);
                 assert!(["", MAP].contains(&&*helper.map(&target)));
                 held.signal(world, &["CONT"]);
                 let (status, said) = held.end();
