@@ -130,6 +130,7 @@ mod tests {
         }
     }
 
+    /// L02
     #[test]
     fn what_the_kernel_does_not_know_is_left_out_only_if_it_may_be() {
         let without = |guards: &Guards, number: usize| {

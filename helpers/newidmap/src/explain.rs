@@ -71,8 +71,8 @@ pub(crate) fn kernel_refusal(
     }
     let file = program.kind.map_file();
     if target.is_undumpable(file) {
-        return "the target is not dumpable (prctl PR_SET_DUMPABLE, or a program it cannot read), so its /proc files \
-                are root's; it has to stay dumpable until it is mapped"
+        return "the target is not dumpable (prctl PR_SET_DUMPABLE, or a program it cannot read), or has just ended, so \
+                its /proc files are root's; it has to stay dumpable until it is mapped"
             .to_owned();
     }
     if target.read(file).is_some_and(|map| !map.is_empty()) {

@@ -307,6 +307,7 @@ fn cases() -> Vec<(&'static Rule, Machine, Vec<Option<u32>>, Machine)> {
     ]
 }
 
+/// D04, D09, D10, D12, D19, D20: what the helpers overlook or obey, `nsgate check` flags; and every other rule.
 #[test]
 fn every_rule_finds_what_breaks_it_and_nothing_else() {
     let cases = cases();
