@@ -82,6 +82,8 @@ struct Story<'a> {
 struct Made {
     user: User,
     bridge: &'static str,
+    /// How much of the story had been told.
+    number: usize,
     /// The table it was made by, and whether that has been made to forget it.
     table: String,
     is_lost: bool,
@@ -163,7 +165,8 @@ impl<'a> Story<'a> {
                 self.holds(answer.status == Some(0), "there is room");
                 let name = answer.nic().host_name;
                 self.holds(self.counted_in(&name) == Some(table.clone()), "it is in its table");
-                let made = Made { user, bridge, table: table.clone(), is_lost: false };
+                let number = self.told.len();
+                let made = Made { user, bridge, number, table: table.clone(), is_lost: false };
                 self.made.insert(name, made);
             }
             Expected::Full | Expected::Damaged => {
@@ -199,18 +202,21 @@ impl<'a> Story<'a> {
             self.holds(room, "nothing is made where there is no room");
             let table = self.counted_in(&name);
             self.holds(table.is_some(), "there is a record before there is an interface");
-            let made = Made { user, bridge, table: table.expect("a table"), is_lost: false };
+            let (number, table) = (self.told.len(), table.expect("a table"));
+            let made = Made { user, bridge, number, table, is_lost: false };
             self.made.insert(name, made);
         }
     }
 
     fn delete(&mut self) {
-        let names: Vec<String> = self.made.keys().cloned().collect();
+        // In the order in which they were made: names are drawn by lot.
+        let mut names: Vec<String> = self.made.keys().cloned().collect();
+        names.sort_by_key(|name| self.made[name].number);
         if names.is_empty() {
             return;
         }
         let name = self.dice.one_of(&names).clone();
-        let Made { user, bridge, table, is_lost } = self.made[&name].clone();
+        let Made { user, bridge, table, is_lost, .. } = self.made[&name].clone();
         let damaged = QUOTAS.iter().any(|(owner, ..)| self.is_damaged(&format!("{owner}.veth.{bridge}")));
         let netns = self.containers[user.name].netns();
         let args = ["delete", "/dev/null", "dummy", &netns, "veth", bridge, &name].map(str::to_owned);
