@@ -49,7 +49,6 @@ is 'another MODE does nothing' '' "$(find "$place/other" 2>/dev/null)"
 
 is 'everything that is no program' 'etc/lxc/lxc-usernet
 etc/nsgate.ini
-usr/lib/systemd/network/80-nsgate-bridge.network
 usr/lib/tmpfiles.d/nsgate.conf
 usr/share/bash-completion/completions/nsgate
 usr/share/fish/vendor_completions.d/nsgate.fish
@@ -59,6 +58,7 @@ usr/share/man/man1/newgidmap.1
 usr/share/man/man1/newuidmap.1
 usr/share/man/man5/nsgate.ini.5
 usr/share/man/man8/nsgate.8
+usr/share/nsgate/network/80-nsgate-bridge.network
 usr/share/nsgate/sysctl.d/60-nsgate.conf
 usr/share/zsh/site-functions/_nsgate' \
     "$(cd "$place/setuid" && find . -type f ! -perm /111 ! -path '*/apparmor.d/*' ! -path '*/selinux/*' -printf '%P\n' | sort)"
@@ -85,7 +85,10 @@ is "a directory in the program's place: nothing in it" '' "$(find "$place/direct
 rm -r "$place/directory"
 
 # The twins' place is a constant of the programs.
-fails 'programs that look for their twins elsewhere' put elsewhere LIBEXECDIR=/usr/lib
+for elsewhere in /usr/lib /libexec /usr/libexec/ /opt/usr/libexec; do
+    fails "programs that look for their twins elsewhere than in $elsewhere" put elsewhere LIBEXECDIR=$elsewhere
+done
+is 'programs that look for their twins elsewhere are not installed' '' "$(find "$place/elsewhere" -type f 2>/dev/null)"
 put prefix PREFIX=/opt/nsgate LIBEXECDIR=/usr/libexec SYSCONFDIR=/opt/etc
 is 'PREFIX, LIBEXECDIR and SYSCONFDIR' 'opt/etc opt/nsgate usr/libexec' \
     "$(cd "$place/prefix" && find . -mindepth 2 -maxdepth 2 -printf '%P\n' | sort | paste -sd ' ' -)"
