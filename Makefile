@@ -84,12 +84,14 @@ install-lxc-user-nic:
 install-nsgate:
 	$(call put,755,$(BUILT)/nsgate,$(PREFIX)/sbin/nsgate)
 	$(call keep,policy/defaults/nsgate.ini,$(SYSCONFDIR))
-	$(call keep,policy/defaults/lxc-usernet,$(SYSCONFDIR)/lxc)
 	$(call plain,packaging/man/nsgate.8,$(DATADIR)/man/man8)
 	$(call plain,packaging/man/nsgate.ini.5,$(DATADIR)/man/man5)
 	install -D -m 644 packaging/completions/nsgate.bash '$(DESTDIR)$(DATADIR)/bash-completion/completions/nsgate'
 	$(call plain,packaging/completions/_nsgate,$(DATADIR)/zsh/site-functions)
 	$(call plain,packaging/completions/nsgate.fish,$(DATADIR)/fish/vendor_completions.d)
+	$(call plain,policy/defaults/lxc-usernet,$(DATADIR)/nsgate)
+	$(call plain,docs/json.md,$(DATADIR)/doc/nsgate)
+	install -D -m 644 -t '$(DESTDIR)$(DATADIR)/doc/nsgate/schema' policy/schema/*.json
 	$(call plain,packaging/systemd/60-nsgate.conf,$(DATADIR)/nsgate/sysctl.d)
 	$(call plain,packaging/systemd/80-nsgate-bridge.network,$(DATADIR)/nsgate/network)
 	$(call plain,packaging/apparmor/nsgate,$(DATADIR)/nsgate/apparmor.d)
