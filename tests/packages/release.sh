@@ -1,6 +1,7 @@
 #!/bin/bash
 # release.sh: that the checks of a release find what they are for; that nothing in the environment changes what the set-user-ID
 # programs do. As root. BUILT: where the programs are.
+# N06: packaging/hardening looks at how the programs are linked.
 # shellcheck disable=SC2016 # a pattern
 set -eu
 top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
