@@ -72,9 +72,8 @@ is 'every file of packaging/apparmor and selinux' \
 
 is 'every file of policy/schema' "$(cd "$top/policy/schema" && find . -type f | sort)" \
     "$(cd "$place/setuid/usr/share/doc/nsgate/schema" && find . -type f | sort)"
-for file in $(sed -n 's/^\.Pa \(\/usr\/[^ ]*\).*/\1/p' "$top"/packaging/man/* | sort -u); do
-    holds "a page names $file" test -f "$place/setuid$file"
-done
+sed -n 's/^\.Pa \(\/usr\/[^ ]*\).*/\1/p' "$top"/packaging/man/* | sort -u >"$place/named"
+while read -r file; do holds "a page names $file" test -f "$place/setuid$file"; done <"$place/named"
 
 echo mine >"$place/setuid/etc/nsgate.ini"
 old=$(stat -c %i "$place/setuid/usr/bin/newuidmap")
