@@ -31,6 +31,7 @@ BUILD_ENV = $(WRAPPER) NSGATE_LIBEXECDIR=$(LIBEXECDIR) CARGO_TARGET_DIR=$(CARGO_
 
 all:
 	$(BUILD_ENV) $(CARGO) build --release --locked $(PACKAGES:%=-p %)
+	echo '$(LIBEXECDIR)' >'$(CARGO_TARGET_DIR)/release/libexecdir'
 
 install: install-uidmap install-lxc-user-nic install-nsgate
 
@@ -52,9 +53,13 @@ plain = install -D -m 644 $(1) '$(DESTDIR)$(2)/$(notdir $(1))'
 # keep FILE,DIRECTORY: a file that is the admin's once it is there.
 keep = test -e '$(DESTDIR)$(2)/$(notdir $(1))' || $(call plain,$(1),$(2))
 
+# Where the programs look for their twins: "make" writes it beside them. Built by cargo alone, they do as its configuration says.
+BUILT_FOR = $(shell cat '$(BUILT)/libexecdir' 2>/dev/null || sed -n 's/^NSGATE_LIBEXECDIR = "\(.*\)"$$/\1/p' .cargo/config.toml)
+
 # privileged PROGRAM,DIRECTORY[,CAPABILITY]: the program there, and its twin where the program looks for it.
 define privileged
-grep -qF '$(LIBEXECDIR)/nsgate/$(1)-nss' $(BUILT)/$(1) || { echo "$(1) was built for another LIBEXECDIR" >&2; exit 1; }
+[ '$(BUILT_FOR)' = '$(LIBEXECDIR)' ] && grep -qaF '$(LIBEXECDIR)/nsgate/$(1)-nss' $(BUILT)/$(1) || \
+    { echo "$(1) was built for another LIBEXECDIR" >&2; exit 1; }
 $(call put,$(bits),$(BUILT)/$(1)-nss,$(LIBEXECDIR)/nsgate/$(1)-nss,$(3))
 $(call put,$(bits),$(BUILT)/$(1),$(2)/$(1),$(3))
 endef
@@ -74,19 +79,21 @@ install-lxc-user-nic:
 	$(call privileged,lxc-user-nic,$(LXCDIR))
 	$(call plain,packaging/man/lxc-user-nic.1,$(DATADIR)/man/man1)
 	install -D -m 644 packaging/systemd/nsgate-tmpfiles.conf '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/nsgate.conf'
-	$(call plain,packaging/systemd/80-nsgate-bridge.network,$(PREFIX)/lib/systemd/network)
 
 # What is in share/nsgate is for the admin to take: it changes more of the host than these programs.
 install-nsgate:
 	$(call put,755,$(BUILT)/nsgate,$(PREFIX)/sbin/nsgate)
 	$(call keep,policy/defaults/nsgate.ini,$(SYSCONFDIR))
-	$(call keep,policy/defaults/lxc-usernet,$(SYSCONFDIR)/lxc)
 	$(call plain,packaging/man/nsgate.8,$(DATADIR)/man/man8)
 	$(call plain,packaging/man/nsgate.ini.5,$(DATADIR)/man/man5)
 	install -D -m 644 packaging/completions/nsgate.bash '$(DESTDIR)$(DATADIR)/bash-completion/completions/nsgate'
 	$(call plain,packaging/completions/_nsgate,$(DATADIR)/zsh/site-functions)
 	$(call plain,packaging/completions/nsgate.fish,$(DATADIR)/fish/vendor_completions.d)
+	$(call plain,policy/defaults/lxc-usernet,$(DATADIR)/nsgate)
+	$(call plain,docs/json.md,$(DATADIR)/doc/nsgate)
+	install -D -m 644 -t '$(DESTDIR)$(DATADIR)/doc/nsgate/schema' policy/schema/*.json
 	$(call plain,packaging/systemd/60-nsgate.conf,$(DATADIR)/nsgate/sysctl.d)
+	$(call plain,packaging/systemd/80-nsgate-bridge.network,$(DATADIR)/nsgate/network)
 	$(call plain,packaging/apparmor/nsgate,$(DATADIR)/nsgate/apparmor.d)
 	$(call plain,packaging/apparmor/abstractions/nsgate,$(DATADIR)/nsgate/apparmor.d/abstractions)
 	$(call plain,packaging/selinux/nsgate.te,$(DATADIR)/nsgate/selinux)

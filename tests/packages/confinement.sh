@@ -13,15 +13,16 @@ mkdir -p "$place/root" "$place/selinux"
 echo '-- AppArmor'
 parsed=$(apparmor_parser -QK -I packaging/apparmor -I /etc/apparmor.d packaging/apparmor/nsgate 2>&1) || parsed="failed: $parsed"
 is 'the parser' '' "$(echo "$parsed" | grep -v 'interface file missing' || true)"
-is 'a profile for each program' 'nsgate-lxc-user-nic nsgate-lxc-user-nic-nss nsgate-newgidmap nsgate-newgidmap-nss nsgate-newuidmap nsgate-newuidmap-nss' \
+is 'a profile for each program' 'nsgate-lxc-user-nic nsgate-lxc-user-nic-nss nsgate-newgidmap nsgate-newgidmap-nss nsgate-newuidmap nsgate-newuidmap-nss nsgate-ovs-vsctl' \
     "$(apparmor_parser -QK -N -I packaging/apparmor -I /etc/apparmor.d packaging/apparmor/nsgate 2>/dev/null | sort | paste -sd ' ' -)"
 # What they open when they work, as strace sees it, is what the profiles allow.
 built=${BUILT-$top/target/package/release}
 export NEWUIDMAP="$built/newuidmap" NEWGIDMAP="$built/newgidmap" LXC_USER_NIC="$built/lxc-user-nic"
 tests/clients/run.sh ../packages/trace-idmap >"$place/trace" 2>"$place/errors" || cat "$place/errors"
 tests/clients/run-nic.sh ../packages/trace-nic >>"$place/trace" 2>"$place/errors" || cat "$place/errors"
+tests/clients/run-nic.sh ../packages/trace-ovs >>"$place/trace" 2>"$place/errors" || cat "$place/errors"
 is 'they did work' '' "$(grep failed "$place/trace" || true)"
-for program in newuidmap newgidmap lxc-user-nic; do
+for program in newuidmap newgidmap lxc-user-nic ovs-vsctl; do
     is "what $program opens" 'allowed: several' \
         "$(sed -n "/^trace: $program\$/,/^trace: /p" "$place/trace" | tests/packages/uncovered nsgate-$program)"
 done
@@ -79,15 +80,23 @@ tests/packages/debian-root >/dev/null
 tar -C "$place/root" -xf target/packages/bookworm.tar
 in_root() { tests/packages/inside "$place/root" "$@"; }
 install -D -m 644 packaging/systemd/nsgate-tmpfiles.conf "$place/root/usr/lib/tmpfiles.d/nsgate.conf"
-install -D -m 644 packaging/systemd/80-nsgate-bridge.network "$place/root/usr/lib/systemd/network/80-nsgate-bridge.network"
+install -D -m 644 packaging/systemd/80-nsgate-bridge.network "$place/root/etc/systemd/network/80-nsgate-bridge.network"
 install -D -m 644 packaging/systemd/60-nsgate.conf "$place/root/etc/sysctl.d/60-nsgate.conf"
 
 is 'tmpfiles.d' '755 root:root /run/lxc
 700 root:root /run/lxc/nsgate' \
     "$(in_root sh -c 'systemd-tmpfiles --create nsgate.conf && stat -c "%a %U:%G %n" /run/lxc /run/lxc/nsgate' 2>&1)"
-is 'sysctl.d' '0 1 1' "$(in_root sh -c 'ip link add nsbr-1000 type bridge
-    /lib/systemd/systemd-sysctl --strict /etc/sysctl.d/60-nsgate.conf &&
-    cd /proc/sys/net && echo $(cat ipv6/conf/default/accept_ra ipv4/conf/default/rp_filter ipv4/conf/nsbr-1000/rp_filter)' 2>&1)"
+is "sysctl.d: containers' bridges, and nothing else" 'nsbr-1000 0 1
+lxcbr0 0 1' "$(in_root sh -c 'shown() { for one; do echo $one $(cat ipv6/conf/$one/accept_ra ipv4/conf/$one/rp_filter); done; }
+    for bridge in nsbr-1000 lxcbr0 other; do ip link add $bridge type bridge; done
+    cd /proc/sys/net
+    before=$(shown default all other)
+    /lib/systemd/systemd-sysctl --strict /etc/sysctl.d/60-nsgate.conf && shown nsbr-1000 lxcbr0
+    [ "$before" = "$(shown default all other)" ] || shown default all other' 2>&1)"
+# By udev, for bridges that come later: what its own rule runs.
+is 'sysctl.d: a bridge that comes later' 0 "$(in_root sh -c 'ip link add lxcbr0 type bridge
+    rule=$(grep -h "^ACTION.*SUBSYSTEM==\"net\".*systemd-sysctl" /lib/udev/rules.d/99-systemd.rules)
+    $(echo "$rule" | sed "s/.*RUN+=\"\([^\"]*\)\".*/\1/; s/\\\$name/lxcbr0/g") && cat /proc/sys/net/ipv6/conf/lxcbr0/accept_ra' 2>&1)"
 # With a read-only /sys networkd does not wait for udev.
 cat >"$place/root/networkd" <<'R'
 mount -o remount,ro,bind /sys

@@ -58,7 +58,7 @@ client() {
     is "$1: $2" "$wanted" "$found"
 }
 
-# clients WHAT: of each kind one.
+# clients WHAT: of each kind one, after every step.
 clients() {
     for name in unshare-auto podman-unshare rootlesskit; do client "$1" $name; done
     client "$1" nic-lxc-foreground -nic
@@ -117,8 +117,26 @@ no_gap install
 ours_are_there install
 is "install: Debian's uidmap is gone" '' "$(in_root dpkg-query -Wf '${db:Status-Status}' uidmap 2>/dev/null | grep -x installed || true)"
 is 'install: /etc/nsgate.ini' '644 root:root' "$(state /etc/nsgate.ini)"
-is 'install: /etc/lxc/lxc-usernet' '644 root:root' "$(state /etc/lxc/lxc-usernet)"
-holds 'install: nsgate' in_root nsgate --version
+is 'install: /etc/lxc/lxc-usernet is nobody'"'"'s' absent "$(state /etc/lxc/lxc-usernet)"
+
+# The command, right after the installation. It finds nothing to complain of but what the test's own machine is like.
+is 'nsgate check' 'no findings in /etc/subuid, /etc/subgid, /etc/lxc/lxc-usernet, /etc/nsgate.ini' "$(in_root nsgate check)"
+is 'nsgate doctor' 'all well' "$(in_root sh -c 'nsgate doctor || nsgate doctor' | tail -n 1)"
+is 'nsgate doctor, of the programs' 'ok       installed, root'"'"'s, and with the privilege that they need' \
+    "$(in_root nsgate doctor | grep installed)"
+# With a user who has something, as the command itself grants it. Nothing of it stays.
+is 'nsgate grant, explain' "carol may map this
+lxc-user-nic would refuse" "$(in_root sh -c 'mount -t tmpfs tmpfs /mnt && cp -a /etc /mnt && mount --bind /mnt/etc /etc
+    echo carol:x:52003:52003::/:/bin/sh >>/etc/passwd
+    nsgate grant ids carol >/dev/null
+    nsgate explain map carol u 0 "$(sed -n "s/^carol:\([0-9]*\):.*/\1/p" /etc/subuid)" 65536 | head -n 1
+    nsgate explain nic carol lxcbr0 | head -n 1' 2>&1 | sed 's/\(would [a-z]*\).*/\1/')"
+# What the command installs for the admin to take.
+for file in apparmor.d/nsgate sysctl.d/60-nsgate.conf network/80-nsgate-bridge.network lxc-usernet; do
+    is "install: /usr/share/nsgate/$file" '644 root:root' "$(state /usr/share/nsgate/$file)"
+done
+is 'install: nothing of it is in force' '' "$(in_root dpkg -L nsgate nsgate-uidmap nsgate-lxc-user-nic |
+    grep -E '^(/etc/(sysctl|systemd|apparmor|modprobe)|/usr/lib/(sysctl.d|systemd))' || true)"
 clients install
 for name in podman-run lxc-usernsexec; do client install $name; done
 client install nic-rootlesskit -nic
@@ -131,7 +149,7 @@ clients upgrade
 step "upgrade of LXC's" in_root sh -c 'dpkg -i /root/liblxc-common_*.deb'
 no_gap "upgrade of LXC's"
 ours_are_there "upgrade of LXC's"
-client "upgrade of LXC's" nic-lxc-foreground -nic
+clients "upgrade of LXC's"
 
 step 'downgrade' in_root sh -c 'dpkg -i /root/nsgate*_0.1.0-1_*.deb'
 no_gap downgrade 'bin|lxc|nsgate'
@@ -141,6 +159,7 @@ clients downgrade
 step "LXC's goes, and comes back" in_root sh -c 'dpkg --force-depends --purge liblxc-common && dpkg -i /root/liblxc-common_*.deb'
 no_gap "LXC's goes, and comes back"
 ours_are_there "LXC's goes, and comes back"
+clients "LXC's goes, and comes back"
 
 step 'remove lxc-user-nic' in_root apt-get remove -qy nsgate-lxc-user-nic
 no_gap 'remove lxc-user-nic'
@@ -150,7 +169,7 @@ clients 'remove lxc-user-nic'
 step 'install again' in_root sh -c 'apt-get install -qy /root/nsgate-lxc-user-nic_0.1.0-1_*.deb'
 no_gap 'install again'
 ours_are_there 'install again'
-client 'install again' nic-lxc-foreground -nic
+clients 'install again'
 
 step 'purge lxc-user-nic' in_root apt-get purge -qy nsgate-lxc-user-nic
 no_gap 'purge lxc-user-nic'
@@ -214,6 +233,35 @@ in_root sh -c 'dpkg-statoverride --remove /usr/bin/newuidmap; dpkg-statoverride 
 step 'removed when it is only unpacked' in_root sh -c 'dpkg -i /root/nsgate-lxc-user-nic_0.1.0-1_*.deb &&
     dpkg --unpack /root/nsgate-lxc-user-nic_0.1.1-1~test_*.deb && dpkg --remove nsgate-lxc-user-nic'
 debians_nic_is_there 'removed when it is only unpacked'
+
+# Between unpacking and configuring.
+in_root dpkg --force-depends --purge nsgate-lxc-user-nic nsgate-uidmap nsgate >/dev/null 2>&1
+step 'only unpacked' in_root sh -c 'dpkg --unpack /root/nsgate*_0.1.0-1_*.deb'
+no_gap 'only unpacked'
+is 'only unpacked: newuidmap, newgidmap' '4755 root:root 4755 root:root' "$(state /usr/bin/newuidmap) $(state /usr/bin/newgidmap)"
+is "only unpacked: LXC's" "4755 root:root $debian_nic" "$(state $nic) $(sum $nic)"
+clients 'only unpacked'
+# The twins have no privilege: whoever calls them gets what he could have done himself, which is nothing.
+is 'only unpacked: the twins' 'newuidmap-nss 1 []
+newgidmap-nss 1 []' "$(in_root sh -c 'mount -t tmpfs tmpfs /mnt && cp -a /etc /mnt && mount --bind /mnt/etc /etc
+    echo nobody:600000:10 | tee /etc/subuid >/etc/subgid
+    cd /
+    nobody="setpriv --reuid nobody --regid nogroup --clear-groups"
+    $nobody unshare --user sleep 100 &
+    until [ "$(cat /proc/$!/comm)" = sleep ]; do sleep 0.1; done
+    for map in uid_map gid_map; do
+        twin=new$(echo $map | tr -d _)
+        status=0
+        $nobody /usr/libexec/nsgate/$twin-nss $! 0 600000 1 2>/dev/null || status=$?
+        echo "$twin-nss $status [$(cat /proc/$!/$map)]"
+    done' 2>&1)"
+step 'configured' in_root dpkg --configure -a
+no_gap 'configured' bin
+ours_are_there 'configured'
+clients 'configured'
+in_root dpkg --purge nsgate-lxc-user-nic >/dev/null 2>&1
+in_root dpkg --force-depends --purge nsgate-uidmap nsgate >/dev/null 2>&1
+in_root sh -c 'dpkg -i /root/nsgate_0.1.0-1_*.deb' >/dev/null 2>&1
 
 # break_postinst LINE: the package on hand, with a postinst that fails instead of that line.
 break_postinst() {

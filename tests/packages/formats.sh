@@ -28,11 +28,6 @@ is 'RPM: lxc-user-nic' '-rwsr-xr-x root:root /usr/libexec/nsgate/lxc-user-nic
 is 'RPM: nsgate' '' "$(privileges "$place"/rpms/nsgate-0*.rpm)"
 is 'RPM: the policy is the admin'"'"'s' '/etc/nsgate.ini' "$(rpm -qpc "$place"/rpms/nsgate-0*.rpm)"
 is 'RPM: everything is in a package' '' "$(rpm -qpl "$place"/rpms/*.rpm | sort | uniq -d | grep -v build-id || true)"
-# openSUSE's list is of exactly these, with the same modes.
-is 'openSUSE permissions' \
-    "$(for rpm in "$place"/rpms/nsgate-uidmap-*.rpm "$place"/rpms/nsgate-lxc-user-nic-*.rpm; do privileges "$rpm"; done |
-        sed 's/^-rwxr-xr-x \([^ ]*\) \([^ ]*\) *\(.*\)/\2 \1 0755 \3/; s/^-rwsr-xr-x \([^ ]*\) \([^ ]*\)$/\2 \1 4755/' | sort)" \
-    "$(sed '/^#/d' packaging/rpm/permissions.nsgate | sed ':a; N; $!ba; s/\n +capabilities//g' | awk '{ $1 = $1; print }' | sort)"
 # Into a directory: what they really put there.
 mkdir "$place/installed"
 holds 'RPM: installed' rpm --root "$place/installed" -i --nodeps "$place"/rpms/*.rpm
@@ -42,6 +37,41 @@ is 'RPM: installed lxc-user-nic' '4755 root:root' "$(stat -c '%a %U:%G' "$place/
 echo mine >>"$place/installed/etc/nsgate.ini"
 holds 'RPM: erased' rpm --root "$place/installed" -e nsgate nsgate-uidmap nsgate-lxc-user-nic
 is 'RPM: what is left' './etc/nsgate.ini.rpmsave' "$(cd "$place/installed" && find . -type f ! -path './var/lib/*' ! -path './usr/lib/sysimage/*' ! -path './root/*')"
+
+echo '-- RPM, openSUSE'
+# Its two macros, which rpmbuild has no other way here, as openSUSE/permissions has them (2026): what is looked at is what they are
+# told.
+suse() {
+    rpmbuild -bb packaging/rpm/nsgate.spec --quiet --nodeps --define "top $top" --define "_topdir $place/$1" \
+        --define '_build_id_links none' --define "suse_version $1" \
+        --define 'set_permissions(f:) [ ! -x /usr/bin/permctl ] || /usr/bin/permctl -n --set --system %{**} || :' \
+        --define 'verify_permissions(e:f:) /usr/bin/permctl -n --warn --system %{**} 1>&2'
+}
+for version in 1500 1699; do
+    lists=/usr/share/permissions/packages.d
+    [ $version = 1699 ] || lists=/usr/share/permissions/permissions.d       # Leap 15
+    holds "openSUSE $version: rpmbuild" suse $version
+    for package in nsgate-uidmap nsgate-lxc-user-nic; do
+        rpm=$(echo "$place/$version"/RPMS/*/$package-0*.rpm)
+        mkdir -p "$place/$version/$package"
+        holds "openSUSE $version: $package installed" rpm --root "$place/$version/$package" -i --nodeps --noscripts "$rpm"
+        # Its list is of exactly those that the package gives a privilege, with the same modes.
+        listed=$(sed '/^#/d' "$place/$version/$package$lists/$package" | sed ':a; N; $!ba; s/\n +capabilities//g' |
+            awk '{ $1 = $1; print }' | sort)
+        is "openSUSE $version: list of $package" "$listed" "$(privileges "$rpm" | sed 's/^-rwxr-xr-x \([^ ]*\) \([^ ]*\) *\(.*\)/\2 \1 0755 \3/
+            s/^-rwsr-xr-x \([^ ]*\) \([^ ]*\)$/\2 \1 4755/' | sort)"
+        # The scripts name each of them, and are shell.
+        rpm -qp --qf '%{POSTIN}\n' "$rpm" >"$place/post"
+        rpm -qp --qf '%{VERIFYSCRIPT}\n' "$rpm" >"$place/verify"
+        for script in post verify; do
+            holds "openSUSE $version: $script of $package" sh -n "$place/$script"
+            is "openSUSE $version: what $script of $package names" "$(echo "$listed" | cut -d' ' -f1)" \
+                "$(grep -o '/usr/libexec/[^ ]*' "$place/$script" | sort)"
+        done
+        is "openSUSE $version: $package has nothing of shadow's and LXC's" '' \
+            "$(rpm -qpl "$rpm" | grep -E '^/usr/(bin|libexec/lxc)/|man1/(new|getsubids)' | grep -v /usr/libexec/nsgate || true)"
+    done
+done
 
 echo '-- Arch'
 arch() {

@@ -48,11 +48,10 @@ is 'MODE=none' "$(programs setuid | sed 's/^4//')" "$(programs none)"
 fails 'another MODE' put other MODE=suid
 is 'another MODE does nothing' '' "$(find "$place/other" 2>/dev/null)"
 
-is 'everything that is no program' 'etc/lxc/lxc-usernet
-etc/nsgate.ini
-usr/lib/systemd/network/80-nsgate-bridge.network
+is 'everything that is no program' 'etc/nsgate.ini
 usr/lib/tmpfiles.d/nsgate.conf
 usr/share/bash-completion/completions/nsgate
+usr/share/doc/nsgate/json.md
 usr/share/fish/vendor_completions.d/nsgate.fish
 usr/share/man/man1/getsubids.1
 usr/share/man/man1/lxc-user-nic.1
@@ -60,22 +59,27 @@ usr/share/man/man1/newgidmap.1
 usr/share/man/man1/newuidmap.1
 usr/share/man/man5/nsgate.ini.5
 usr/share/man/man8/nsgate.8
+usr/share/nsgate/lxc-usernet
+usr/share/nsgate/network/80-nsgate-bridge.network
 usr/share/nsgate/sysctl.d/60-nsgate.conf
 usr/share/zsh/site-functions/_nsgate' \
-    "$(cd "$place/setuid" && find . -type f ! -perm /111 ! -path '*/apparmor.d/*' ! -path '*/selinux/*' -printf '%P\n' | sort)"
+    "$(cd "$place/setuid" && find . -type f ! -perm /111 ! -path '*/apparmor.d/*' ! -path '*/selinux/*' ! -path '*/schema/*' -printf '%P\n' | sort)"
 is 'files that others can write, or root alone can read' '' \
     "$(find "$place/setuid" -mindepth 1 \( -perm /022 -o ! -perm -444 \) -print)"
 is 'every file of packaging/apparmor and selinux' \
     "$(cd "$top/packaging" && find apparmor selinux -type f -printf '%f\n' 2>/dev/null | sort)" \
     "$(find "$place/setuid/usr/share/nsgate/apparmor.d" "$place/setuid/usr/share/nsgate/selinux" -type f -printf '%f\n' 2>/dev/null | sort)"
 
+is 'every file of policy/schema' "$(cd "$top/policy/schema" && find . -type f | sort)" \
+    "$(cd "$place/setuid/usr/share/doc/nsgate/schema" && find . -type f | sort)"
+sed -n 's/^\.Pa \(\/usr\/[^ ]*\).*/\1/p' "$top"/packaging/man/* | sort -u >"$place/named"
+while read -r file; do holds "a page names $file" test -f "$place/setuid$file"; done <"$place/named"
+
 echo mine >"$place/setuid/etc/nsgate.ini"
-echo mine >"$place/setuid/etc/lxc/lxc-usernet"
 old=$(stat -c %i "$place/setuid/usr/bin/newuidmap")
 exec 3<"$place/setuid/usr/bin/newuidmap"
 put setuid
-is "the admin's files stay" 'mine
-mine' "$(cat "$place/setuid/etc/nsgate.ini" "$place/setuid/etc/lxc/lxc-usernet")"
+is "the admin's file stays" mine "$(cat "$place/setuid/etc/nsgate.ini")"
 fails 'a program is replaced, not written over' [ "$old" = "$(stat -c %i "$place/setuid/usr/bin/newuidmap")" ]
 is 'nothing is left half-way' '' "$(find "$place" -name '*.new')"
 
@@ -86,7 +90,10 @@ is "a directory in the program's place: nothing in it" '' "$(find "$place/direct
 rm -r "$place/directory"
 
 # The twins' place is a constant of the programs.
-fails 'programs that look for their twins elsewhere' put elsewhere LIBEXECDIR=/usr/lib
+for elsewhere in /usr/lib /libexec /usr/libexec/ /opt/usr/libexec; do
+    fails "programs that look for their twins elsewhere than in $elsewhere" put elsewhere LIBEXECDIR=$elsewhere
+done
+is 'programs that look for their twins elsewhere are not installed' '' "$(find "$place/elsewhere" -type f 2>/dev/null)"
 put prefix PREFIX=/opt/nsgate LIBEXECDIR=/usr/libexec SYSCONFDIR=/opt/etc
 is 'PREFIX, LIBEXECDIR and SYSCONFDIR' 'opt/etc opt/nsgate usr/libexec' \
     "$(cd "$place/prefix" && find . -mindepth 2 -maxdepth 2 -printf '%P\n' | sort | paste -sd ' ' -)"

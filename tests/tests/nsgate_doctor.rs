@@ -389,6 +389,9 @@ fn a_bridge_that_is_missing_or_is_none_is_found() {
             world,
             &["bridges problem there is no bridge lxcbr7", "# ip link add lxcbr7 type bridge"],
         );
+        // As the file of defaults has them: a remark names none.
+        world.usernet("#alice veth lxcbr7 10\n");
+        assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
         world.usernet("alice veth lo 5\n");
         finds_alone(world, &["bridges problem lo", "is no bridge"]);
     });

@@ -15,16 +15,19 @@ use super::kernel::read;
 use super::probe::{Finding, State};
 use super::quoted;
 use crate::check::command::word;
+use crate::check::junk::says_nothing;
 use crate::root::Root;
 
 /// A machine may have many; a person reads so many of a kind.
 const MOST: usize = 20;
 
-/// Bridges that lxc-usernet names, but for `none` and those of each user's own.
+/// Bridges that lxc-usernet names, but for `none` and those of each user's own. A remark names none: to lxc-user-nic "#alice" may be
+/// the name of a user, but nobody means that.
 fn named(root: &Root) -> Result<BTreeSet<Vec<u8>>, String> {
     let text = root.read("/etc/lxc/lxc-usernet").map_err(|failure| failure.to_string())?;
     let text = text.map(|text| text.bytes).unwrap_or_default();
-    let entries = lines(&text).filter_map(usernet::entry).map(|entry| entry.bridge);
+    let said = lines(&text).filter(|line| !says_nothing(line));
+    let entries = said.filter_map(usernet::entry).map(|entry| entry.bridge);
     Ok(entries.filter(|bridge| *bridge != b"none" && !bridge.contains(&b'%')).map(<[u8]>::to_vec).collect())
 }
 
