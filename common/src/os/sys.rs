@@ -523,33 +523,33 @@ pub(super) fn ended_in_time() -> nix::Result<()> {
     unsafe { signal(Signal::SIGALRM, SigHandler::SigIgn) }.map(drop)
 }
 
-/// Where in 32 bytes this one is: the lowest bit is the first byte's. A line of a policy file is about so long, and a file may
-/// have a million of them: this is what makes looking at each of them cheap.
+/// Where in 64 bytes this one is: the lowest bit is the first byte's. A policy file may have a million lines: this is what makes
+/// looking at each of them cheap.
 #[cfg(target_arch = "x86_64")]
 #[allow(unused_unsafe, reason = "most of it is safe from Rust 1.87 on")]
 #[inline]
-pub(crate) fn places_of(byte: u8, bytes: &[u8; 32]) -> u32 {
+pub(crate) fn places_of(byte: u8, bytes: &[u8; 64]) -> u64 {
     use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
     // SAFETY: every x86_64 has SSE2. So for all of these.
     let wanted = unsafe { _mm_set1_epi8(i8::from_ne_bytes([byte])) };
-    let places_in = |half: &[u8; 16]| {
+    let places_in = |sixteen: &[u8; 16]| {
         // SAFETY: it reads 16 bytes, wherever they are aligned, and there are 16.
-        let half = unsafe { _mm_loadu_si128(half.as_ptr().cast::<__m128i>()) };
+        let sixteen = unsafe { _mm_loadu_si128(sixteen.as_ptr().cast::<__m128i>()) };
         // SAFETY: as above.
-        let equal = unsafe { _mm_cmpeq_epi8(half, wanted) };
+        let equal = unsafe { _mm_cmpeq_epi8(sixteen, wanted) };
         // SAFETY: as above.
         let places = unsafe { _mm_movemask_epi8(equal) };
-        u32::from_ne_bytes(places.to_ne_bytes())
+        u64::from(u32::from_ne_bytes(places.to_ne_bytes()))
     };
-    let (first, last) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>());
-    first.map_or(0, places_in) | last.map_or(0, places_in) << 16
+    let sixteens = bytes.chunks_exact(16).filter_map(<[u8]>::first_chunk);
+    sixteens.rev().fold(0, |places, sixteen| places << 16 | places_in(sixteen))
 }
 
 /// The same for other processors.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-pub(crate) fn places_of(byte: u8, bytes: &[u8; 32]) -> u32 {
-    bytes.iter().rev().fold(0, |places, it| places << 1 | u32::from(*it == byte))
+pub(crate) fn places_of(byte: u8, bytes: &[u8; 64]) -> u64 {
+    bytes.iter().rev().fold(0, |places, it| places << 1 | u64::from(*it == byte))
 }
 
 /// From now on the process dies when that many seconds have passed, whatever it waits for: also where nothing can be told any

@@ -12,9 +12,10 @@ use common::policy::host::{self, OtherOwner};
 use common::policy::id::{Id, Range};
 use common::policy::idmap::{self, Approved, Kind, NotGranted, Triple, decide, wanted};
 use common::policy::nsswitch::Nsswitch;
+use common::policy::overlap::Others;
 use common::policy::refusal::{self, Refused};
 use common::policy::settings::{Idmap, in_force};
-use common::policy::subid::{Grants, Others, Owner, Search};
+use common::policy::subid::{Grants, Owner, Search};
 use common::policy::subid_source::{Failed, Sources, complete};
 
 use super::rules::{self, Known, Rule};
