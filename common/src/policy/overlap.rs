@@ -3,11 +3,12 @@
 //! The answer is in every line of the file, and there may be a million. So lines are not read one by one: a [`Filter`] knows, of
 //! 64 bytes at once, where a line may grant what is wanted, and only that line is read.
 
-use memchr::memrchr;
+use memchr::{memchr, memrchr};
 
 use super::host::{self, OtherOwner};
 use super::id::Range;
-use super::subid::{Line, Owner, granted_by};
+use super::subid::{Owner, granted_by};
+use super::text::newlines;
 use crate::os::places_of;
 
 /// Looks for a line of another owner that grants an id which is wanted.
@@ -40,14 +41,18 @@ impl<'a> Others<'a> {
 
     #[cold]
     fn read_line_at(&mut self, place: usize, first_line: u32, block: &[u8]) {
-        let before = block.get(..place).unwrap_or_default();
+        let (before, behind) = block.split_at(place.min(block.len()));
         let start = memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1));
-        let line = Line { start: 0, number: first_line }.later(block, start);
-        let text = line.text(block);
-        let id = granted_by(text).and_then(|range| host::first_wanted(self.wanted, range));
+        let end = memchr(b'\n', behind).map_or(block.len(), |length| place.saturating_add(length));
+        let line = block.get(start..end).unwrap_or_default();
+        let id = granted_by(line).and_then(|range| host::first_wanted(self.wanted, range));
         // No line begins with a colon and grants something.
-        let id = id.filter(|_| !text.starts_with(b":") && !self.owner.has(text));
-        self.found = id.map(|id| OtherOwner { id, line: Some(line.number) });
+        let id = id.filter(|_| !line.starts_with(b":") && !self.owner.has(line));
+        self.found = id.map(|id| {
+            let lines = newlines(block.get(..start).unwrap_or_default());
+            let number = first_line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+            OtherOwner { id, line: Some(number) }
+        });
     }
 
     /// The first line that was found.
@@ -114,17 +119,25 @@ impl Filter {
             places
                 | match beginning.as_slice() {
                     b"0" => colons & eight,
-                    digits => {
-                        let mut back = REST;
-                        let behind = digits.iter().rev().fold(colons, |places, digit| {
-                            back = back.wrapping_add(1);
-                            places & places_of(*digit, window).wrapping_shl(back)
-                        });
-                        behind & colons.wrapping_shl(back.wrapping_add(1))
-                    }
+                    digits => places_of_number(digits, window, colons),
                 }
         })
     }
+}
+
+/// Where in a window with colons in these places one stands behind a number of these digits and as many as [`REST`] more.
+#[inline]
+fn places_of_number(digits: &[u8], window: &[u8; WINDOW], colons: u64) -> u64 {
+    let (mut places, mut back) = (colons, REST);
+    for digit in digits.iter().rev() {
+        back = back.wrapping_add(1);
+        places &= places_of(*digit, window).wrapping_shl(back);
+        // The last of them is not that of most lines.
+        if places == 0 {
+            return 0;
+        }
+    }
+    places & colons.wrapping_shl(back.wrapping_add(1))
 }
 
 /// So much of a text is looked at together.

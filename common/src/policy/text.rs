@@ -60,6 +60,29 @@ pub fn newlines(text: &[u8]) -> usize {
     text.chunks(PART).map(in_part).fold(0, |sum, number| sum.saturating_add(number.into()))
 }
 
+/// Shows to `see` where the lines of a text end: at each newline, and at the end of the text if there is none. For short lines,
+/// of which there may be a million.
+#[inline]
+pub(crate) fn for_line_ends(text: &[u8], mut see: impl FnMut(usize)) {
+    let parts = text.chunks_exact(PART);
+    let mut last = [0; PART];
+    let open = text.last().is_some_and(|last| *last != b'\n');
+    // What is left, and the newline that a last line may lack.
+    let rest = parts.remainder().iter().chain(open.then_some(&b'\n'));
+    last.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+    let mut here = 0_usize;
+    for part in parts.filter_map(|part| part.first_chunk()).chain(std::iter::once(&last)) {
+        let mut newlines = places_of(b'\n', part);
+        while newlines != 0 {
+            see(here.wrapping_add(usize::try_from(newlines.trailing_zeros()).unwrap_or(0)));
+            newlines &= newlines.wrapping_sub(1);
+        }
+        here = here.wrapping_add(PART);
+    }
+}
+
+const PART: usize = 64;
+
 /// The lines of a text, without their newlines. A last line that has none counts.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
@@ -83,6 +106,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn lines_end_where_their_newlines_are(text in "[a\n]{0,200}") {
+            let text = text.as_bytes();
+            let mut ends: Vec<_> = (0..text.len()).filter(|place| text[*place] == b'\n').collect();
+            if text.last().is_some_and(|last| *last != b'\n') {
+                ends.push(text.len());
+            }
+            let mut seen = Vec::new();
+            for_line_ends(text, |end| seen.push(end));
+            prop_assert_eq!(seen, ends);
+        }
+
         #[test]
         fn places_are_those_of_the_byte(bytes in prop::array::uniform32("[ab]{2}"), byte in "[ab]") {
             let (bytes, byte) = (bytes.concat().into_bytes(), byte.as_bytes()[0]);
