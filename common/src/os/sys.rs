@@ -272,6 +272,59 @@ pub(super) fn clear_environment() -> nix::Result<()> {
     }
 }
 
+#[cfg(not(all(target_env = "musl", target_feature = "crt-static", target_pointer_width = "64")))]
+pub(super) use of_the_c_library::{leave_groups, seteuid, setresgid, setresuid};
+#[cfg(all(target_env = "musl", target_feature = "crt-static", target_pointer_width = "64"))]
+pub(super) use of_the_kernel::{leave_groups, seteuid, setresgid, setresuid};
+
+/// Changes of ids for programs in which name services may have started threads: the C library changes all of them.
+#[cfg(not(all(target_env = "musl", target_feature = "crt-static", target_pointer_width = "64")))]
+mod of_the_c_library {
+    pub(in crate::os) use nix::unistd::{seteuid, setresgid, setresuid};
+
+    /// No supplementary groups.
+    pub(in crate::os) fn leave_groups() -> nix::Result<()> {
+        nix::unistd::setgroups(&[])
+    }
+}
+
+/// The same for static programs, which have one thread. musl would block every signal and stop all threads for each of
+/// them: three calls more, of four.
+#[cfg(all(target_env = "musl", target_feature = "crt-static", target_pointer_width = "64"))]
+mod of_the_kernel {
+    use nix::errno::Errno;
+    use nix::libc::{self, c_long};
+    use nix::unistd::{Gid, Uid};
+
+    /// Real, effective and saved.
+    pub(in crate::os) fn setresuid(real: Uid, effective: Uid, saved: Uid) -> nix::Result<()> {
+        change(libc::SYS_setresuid, [real, effective, saved].map(Uid::as_raw))
+    }
+
+    /// The effective one alone.
+    pub(in crate::os) fn seteuid(effective: Uid) -> nix::Result<()> {
+        const AS_IT_IS: u32 = u32::MAX;
+        change(libc::SYS_setresuid, [AS_IT_IS, effective.as_raw(), AS_IT_IS])
+    }
+
+    /// Real, effective and saved.
+    pub(in crate::os) fn setresgid(real: Gid, effective: Gid, saved: Gid) -> nix::Result<()> {
+        change(libc::SYS_setresgid, [real, effective, saved].map(Gid::as_raw))
+    }
+
+    /// No supplementary groups.
+    pub(in crate::os) fn leave_groups() -> nix::Result<()> {
+        change(libc::SYS_setgroups, [0; 3])
+    }
+
+    /// Of `setgroups` the first number is how many there are; of none it reads no list.
+    fn change(call: c_long, ids: [u32; 3]) -> nix::Result<()> {
+        let [first, second, third] = ids.map(c_long::from);
+        // SAFETY: three numbers; nothing is read or written in memory.
+        Errno::result(unsafe { libc::syscall(call, first, second, third) }).map(drop)
+    }
+}
+
 /// A copy, closed on exec and numbered 3 or more, of a descriptor that the caller names by number.
 ///
 /// # Errors

@@ -25,6 +25,17 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+/// Is it a name that may stand in a command which somebody copies into a shell? One that `usermod` takes, that is no option, and that
+/// no shell makes anything of.
+#[must_use]
+pub fn is_tame(name: &[u8]) -> bool {
+    let tame = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    (1..=LONGEST_NAME).contains(&name.len()) && name.iter().all(tame) && !name.starts_with(b"-")
+}
+
+/// Of an account: `useradd(8)`.
+const LONGEST_NAME: usize = 32;
+
 /// Words of a command line, as they came, for the log; what is no number in quotes, so that it cannot be taken for our
 /// own words. At most [`LONGEST_WORDS`] bytes, so that what follows has room in the record.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +116,17 @@ mod tests {
         assert_eq!(Quoted(&[b'x'; 1000]).to_string().len(), 67);
     }
 
+    #[test]
+    fn a_name_that_is_an_option_or_anything_to_a_shell_is_not_tame() {
+        for tame in [&b"alice"[..], b"a.b_c-d", b"7", &[b'x'; 32]] {
+            assert!(is_tame(tame), "{tame:?}");
+        }
+        for other in [&b""[..], b"-x", b"$(id)", b"a b", b"a;b", b"a\nb", b"DOM\\user", b"\xe9", &[b'x'; 33]]
+        {
+            assert!(!is_tame(other), "{other:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn lines_end_where_their_newlines_are(text in "[a\n]{0,200}") {
@@ -119,8 +141,9 @@ mod tests {
         }
 
         #[test]
-        fn places_are_those_of_the_byte(bytes in prop::array::uniform32("[ab]{2}"), byte in "[ab]") {
-            let (bytes, byte) = (bytes.concat().into_bytes(), byte.as_bytes()[0]);
+        fn places_are_those_of_the_byte(bytes: [[u8; 2]; 32], few: bool, byte in 0_usize..64) {
+            let bytes = bytes.concat().into_iter().map(|byte| if few { byte % 4 } else { byte }).collect::<Vec<_>>();
+            let byte = bytes[byte];
             let places = (0..).zip(&bytes).filter(|(_, it)| **it == byte).map(|(place, _)| 1 << place);
             prop_assert_eq!(places_of(byte, bytes.first_chunk().unwrap()), places.sum::<u64>());
         }
