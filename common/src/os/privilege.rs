@@ -149,9 +149,9 @@ impl Cut {
     /// # Errors
     /// What `deed` answers, or the kernel refused: the program must not go on.
     pub fn as_caller<T>(&self, deed: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        let user = geteuid();
-        seteuid(getuid()).map_err(Error::when("act as the calling user"))?;
-        let effective = if getuid().is_root() { self.permitted & Capability::SysPtrace.bit() } else { 0 };
+        let (user, caller) = (geteuid(), getuid());
+        seteuid(caller).map_err(Error::when("act as the calling user"))?;
+        let effective = if caller.is_root() { self.permitted & Capability::SysPtrace.bit() } else { 0 };
         set(CapabilitySets { permitted: self.permitted, effective, inheritable: 0 })?;
         stay_undumpable()?;
         let outcome = deed();

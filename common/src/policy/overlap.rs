@@ -189,7 +189,9 @@ mod tests {
 
     /// Of any number of digits, and with short ones as likely as long ones.
     fn number() -> impl Strategy<Value = u32> {
-        (1_u32..=10).prop_flat_map(|digits| 0..10_u64.pow(digits).min(u32::MAX.into())).prop_map(|n| n as u32)
+        (1_u32..=10)
+            .prop_flat_map(|digits| 0..10_u64.pow(digits).min(u32::MAX.into()))
+            .prop_map(|n| u32::try_from(n).unwrap())
     }
 
     /// Where in a text a filter has its places.
