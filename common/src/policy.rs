@@ -10,6 +10,7 @@ pub mod limits;
 pub mod login_defs;
 pub mod nic;
 pub mod nsswitch;
+pub mod overlap;
 pub mod passwd;
 pub mod refusal;
 pub mod settings;

@@ -31,9 +31,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, ResGid, ResUid, Uid};
 use nix::unistd::{geteuid, getgid, getgroups, getresgid, getresuid, getuid};
-use nix::unistd::{seteuid, setgroups, setresgid, setresuid};
 
-use super::sys::{self, CapabilitySets};
+use super::sys::{self, CapabilitySets, leave_groups, seteuid, setresgid, setresuid};
 use crate::Error;
 
 /// A capability that a helper may hold: `capabilities(7)`.
@@ -150,9 +149,9 @@ impl Cut {
     /// # Errors
     /// What `deed` answers, or the kernel refused: the program must not go on.
     pub fn as_caller<T>(&self, deed: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        let user = geteuid();
-        seteuid(getuid()).map_err(Error::when("act as the calling user"))?;
-        let effective = if getuid().is_root() { self.permitted & Capability::SysPtrace.bit() } else { 0 };
+        let (user, caller) = (geteuid(), getuid());
+        seteuid(caller).map_err(Error::when("act as the calling user"))?;
+        let effective = if caller.is_root() { self.permitted & Capability::SysPtrace.bit() } else { 0 };
         set(CapabilitySets { permitted: self.permitted, effective, inheritable: 0 })?;
         stay_undumpable()?;
         let outcome = deed();
@@ -173,7 +172,7 @@ impl Cut {
         let becoming = self.permitted & (Capability::SetUid.bit() | Capability::SetGid.bit());
         set(CapabilitySets { permitted: self.permitted, effective: becoming, inheritable: 0 })?;
         let (root, roots) = (Uid::from_raw(0), Gid::from_raw(0));
-        setgroups(&[]).map_err(Error::when("leave the caller's groups"))?;
+        leave_groups().map_err(Error::when("leave the caller's groups"))?;
         setresgid(roots, roots, roots).map_err(Error::when("become root's group"))?;
         setresuid(root, root, root).map_err(Error::when("become root"))?;
         let held = self.permitted & self.main.bit();

@@ -47,12 +47,14 @@ pub fn lift_limits() -> Result<(), Error> {
     // Not lowered: the caller may have left many open.
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or_default();
     let enough = (soft.max(ENOUGH_FILES), hard.max(ENOUGH_FILES));
-    setrlimit(Resource::RLIMIT_NOFILE, enough.0, enough.1).unwrap_or_default();
+    if enough != (soft, hard) {
+        setrlimit(Resource::RLIMIT_NOFILE, enough.0, enough.1).unwrap_or_default();
+    }
     sys::heed_children().map_err(Error::when("heed the end of children"))?;
     // A file that is written in part would be damaged.
     let lifted = lift(Resource::RLIMIT_FSIZE);
-    let enough = getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(now, _)| now >= LARGEST_FILE);
-    if enough {
+    let enough = || getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(now, _)| now >= LARGEST_FILE);
+    if lifted.is_ok() || enough() {
         Ok(())
     } else {
         lifted.map_err(Error::when("lift the limit on the size of files (RLIMIT_FSIZE)"))

@@ -272,6 +272,59 @@ pub(super) fn clear_environment() -> nix::Result<()> {
     }
 }
 
+#[cfg(not(all(target_env = "musl", target_feature = "crt-static", target_pointer_width = "64")))]
+pub(super) use of_the_c_library::{leave_groups, seteuid, setresgid, setresuid};
+#[cfg(all(target_env = "musl", target_feature = "crt-static", target_pointer_width = "64"))]
+pub(super) use of_the_kernel::{leave_groups, seteuid, setresgid, setresuid};
+
+/// Changes of ids for programs in which name services may have started threads: the C library changes all of them.
+#[cfg(not(all(target_env = "musl", target_feature = "crt-static", target_pointer_width = "64")))]
+mod of_the_c_library {
+    pub(in crate::os) use nix::unistd::{seteuid, setresgid, setresuid};
+
+    /// No supplementary groups.
+    pub(in crate::os) fn leave_groups() -> nix::Result<()> {
+        nix::unistd::setgroups(&[])
+    }
+}
+
+/// The same for static programs, which have one thread. musl would block every signal and stop all threads for each of
+/// them: three calls more, of four.
+#[cfg(all(target_env = "musl", target_feature = "crt-static", target_pointer_width = "64"))]
+mod of_the_kernel {
+    use nix::errno::Errno;
+    use nix::libc::{self, c_long};
+    use nix::unistd::{Gid, Uid};
+
+    /// Real, effective and saved.
+    pub(in crate::os) fn setresuid(real: Uid, effective: Uid, saved: Uid) -> nix::Result<()> {
+        change(libc::SYS_setresuid, [real, effective, saved].map(Uid::as_raw))
+    }
+
+    /// The effective one alone.
+    pub(in crate::os) fn seteuid(effective: Uid) -> nix::Result<()> {
+        const AS_IT_IS: u32 = u32::MAX;
+        change(libc::SYS_setresuid, [AS_IT_IS, effective.as_raw(), AS_IT_IS])
+    }
+
+    /// Real, effective and saved.
+    pub(in crate::os) fn setresgid(real: Gid, effective: Gid, saved: Gid) -> nix::Result<()> {
+        change(libc::SYS_setresgid, [real, effective, saved].map(Gid::as_raw))
+    }
+
+    /// No supplementary groups.
+    pub(in crate::os) fn leave_groups() -> nix::Result<()> {
+        change(libc::SYS_setgroups, [0; 3])
+    }
+
+    /// Of `setgroups` the first number is how many there are; of none it reads no list.
+    fn change(call: c_long, ids: [u32; 3]) -> nix::Result<()> {
+        let [first, second, third] = ids.map(c_long::from);
+        // SAFETY: three numbers; nothing is read or written in memory.
+        Errno::result(unsafe { libc::syscall(call, first, second, third) }).map(drop)
+    }
+}
+
 /// A copy, closed on exec and numbered 3 or more, of a descriptor that the caller names by number.
 ///
 /// # Errors
@@ -523,33 +576,33 @@ pub(super) fn ended_in_time() -> nix::Result<()> {
     unsafe { signal(Signal::SIGALRM, SigHandler::SigIgn) }.map(drop)
 }
 
-/// Where in 32 bytes this one is: the lowest bit is the first byte's. A line of a policy file is about so long, and a file may
-/// have a million of them: this is what makes looking at each of them cheap.
+/// Where in 64 bytes this one is: the lowest bit is the first byte's. A policy file may have a million lines: this is what makes
+/// looking at each of them cheap.
 #[cfg(target_arch = "x86_64")]
 #[allow(unused_unsafe, reason = "most of it is safe from Rust 1.87 on")]
 #[inline]
-pub(crate) fn places_of(byte: u8, bytes: &[u8; 32]) -> u32 {
+pub(crate) fn places_of(byte: u8, bytes: &[u8; 64]) -> u64 {
     use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
     // SAFETY: every x86_64 has SSE2. So for all of these.
     let wanted = unsafe { _mm_set1_epi8(i8::from_ne_bytes([byte])) };
-    let places_in = |half: &[u8; 16]| {
+    let places_in = |sixteen: &[u8; 16]| {
         // SAFETY: it reads 16 bytes, wherever they are aligned, and there are 16.
-        let half = unsafe { _mm_loadu_si128(half.as_ptr().cast::<__m128i>()) };
+        let sixteen = unsafe { _mm_loadu_si128(sixteen.as_ptr().cast::<__m128i>()) };
         // SAFETY: as above.
-        let equal = unsafe { _mm_cmpeq_epi8(half, wanted) };
+        let equal = unsafe { _mm_cmpeq_epi8(sixteen, wanted) };
         // SAFETY: as above.
         let places = unsafe { _mm_movemask_epi8(equal) };
-        u32::from_ne_bytes(places.to_ne_bytes())
+        u64::from(u32::from_ne_bytes(places.to_ne_bytes()))
     };
-    let (first, last) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>());
-    first.map_or(0, places_in) | last.map_or(0, places_in) << 16
+    let sixteens = bytes.chunks_exact(16).filter_map(<[u8]>::first_chunk);
+    sixteens.rev().fold(0, |places, sixteen| places << 16 | places_in(sixteen))
 }
 
 /// The same for other processors.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-pub(crate) fn places_of(byte: u8, bytes: &[u8; 32]) -> u32 {
-    bytes.iter().rev().fold(0, |places, it| places << 1 | u32::from(*it == byte))
+pub(crate) fn places_of(byte: u8, bytes: &[u8; 64]) -> u64 {
+    bytes.iter().rev().fold(0, |places, it| places << 1 | u64::from(*it == byte))
 }
 
 /// From now on the process dies when that many seconds have passed, whatever it waits for: also where nothing can be told any

@@ -7,8 +7,9 @@ use super::host::{self, OtherOwner};
 use super::id::{Id, Range};
 use super::idmap::{Kind, Triple, wanted};
 use super::nsswitch::Nsswitch;
+use super::overlap::Others;
 use super::settings::{Idmap, in_force};
-use super::subid::{Grants, Others, Owner, Search};
+use super::subid::{Grants, Owner, Search};
 use super::subid_source::{Answer, Failed, SourceName, Sources, complete};
 
 /// Who asks, and for ids of which kind.

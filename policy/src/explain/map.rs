@@ -12,9 +12,10 @@ use common::policy::host::{self, OtherOwner};
 use common::policy::id::{Id, Range};
 use common::policy::idmap::{Approved, Kind, NotGranted, Triple, decide};
 use common::policy::nsswitch::Nsswitch;
+use common::policy::overlap::Others;
 use common::policy::refusal;
 use common::policy::settings::Idmap;
-use common::policy::subid::{Grants, Others};
+use common::policy::subid::Grants;
 use common::policy::subid_source::Sources;
 
 use super::rules::{self, Known, Rule};

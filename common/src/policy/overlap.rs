@@ -1,0 +1,310 @@
+//! Who else was granted an id: what `overlap = refuse` asks of `/etc/subuid` and `/etc/subgid`.
+//!
+//! The answer is in every line of the file, and there may be a million. So lines are not read one by one: a [`Filter`] knows, of
+//! 64 bytes at once, where a line may grant what is wanted, and only that line is read.
+
+use memchr::{memchr, memrchr};
+
+use super::host::{self, OtherOwner};
+use super::id::Range;
+use super::subid::{Owner, granted_by};
+use super::text::newlines;
+use crate::os::places_of;
+
+/// Looks for a line of another owner that grants an id which is wanted.
+#[derive(Debug)]
+pub struct Others<'a> {
+    owner: &'a Owner,
+    wanted: &'a [Range],
+    filter: Filter,
+    found: Option<OtherOwner>,
+}
+
+impl<'a> Others<'a> {
+    /// A search for lines that are not this owner's.
+    #[must_use]
+    pub fn new(owner: &'a Owner, wanted: &'a [Range]) -> Self {
+        Self { owner, wanted, filter: Filter::of(wanted), found: None }
+    }
+
+    /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
+    pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
+        for_windows(block, |new, window| {
+            let mut places = self.filter.places(window) & NEW;
+            while places != 0 && self.found.is_none() {
+                let place = usize::try_from(places.trailing_zeros()).unwrap_or(0).wrapping_sub(CONTEXT);
+                self.read_line_at(new.wrapping_add(place), first_line, block);
+                places &= places.wrapping_sub(1);
+            }
+        });
+    }
+
+    #[cold]
+    fn read_line_at(&mut self, place: usize, first_line: u32, block: &[u8]) {
+        let (before, behind) = block.split_at(place.min(block.len()));
+        let start = memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1));
+        let end = memchr(b'\n', behind).map_or(block.len(), |length| place.saturating_add(length));
+        let line = block.get(start..end).unwrap_or_default();
+        let id = granted_by(line).and_then(|range| host::first_wanted(self.wanted, range));
+        // No line begins with a colon and grants something.
+        let id = id.filter(|_| !line.starts_with(b":") && !self.owner.has(line));
+        self.found = id.map(|id| {
+            let lines = newlines(block.get(..start).unwrap_or_default());
+            let number = first_line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+            OtherOwner { id, line: Some(number) }
+        });
+    }
+
+    /// The first line that was found.
+    #[must_use]
+    pub fn finish(self) -> Option<OtherOwner> {
+        self.found
+    }
+}
+
+/// Knows of most lines, by a few bytes of their numbers alone, that they grant nothing of what is wanted.
+#[derive(Debug)]
+struct Filter {
+    /// How the first id of a line that does may begin, with the last seven digits left out: 0 if it has no more than those.
+    /// None: in too many ways.
+    beginnings: Option<Vec<Vec<u8>>>,
+}
+
+/// So many digits at the end of a first id are not looked at.
+const REST: u32 = 7;
+const SIZE_OF_REST: u32 = 10_000_000;
+
+/// A usual count has at most six digits. Of larger ones a few thousand use up all the ids there are.
+const MOST_OF_USUAL: u32 = 999_999;
+
+/// What a caller maps is mostly of one piece, and begins in one or two ways.
+const MOST_BEGINNINGS: usize = 4;
+
+impl Filter {
+    fn of(wanted: &[Range]) -> Self {
+        let mut beginnings = Vec::new();
+        for range in wanted {
+            // From here on a usual count reaches what is wanted.
+            let lowest = range.first().raw().saturating_sub(MOST_OF_USUAL);
+            for beginning in lowest.wrapping_div(SIZE_OF_REST)..=range.last().raw().wrapping_div(SIZE_OF_REST)
+            {
+                let beginning = beginning.to_string().into_bytes();
+                if !beginnings.contains(&beginning) {
+                    beginnings.push(beginning);
+                }
+                if beginnings.len() > MOST_BEGINNINGS {
+                    return Self { beginnings: None };
+                }
+            }
+        }
+        Self { beginnings: Some(beginnings) }
+    }
+
+    /// The places in a window where a line may grant an id that is wanted: each is in that line, or ends it. It may be a line
+    /// that does not, even one that grants nothing, but none that does is left out: only [`granted_by`] knows.
+    ///
+    /// To know a place one has to look at [`CONTEXT`] bytes before it at most.
+    #[inline]
+    fn places(&self, window: &[u8; WINDOW]) -> u64 {
+        let (newlines, colons) = (places_of(b'\n', window), places_of(b':', window));
+        let Some(beginnings) = &self.beginnings else { return newlines };
+        // One to seven bytes after a colon, and one to eight.
+        let two = colons << 1 | colons << 2;
+        let four = two | two << 2;
+        let seven = four | four << 3;
+        let eight = seven | seven << 1;
+        // The count is no usual one.
+        let special = newlines & !seven;
+        beginnings.iter().fold(special, |places, beginning| {
+            places
+                | match beginning.as_slice() {
+                    b"0" => colons & eight,
+                    digits => places_of_number(digits, window, colons),
+                }
+        })
+    }
+}
+
+/// Where in a window with colons in these places one stands behind a number of these digits and as many as [`REST`] more.
+#[inline]
+fn places_of_number(digits: &[u8], window: &[u8; WINDOW], colons: u64) -> u64 {
+    let (mut places, mut back) = (colons, REST);
+    for digit in digits.iter().rev() {
+        back = back.wrapping_add(1);
+        places &= places_of(*digit, window).wrapping_shl(back);
+        // The last of them is not that of most lines.
+        if places == 0 {
+            return 0;
+        }
+    }
+    places & colons.wrapping_shl(back.wrapping_add(1))
+}
+
+/// So much of a text is looked at together.
+const WINDOW: usize = 64;
+
+/// So much of it has been in the window before: two colons and a number of ten digits have room in it.
+const CONTEXT: usize = 16;
+
+/// The places of the others.
+const NEW: u64 = u64::MAX << CONTEXT;
+
+/// Shows a text to `see` in windows, each with the place in the text of its first new byte. As the last line may have no
+/// newline, one is added to the text.
+#[inline]
+fn for_windows(text: &[u8], mut see: impl FnMut(usize, &[u8; WINDOW])) {
+    let mut new = 0_usize;
+    while new <= text.len() {
+        let inside =
+            new.checked_sub(CONTEXT).and_then(|start| text.get(start..)).and_then(<[u8]>::first_chunk);
+        match inside {
+            Some(window) => see(new, window),
+            None => see(new, &window_at_an_end(text, new)),
+        }
+        new = new.wrapping_add(WINDOW.wrapping_sub(CONTEXT));
+    }
+}
+
+/// What there is of it, with nothing around it.
+#[cold]
+fn window_at_an_end(text: &[u8], new: usize) -> [u8; WINDOW] {
+    let mut window = [0; WINDOW];
+    let (before, rest) = text.split_at(new.min(text.len()));
+    let before = before.get(before.len().saturating_sub(CONTEXT)..).unwrap_or_default();
+    let missing = CONTEXT.saturating_sub(before.len());
+    let bytes = before.iter().chain(rest).chain(b"\n");
+    window.iter_mut().skip(missing).zip(bytes).for_each(|(place, byte)| *place = *byte);
+    window
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::id::Id;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn range(first: u32, count: u32) -> Range {
+        Range::new(Id::new(first).unwrap(), count).unwrap()
+    }
+
+    /// Of any number of digits, and with short ones as likely as long ones.
+    fn number() -> impl Strategy<Value = u32> {
+        (1_u32..=10)
+            .prop_flat_map(|digits| 0..10_u64.pow(digits).min(u32::MAX.into()))
+            .prop_map(|n| u32::try_from(n).unwrap())
+    }
+
+    /// Where in a text a filter has its places.
+    fn places(filter: &Filter, text: &str) -> Vec<usize> {
+        let mut all = Vec::new();
+        for_windows(text.as_bytes(), |new, window| {
+            let places = filter.places(window) & NEW;
+            let is_one = |bit: &usize| places >> bit & 1 == 1;
+            all.extend((0..WINDOW).filter(is_one).map(|bit| new + bit - CONTEXT));
+        });
+        all
+    }
+
+    #[test]
+    fn a_line_of_another_owner_is_found_by_what_it_grants() {
+        let owner = Owner::new(Id::new(1000).unwrap(), [&b"alice"[..], b"lass"]);
+        let other = |file: &str| {
+            let wanted = [range(100, 50), range(200, 10)];
+            let mut others = Others::new(&owner, &wanted);
+            others.look_at(1, file.as_bytes());
+            others.finish().map(|found| (found.id.raw(), found.line.unwrap()))
+        };
+        assert_eq!(other("alice:100:50\n1000:90:900\nlass:200:1\nbob:50:50\nbob:150:50\nbob:210:9"), None);
+        assert_eq!(other("alice:100:50\nbob:149:1\ncarol:100:1"), Some((149, 2)));
+        assert_eq!(other("\nalicex:0:100000"), Some((100, 2)));
+        for nothing in [
+            "bob:100:0",
+            "bob:100:1:",
+            "bob:0100:1",
+            "bob:100:1 ",
+            "bob:100",
+            ":100:1",
+            "b:b:100:1",
+            "bob:4294967295:1",
+        ] {
+            assert_eq!(other(nothing), None, "{nothing}");
+        }
+        assert_eq!(other("1001:205:1"), Some((205, 1)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_that_grants_what_is_wanted_is_left_out(
+            before in "([a-z:0-9]{0,20}\n){0,5}", owner in "[a-z0-9]{1,70}", behind in "(\n[a-z:0-9]{0,20}){0,5}",
+            first in number(), count in number(), part in number(), wanted_before in number(), wanted_behind in number(),
+        ) {
+            let Some(granted) = Range::new(Id::new(first).unwrap(), count) else { return Ok(()) };
+            // Something that is granted, and something around it.
+            let id = first + part % count;
+            let (lowest, highest) = (id.saturating_sub(wanted_before), id.saturating_add(wanted_behind).min(u32::MAX - 1));
+            let wanted = Range::between(Id::new(lowest).unwrap(), Id::new(highest).unwrap()).unwrap();
+            let line = format!("{owner}:{first}:{count}");
+            prop_assert_eq!(granted_by(line.as_bytes()), Some(granted));
+            let (start, end) = (before.len(), before.len() + line.len());
+            let places = places(&Filter::of(&[wanted]), &format!("{before}{line}{behind}"));
+            prop_assert!(places.iter().any(|place| (start..=end).contains(place)), "{places:?}");
+        }
+
+        #[test]
+        fn a_usual_line_of_others_is_passed_over_if_it_is_far_away(
+            first in number(), count in 1..MOST_OF_USUAL, wanted in number(), wanted_count in number(),
+        ) {
+            let Some(wanted) = Range::new(Id::new(wanted).unwrap(), wanted_count) else { return Ok(()) };
+            let lines = format!("bob:{first}:{count}\ncarol:{first}:{count}");
+            let distance = wanted.first().raw().saturating_sub(first).max(first.saturating_sub(wanted.last().raw()));
+            // Farther than the last digits tell, if these are not too many.
+            let far_away = distance > MOST_OF_USUAL + SIZE_OF_REST && wanted.count() < 3 * SIZE_OF_REST;
+            prop_assert!(!far_away || places(&Filter::of(&[wanted]), &lines).is_empty());
+        }
+
+        #[test]
+        fn windows_show_every_place_once_and_what_is_before_it(text in "[a-z]{0,300}") {
+            let (mut seen, mut first) = (String::new(), 0);
+            for_windows(text.as_bytes(), |new, window| {
+                assert_eq!(new, first);
+                let window = std::str::from_utf8(window).unwrap();
+                let (context, shown) = window.split_at(CONTEXT);
+                assert!(new == 0 || seen.ends_with(context));
+                seen.push_str(shown);
+                first += shown.len();
+            });
+            prop_assert_eq!(seen.trim_end_matches('\0'), format!("{text}\n"));
+        }
+
+        #[test]
+        fn a_search_for_others_in_blocks_finds_what_a_naive_reader_finds(
+            lines in prop::collection::vec("(alice|bob|7|a:b|\u{0}|)(:[0-9]{0,3}|:1[0-9]{7,10}){0,3}", 0..20),
+            cuts in prop::collection::vec(any::<bool>(), 20),
+            wanted in prop::collection::vec((0_u32..1000, 1_u32..50), 0..4), high: bool, newline: bool,
+        ) {
+            let wanted = wanted.iter().map(|(first, count)| range(first + if high { 1_000_000_000 } else { 0 }, *count));
+            let wanted = super::super::id::merged(wanted.collect());
+            let owner = Owner::new(Id::new(7).unwrap(), [&b"alice"[..]]);
+            let naive = (1_u32..).zip(&lines).find_map(|(number, line)| {
+                let owner = line.split(':').next().unwrap();
+                let id = host::first_wanted(&wanted, granted_by(line.as_bytes())?)?;
+                (!["alice", "7", ""].contains(&owner)).then_some(OtherOwner { id, line: Some(number) })
+            });
+            let mut others = Others::new(&owner, &wanted);
+            let (mut block, mut first_line) = (String::new(), 1);
+            for ((line, number), cut) in lines.iter().zip(1..).zip(&cuts) {
+                block.push_str(line);
+                if number < lines.len() || newline {
+                    block.push('\n');
+                }
+                if *cut || number == lines.len() {
+                    others.look_at(first_line, block.as_bytes());
+                    first_line = u32::try_from(number).unwrap() + 1;
+                    block.clear();
+                }
+            }
+            prop_assert_eq!(others.finish(), naive);
+        }
+
+    }
+}
