@@ -5,7 +5,7 @@
   rlimit:NAME=S[:H]  soft and hard resource limit                       reader gone / a socket
   umask:OCTAL        nnp  (no_new_privs)             ignore:SIG  block:SIG  signal ignored, blocked
   env:NAME=VALUE     rawenv:TEXT (no "=" needed)     alarm:SECONDS      a timer is running
-  argv0:TEXT         argc0  (no argument at all)     nice:N  idle       scheduling
+  argv0:TEXT         argc0  (no argument at all)     nice:N  idle  slack:NS  scheduling
   personality:HEX    cwd:PATH  rmcwd (working directory deleted)        securebits:N  groups:G,G
   repeat:N           the last three arguments are given N times
 """
@@ -57,6 +57,8 @@ for oddity in oddities:
         os.umask(int(value, 8))
     elif word == "nnp":
         check(libc.prctl(38, 1, 0, 0, 0), "no_new_privs")
+    elif word == "slack":
+        check(libc.prctl(29, ctypes.c_ulong(int(value)), 0, 0, 0), "timer slack")
     elif word == "securebits":
         check(libc.prctl(28, int(value), 0, 0, 0), "securebits")
     elif word == "ignore":

@@ -31,6 +31,17 @@ pub enum Outcome {
     Say(String),
 }
 
+impl Outcome {
+    /// Words, and nothing done: they go to a file of the caller's choice, so every privilege goes first.
+    ///
+    /// # Errors
+    /// The kernel refused to take it.
+    pub fn words(text: String) -> Result<Self, Error> {
+        os::privilege::give_up()?;
+        Ok(Self::Say(text))
+    }
+}
+
 /// Says something on standard output.
 ///
 /// # Errors

@@ -822,6 +822,60 @@ fn resource_limits_change_nothing() {
     });
 }
 
+/// A25: whoever lets the kernel be late to end a sleep, by centuries, gets his answer all the same: nothing of root's hangs.
+#[test]
+fn a_wait_ends_in_time_whatever_the_timer_slack() {
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        // She has one, and so is waited with for a moment: it may be about to go.
+        world.usernet("alice veth lxcbr0 1\n");
+        let before = world.state();
+        for program in programs() {
+            let mut command = world.launch(ALICE, &["slack:9223372036854775807"], program);
+            world.run(command.args(create(&container.pid(), "lxcbr0"))).refuses("Quota reached");
+            assert_eq!((world.state(), container.names()), (before.clone(), vec![]));
+        }
+    });
+}
+
+/// A18: a stack that is too small for what comes when it is root would end it there, where its caller wants: how far it
+/// reaches depends on the length of the arguments, and a little on chance. It is given more; where that cannot be, it does
+/// not begin.
+#[test]
+fn a_small_stack_does_not_end_it_half_way() {
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        let before = world.state();
+        let limited = |program: &str, soft: u32, hard: u32, length: usize| {
+            let (pid, limit) = (container.pid(), format!("--stack={}:{}", soft << 10, hard << 10));
+            let (path, mut args) = ("x".repeat(length), create(&pid, "lxcbr0"));
+            args[1] = &path;
+            let mut command = world.command(ALICE, "/usr/bin/prlimit");
+            let answer = world.run(command.arg(limit).arg(program).args(args));
+            if !whole_or_nothing(world, container, &answer, &before) && answer.signal.is_none() {
+                // Whoever runs the tests may lack CAP_SYS_RESOURCE.
+                answer.refuses("lift the limit on the stack (RLIMIT_STACK)");
+            }
+            answer
+        };
+        for program in programs() {
+            for stack in [24, 28, 40] {
+                for length in (0..4000).step_by(800) {
+                    let answer = limited(program, stack, 8192, length);
+                    assert_eq!(answer.status, Some(0), "{answer:?}");
+                    // It ends before it is anything, or not at all.
+                    limited(program, stack, stack, length);
+                }
+            }
+            assert_eq!(limited(program, 128, 128, 0).status, Some(0));
+        }
+    });
+}
+
 /// A18: so little memory that it ends somewhere: all or nothing.
 #[test]
 fn too_little_memory_leaves_nothing_half_done() {
@@ -1530,6 +1584,52 @@ fn policy_that_changed_while_the_helper_stood_still_is_not_obeyed_any_more() {
         let held = world.held(ALICE, &place, &create(&pid, "nsbr-52001")).expect("held");
         world.write("/etc/nsgate.ini", "[per-user-bridge]\ncreate = no\n");
         held.go_on().refuses("policy has been changed just now; call again");
+        assert_eq!((world.state(), container.names()), (before, vec![]));
+    });
+}
+
+/// A21, A25: the same where the file stays as it is and its name leads to another one.
+#[test]
+fn policy_that_is_another_file_by_now_is_not_obeyed_any_more() {
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        let before = world.state();
+        let (pid, policy) = (container.pid(), "/etc/lxc/lxc-usernet");
+        for (number, grants) in [("1", "alice"), ("2", "bob")] {
+            fs::create_dir(format!("/etc/generation-{number}")).expect("mkdir");
+            let text = format!("{grants} veth lxcbr0 1000\n");
+            world.write(&format!("/etc/generation-{number}/lxc-usernet"), text);
+            let isolate = if number == "1" { "no" } else { "yes" };
+            let rules = format!("[bridge \"*\"]\nisolate = {isolate}\n");
+            world.write(&format!("/etc/generation-{number}/nsgate.ini"), rules);
+        }
+        let link = |path: &str, target: &str| {
+            let new = format!("{path}.new");
+            std::os::unix::fs::symlink(target, &new).expect("symlink");
+            fs::rename(&new, path).expect("rename");
+        };
+        let place = Place { call: "setgroups".to_owned(), number: 1 };
+        let held = || world.held(ALICE, &place, &create(&pid, "lxcbr0")).expect("held");
+
+        link(policy, "/etc/generation-1/lxc-usernet");
+        link("/etc/nsgate.ini", "generation-1/nsgate.ini");
+        drop(held().go_on().nic());
+        undo(world, container, &before);
+        for (path, name) in [(policy, "lxc-usernet"), ("/etc/nsgate.ini", "nsgate.ini")] {
+            let helper = held();
+            link(path, &format!("/etc/generation-2/{name}"));
+            helper.go_on().refuses("policy has been changed just now; call again");
+            link(path, &format!("/etc/generation-1/{name}"));
+        }
+        // A directory on the way.
+        fs::remove_file(policy).expect("remove");
+        fs::rename("/etc/generation-1/lxc-usernet", policy).expect("rename");
+        let helper = held();
+        fs::rename("/etc/lxc", "/etc/lxc.old").expect("rename");
+        fs::rename("/etc/generation-2", "/etc/lxc").expect("rename");
+        helper.go_on().refuses("policy has been changed just now; call again");
         assert_eq!((world.state(), container.names()), (before, vec![]));
     });
 }

@@ -413,6 +413,32 @@ fn a_message_into_the_targets_files_changes_nothing() {
     });
 }
 
+/// A10: what `--help` says goes where the caller wants; so by then every privilege is gone.
+#[test]
+fn words_are_written_without_privilege() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        let place = Place { call: "write".to_owned(), number: 1 };
+        for how in [Install::SetUid, Install::FileCapabilities] {
+            world.install(how);
+            for helper in HELPERS {
+                for option in ["--help", "--version"] {
+                    let held = Held::at(world, &place, &helper.path(), &[option]);
+                    assert_eq!(held.status("Uid:"), "52001\t52001\t52001\t52001");
+                    assert_eq!(held.status("Gid:"), "52001\t52001\t52001\t52001");
+                    for set in ["CapPrm:", "CapEff:", "CapInh:", "CapAmb:"] {
+                        assert_eq!(held.status(set), "0000000000000000", "{set}");
+                    }
+                    held.signal(world, &["CONT"]);
+                    assert_eq!(held.end().0.code(), Some(0));
+                }
+            }
+        }
+    });
+}
+
 /// A12: a full disk behind the standard descriptors is nobody's business but the message's.
 #[test]
 fn a_full_device_takes_the_message_and_nothing_else() {

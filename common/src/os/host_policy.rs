@@ -53,7 +53,7 @@ impl HostPolicy {
     /// It cannot be looked at.
     pub fn is_as_it_was(&self, etc: &Etc) -> Result<bool, Error> {
         match &self.file {
-            Some(file) => file.is_as_it_was(),
+            Some(file) => file.is_as_it_was(etc),
             None if !self.absent => Ok(true),
             None => match etc.policy(NAME) {
                 Ok(None) => Ok(true),

@@ -118,6 +118,19 @@ pub fn cut_to(main: Capability, others: &[Capability]) -> Result<Cut, Error> {
     Ok(Cut { main, permitted })
 }
 
+/// No stage: the end of all privilege, for what needs none.
+///
+/// # Errors
+/// The kernel refused.
+pub fn give_up() -> Result<(), Error> {
+    set(CapabilitySets::default())?;
+    let (uid, gid) = (getuid(), getgid());
+    setresgid(gid, gid, gid).map_err(Error::when("become the calling group"))?;
+    setresuid(uid, uid, uid).map_err(Error::when("become the calling user"))?;
+    stay_undumpable()?;
+    confirm(CapabilitySets::default(), uid, gid)
+}
+
 impl Cut {
     /// Enters stage 2.
     ///

@@ -36,7 +36,7 @@ pub fn begin() -> Result<(), Error> {
 /// far as it may: for that it needs the privileges that it is started with.
 ///
 /// # Errors
-/// A limit on the size of files is left.
+/// A limit on the size of files, or a low one on the stack, is left.
 pub fn lift_limits() -> Result<(), Error> {
     use nix::sys::resource::RLIM_INFINITY as NONE;
     // Where we may not, as in a container, they were set by whoever is root there.
@@ -44,12 +44,21 @@ pub fn lift_limits() -> Result<(), Error> {
     for limit in [Resource::RLIMIT_AS, Resource::RLIMIT_DATA, Resource::RLIMIT_CPU, Resource::RLIMIT_RTTIME] {
         lift(limit).unwrap_or_default();
     }
-    // Not lowered: the caller may have left many open.
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or_default();
-    let enough = (soft.max(ENOUGH_FILES), hard.max(ENOUGH_FILES));
-    if enough != (soft, hard) {
-        setrlimit(Resource::RLIMIT_NOFILE, enough.0, enough.1).unwrap_or_default();
+    // Not lowered: the caller may have left many files open. Nor lifted altogether, as another program of root's that is run
+    // later would be laid out in memory in another way then.
+    for (limit, enough) in [(Resource::RLIMIT_NOFILE, ENOUGH_FILES), (Resource::RLIMIT_STACK, ENOUGH_STACK)] {
+        let (soft, hard) = getrlimit(limit).unwrap_or_default();
+        if soft < enough {
+            let raised = setrlimit(limit, enough, hard.max(enough));
+            raised.or_else(|_| setrlimit(limit, enough.min(hard), hard)).unwrap_or_default();
+        }
     }
+    // Else he chooses how far it comes.
+    if getrlimit(Resource::RLIMIT_STACK).is_ok_and(|(now, _)| now < LEAST_STACK) {
+        return Err(Error::when("lift the limit on the stack (RLIMIT_STACK)")(Errno::EPERM));
+    }
+    // By so much the kernel may be late to end a sleep; the caller may have left it centuries.
+    prctl::set_timerslack(USUAL_SLACK).map_err(Error::when("have waits end in time"))?;
     sys::heed_children().map_err(Error::when("heed the end of children"))?;
     // A file that is written in part would be damaged.
     let lifted = lift(Resource::RLIMIT_FSIZE);
@@ -66,6 +75,15 @@ const LARGEST_FILE: u64 = 1 << 30;
 
 /// How many descriptors are plenty.
 const ENOUGH_FILES: u64 = 256;
+
+/// The kernel's own default, in nanoseconds: `PR_SET_TIMERSLACK(2const)`.
+const USUAL_SLACK: nix::libc::c_ulong = 50_000;
+
+/// The kernel's own default, in bytes: `_STK_LIM`.
+const ENOUGH_STACK: u64 = 8 << 20;
+
+/// Several times what it takes, in bytes.
+const LEAST_STACK: u64 = 128 << 10;
 
 /// A descriptor that the caller left closed would be the next file we open; an error message would then be written
 /// into it.

@@ -47,9 +47,18 @@ pub struct Etc {
 #[derive(Debug)]
 pub struct EtcFile {
     file: File,
+    /// Under `/etc`.
+    name: &'static str,
     size: usize,
-    changed: (i64, i64),
+    identity: Identity,
     readable_by_all: bool,
+}
+
+/// Device, inode, and when its text or its names were last changed.
+type Identity = (u64, u64, i64, i64);
+
+const fn identity(status: &FileStat) -> Identity {
+    (status.st_dev, status.st_ino, status.st_ctime, status.st_ctime_nsec)
 }
 
 /// Who may have written a file.
@@ -119,7 +128,7 @@ impl Etc {
             opened => opened.map(|file| (file, true)),
         };
         match opened {
-            Ok((file, within_reach)) => EtcFile::check(file, within_reach, &path, writer).map(Some),
+            Ok((file, within_reach)) => EtcFile::check(file, within_reach, (name, &path), writer).map(Some),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(Error::when(format!("cannot open {path}"))(errno)),
         }
@@ -137,7 +146,7 @@ pub fn roots_library(path: &str) -> Result<bool, Error> {
     let status = fstat(&root).map_err(Error::when("cannot look at /"))?;
     roots_alone(path, &status)?;
     match walk(root.as_fd(), path.trim_start_matches('/'), path, Writer::RootAlone) {
-        Ok((file, _)) => EtcFile::check(file, true, path, Writer::RootAlone).map(|_| true),
+        Ok((file, _)) => EtcFile::check(file, true, ("", path), Writer::RootAlone).map(|_| true),
         Err(Error::System { errno: Errno::ENOENT, .. }) => Ok(false),
         Err(error) => Err(error),
     }
@@ -289,7 +298,12 @@ const BLOCK: usize = 16 * 1024;
 const SMALL: usize = 1 << 20;
 
 impl EtcFile {
-    fn check(file: OwnedFd, within_reach: bool, path: &str, writer: Writer) -> Result<Self, Error> {
+    fn check(
+        file: OwnedFd,
+        within_reach: bool,
+        (name, path): (&'static str, &str),
+        writer: Writer,
+    ) -> Result<Self, Error> {
         let status = fstat(&file).map_err(Error::when(format!("cannot look at {path}")))?;
         if kind(&status) != SFlag::S_IFREG {
             let why = "is not a regular file".to_owned();
@@ -300,17 +314,25 @@ impl EtcFile {
         }
         let size = usize::try_from(status.st_size).unwrap_or(0);
         let readable_by_all = within_reach && status.st_mode & Mode::S_IROTH.bits() != 0;
-        let changed = (status.st_ctime, status.st_ctime_nsec);
-        Ok(Self { file: File::from(file), size, changed, readable_by_all })
+        Ok(Self { file: File::from(file), name, size, identity: identity(&status), readable_by_all })
     }
 
-    /// Is it still what it was when it was opened? Another file in its place, or another text in it, changes it.
+    /// Is it still what it was when it was opened, and still the file by its name? The name is followed anew: of a link or a
+    /// directory on the way that leads elsewhere now, the file itself would not know.
     ///
     /// # Errors
     /// It cannot be looked at.
-    pub fn is_as_it_was(&self) -> Result<bool, Error> {
-        let status = fstat(&self.file).map_err(Error::when("look at a policy file again"))?;
-        Ok((status.st_ctime, status.st_ctime_nsec) == self.changed)
+    pub fn is_as_it_was(&self, etc: &Etc) -> Result<bool, Error> {
+        let when = || Error::when("look at a policy file again");
+        match fstatat(&etc.etc, self.name, AtFlags::empty()) {
+            Ok(status) => Ok(identity(&status) == self.identity),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(false),
+            // Opened as root, on a way that the caller has not.
+            Err(Errno::EACCES) if !self.readable_by_all => {
+                fstat(&self.file).map(|status| identity(&status) == self.identity).map_err(when())
+            }
+            Err(errno) => Err(when()(errno)),
+        }
     }
 
     /// May everybody read it? Only then may a message repeat what it says.

@@ -55,9 +55,9 @@ pub(crate) const USAGE: &str = "lxc-user-nic create LXCPATH NAME PID veth BRIDGE
 /// The whole program: given the arguments after its name, answers with the exit status.
 pub fn main(args: &[&OsStr], names: &impl Names) -> i32 {
     common::main(PROGRAM, || match args {
-        [only] if *only == "--help" => Ok(Outcome::Say(help())),
+        [only] if *only == "--help" => Outcome::words(help()),
         [only] if *only == "--version" => {
-            Ok(Outcome::Say(format!("{PROGRAM} (nsgate) {}\n", env!("CARGO_PKG_VERSION"))))
+            Outcome::words(format!("{PROGRAM} (nsgate) {}\n", env!("CARGO_PKG_VERSION")))
         }
         _ => run(args, names).map(|()| Outcome::Done),
     })
@@ -272,7 +272,11 @@ fn reach(
 
 /// The caller may have stopped us since policy was read. What was taken from him meanwhile he is not to have.
 fn policy_is_as_it_was(permit: &Permit, host_policy: &HostPolicy, etc: &Etc) -> Result<(), Error> {
-    if permit.policy_is_as_it_was()? && host_policy.is_as_it_was(etc)? { Ok(()) } else { Err(Error::Changed) }
+    if permit.policy_is_as_it_was(etc)? && host_policy.is_as_it_was(etc)? {
+        Ok(())
+    } else {
+        Err(Error::Changed)
+    }
 }
 
 /// Asks for a place in a table, after the places of what is gone have been emptied. Also says why some could not be.

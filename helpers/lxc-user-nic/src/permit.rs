@@ -128,8 +128,8 @@ impl Permit {
     }
 
     /// Is the policy file still what it was when it was read?
-    pub(crate) fn policy_is_as_it_was(&self) -> Result<bool, Error> {
-        self.file.is_as_it_was()
+    pub(crate) fn policy_is_as_it_was(&self, etc: &Etc) -> Result<bool, Error> {
+        self.file.is_as_it_was(etc)
     }
 
     /// Is the bridge one of the caller's own, by a line that says so?

@@ -64,8 +64,8 @@ pub const NEWGIDMAP: Program = Program {
 /// The whole program: given the arguments after its name, answers with the exit status.
 pub fn main(program: &'static Program, args: &[&OsStr], host: &(impl Names + Plugins)) -> i32 {
     common::main(program.name, || match args {
-        [only] if *only == "--help" => Ok(Outcome::Say(program.help())),
-        [only] if *only == "--version" => Ok(Outcome::Say(program.version())),
+        [only] if *only == "--help" => Outcome::words(program.help()),
+        [only] if *only == "--version" => Outcome::words(program.version()),
         _ => run(program, args, host).map(|()| Outcome::Done),
     })
 }
