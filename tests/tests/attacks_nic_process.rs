@@ -886,6 +886,58 @@ fn the_caller_cannot_look_into_the_helper_at_any_point() {
     });
 }
 
+/// A20: what it could do if something went wrong in it: nothing as long as it acts for its caller, and for him with his own
+/// name; as root, change interfaces and no more.
+#[test]
+fn the_helper_has_no_capability_in_effect_for_its_caller_and_one_as_root() {
+    const NET_ADMIN: u64 = 1 << 12;
+    const BECOME_ROOT: u64 = 1 << 7 | 1 << 6;
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        let pid = container.pid();
+        let args = create(&pid, "lxcbr0");
+        let before = world.state();
+        let places = world.places(ALICE, &args);
+        undo(world, container, &before);
+        let mut seen = [0; 6];
+        for place in places.iter().filter(|place| !place.is_dull()).step_by(2) {
+            let Ok(held) = world.held(ALICE, place, &args) else {
+                undo(world, container, &before);
+                continue;
+            };
+            let set = |key| u64::from_str_radix(&held.status(key), 16).expect("a set");
+            let (permitted, effective) = (set("CapPrm:"), set("CapEff:"));
+            let ids = |key| held.status(key).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            let (root, alice) = ("0".to_owned(), ALICE.id.to_string());
+            let trace = fs::read_to_string("/run/world/held").expect("trace");
+            let stage = trace.matches("capset(").count();
+            seen[stage] += 1;
+            let at = format!("stage {stage}, {place:?}");
+            assert!(stage == 0 || permitted & !(NET_ADMIN | BECOME_ROOT) == 0, "{at}: {permitted:x}");
+            assert_eq!((set("CapInh:"), set("CapAmb:")), (0, 0), "{at}");
+            match stage {
+                0 => {}
+                // With root's name, for files of root's.
+                1 | 3 => assert_eq!(effective, 0, "{at}"),
+                // For whatever the caller names. The kernel puts into effect what is permitted on the way back to root's name.
+                2 if ids("Uid:")[1] == alice => assert_eq!(effective, 0, "{at}"),
+                2 => assert!(trace.matches("setresuid(").count() > 1, "{at}: root's name\n{trace}"),
+                4 => assert_eq!(effective, BECOME_ROOT, "{at}"),
+                _ => {
+                    assert_eq!((permitted, effective), (NET_ADMIN, NET_ADMIN), "{at}");
+                    assert_eq!((ids("Uid:"), ids("Gid:")), (vec![root.clone(); 4], vec![root; 4]), "{at}");
+                    assert_eq!(ids("Groups:"), Vec::<String>::new(), "{at}");
+                }
+            }
+            let _nic = held.go_on().nic();
+            undo(world, container, &before);
+        }
+        assert!(seen[1] > 0 && seen[2] > 1 && seen[4] > 0 && seen[5] > 10, "{seen:?}");
+    });
+}
+
 /// The caller sends a helper this signal. May he?
 fn sent(world: &World, pid: &str, signal: &str) -> bool {
     let kill = format!("kill -{signal} {pid} 2>/dev/null");
