@@ -902,7 +902,7 @@ fn the_helper_has_no_capability_in_effect_for_its_caller_and_one_as_root() {
         let places = world.places(ALICE, &args);
         undo(world, container, &before);
         let mut seen = [0; 6];
-        for place in places.iter().filter(|place| !place.is_dull()).step_by(2) {
+        for place in places.iter().filter(|place| !place.is_dull()).step_by(4) {
             let Ok(held) = world.held(ALICE, place, &args) else {
                 undo(world, container, &before);
                 continue;
@@ -934,7 +934,35 @@ fn the_helper_has_no_capability_in_effect_for_its_caller_and_one_as_root() {
             let _nic = held.go_on().nic();
             undo(world, container, &before);
         }
-        assert!(seen[1] > 0 && seen[2] > 1 && seen[4] > 0 && seen[5] > 10, "{seen:?}");
+        assert!(seen[1] > 0 && seen[2] > 1 && seen[4] > 0 && seen[5] > 5, "{seen:?}");
+    });
+}
+
+/// A20: a step on the way to root with one capability that only seems to have worked is found out.
+#[test]
+fn a_faked_step_on_the_way_to_root_is_never_built_upon() {
+    const READ_BACK: &str = "the kernel did not reduce this process's privileges as asked; not going on";
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        let pid = container.pid();
+        let before = world.state();
+        for (fake, phrase) in [
+            ("setgroups:retval=0", READ_BACK),
+            ("setresgid:retval=0", READ_BACK),
+            // The first two go to the caller's name and back.
+            ("setresuid:retval=0:when=3", READ_BACK),
+            ("capset:retval=0:when=5", READ_BACK),
+            ("capset:retval=0:when=4", "Operation not permitted"),
+            ("rt_sigprocmask:error=EPERM:when=2+", "block signals: Operation not permitted"),
+        ] {
+            println!("{fake}");
+            let fault = format!("inject={fake}");
+            let mut strace = world.strace(ALICE, &["-o", "/dev/null", "-e", &fault], LXC_USER_NIC);
+            world.run(strace.args(create(&pid, "lxcbr0"))).refuses(phrase);
+            assert_eq!((world.state(), container.names()), (before.clone(), vec![]), "{fake}");
+        }
     });
 }
 
