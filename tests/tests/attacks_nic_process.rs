@@ -886,6 +886,20 @@ fn the_caller_cannot_look_into_the_helper_at_any_point() {
     });
 }
 
+/// A20: also where the kernel hides no set-id program (`fs.suid_dumpable`).
+#[test]
+fn the_helper_hides_itself_before_all_else_and_after_each_change_of_its_user() {
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        let pid = container.pid();
+        let mut strace = world.strace(ALICE, &["-qq", "-o", "/run/world/trace"], LXC_USER_NIC);
+        let _nic = world.run(strace.args(create(&pid, "lxcbr0"))).nic();
+        world.assert_hides_itself(&fs::read_to_string("/run/world/trace").expect("trace"));
+    });
+}
+
 /// A20: what it could do if something went wrong in it: nothing as long as it acts for its caller, and for him with his own
 /// name; as root, change interfaces and no more.
 #[test]

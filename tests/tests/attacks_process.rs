@@ -774,6 +774,25 @@ fn the_caller_cannot_look_into_a_helper_at_any_point() {
     });
 }
 
+/// A20: also where the kernel hides no set-id program (`fs.suid_dumpable`).
+#[test]
+fn a_helper_hides_itself_before_all_else_and_after_each_change_of_its_user() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        for how in [Install::SetUid, Install::FileCapabilities] {
+            world.install(how);
+            for helper in HELPERS {
+                let target = world.target(ALICE);
+                let mut strace = world.strace(ALICE, &["-qq", "-o", "/run/trace"], &helper.path());
+                world.run(strace.arg(target.pid()).args(GRANTED)).succeeds();
+                world.assert_hides_itself(&fs::read_to_string("/run/trace").expect("trace"));
+            }
+        }
+    });
+}
+
 /// A20, G01: what it could do if something went wrong in it: from its first steps on no more than to map ids, and nothing
 /// of that before it has decided. Ours alone: Debian's, set-user-ID root, read policy with every capability in effect.
 #[test]
