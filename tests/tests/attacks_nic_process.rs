@@ -1552,11 +1552,12 @@ fn policy_that_changed_while_the_helper_stood_still_is_not_obeyed_any_more() {
             &|| fs::remove_file("/etc/lxc/lxc-usernet").expect("remove"),
             &|| world.write("/etc/nsgate.ini", rules),
         ];
-        for change in changes {
+        // Policy has been judged, and the caller can still stop it; or his cgroup can, when it has taken a place.
+        let calls = ["setgroups", "fallocate"];
+        for (change, call) in changes.iter().flat_map(|change| calls.map(|call| (change, call))) {
             world.usernet("alice veth lxcbr0 1000\n");
             world.write("/etc/nsgate.ini", "; nothing\n");
-            // Policy has been judged, and the caller can still stop it.
-            let place = Place { call: "setgroups".to_owned(), number: 1 };
+            let place = Place { call: call.to_owned(), number: 1 };
             let held = world.held(ALICE, &place, &create(&pid, "lxcbr0")).expect("held");
             change();
             held.go_on().refuses("policy has been changed just now; call again");
