@@ -1283,6 +1283,15 @@ fn limits_are_looked_for_where_the_interface_goes_and_not_where_its_pid_is_meanw
             let held =
                 world.held(ALICE, &opened, &words.each_ref().map(|word| &**word)).expect("it stops there");
             if moves {
+                // When it has said what the signal is to do.
+                let status =
+                    || fs::read_to_string(format!("/proc/{}/status", container.pid())).expect("status");
+                let start = Instant::now();
+                let caught = |line: &str| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok();
+                while status().lines().find_map(caught).is_none_or(|caught| caught & 1 << 9 == 0) {
+                    assert!(start.elapsed() < Duration::from_secs(10), "{}", status());
+                    std::thread::sleep(Duration::from_millis(2));
+                }
                 let before = fs::read_link(container.netns()).expect("ns/net");
                 let pid = nix::unistd::Pid::from_raw(container.pid().parse().expect("a pid"));
                 nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGUSR1).expect("kill");
