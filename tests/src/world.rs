@@ -352,6 +352,28 @@ impl World {
         command
     }
 
+    /// A program of ours makes itself undumpable before it opens anything, and again after each change of its user, which
+    /// sets that anew (to `fs.suid_dumpable`: it makes no difference here where that is 0, and is not ours to change).
+    ///
+    /// # Panics
+    /// It does not, in this trace.
+    pub fn assert_hides_itself(&self, trace: &str) {
+        let (mut hidden, mut times) = (false, 0);
+        for call in trace.lines() {
+            let is = |names: &[&str]| names.iter().any(|name| call.starts_with(&format!("{name}(")));
+            if call.starts_with("prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE) = 0") {
+                (hidden, times) = (true, times + 1);
+            } else if is(&["setresuid", "setuid", "setreuid"]) {
+                hidden = false;
+            } else {
+                let looks_elsewhere = is(&["open", "openat", "read", "socket", "connect", "execve"]);
+                let is_the_start = call.starts_with("execve(") && times == 0;
+                assert!(hidden || !looks_elsewhere || is_the_start, "{call}\n{trace}");
+            }
+        }
+        assert!(hidden && times > 1, "{trace}");
+    }
+
     /// Runs a program under `strace`, whose `options` must stop it (`inject=write:signal=STOP`) when it has written
     /// `file` of the target. There `look` sees its pid; then it goes on to its end.
     ///

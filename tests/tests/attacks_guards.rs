@@ -242,6 +242,54 @@ fn an_interface_whose_guards_are_not_all_there_is_removed() {
     );
 }
 
+/// L01: or takes its address out of the bridge's table, where `lock-mac` has it entered.
+#[test]
+fn an_interface_whose_address_is_not_in_the_bridges_table_is_removed() {
+    if theirs() {
+        return;
+    }
+    const ADDRESS: &str = "mac=$(bridge fdb show dev $NIC | awk '/ static/ { print $1 }')";
+    let undone = [
+        format!("{ADDRESS}; bridge fdb del $mac dev $NIC master"),
+        // Or gives it to another port.
+        format!(
+            "{ADDRESS}; bridge fdb del $mac dev $NIC master; bridge fdb add $mac dev $OTHER master static"
+        ),
+    ];
+    with_bridge(|world| {
+        world.write("/etc/nsgate.ini", "[bridge \"*\"]\nlock-mac = yes\n");
+        let first = world.container(ALICE);
+        let trace = trace_of(world, &create_in(&first.pid(), "lxcbr0"));
+        let lines: Vec<_> = trace.lines().collect();
+        let entered = lines.iter().position(|line| line.contains("RTM_NEWNEIGH")).expect("it is entered");
+        let call = lines[entered].split('(').next().expect("a call");
+        let number = lines[..=entered].iter().filter(|line| line.starts_with(&format!("{call}("))).count();
+        let place = Place { call: call.to_owned(), number };
+
+        let other = world.host_veths().pop().expect("the first one's");
+        for deed in undone.iter().map(Some).chain([None]) {
+            let container = world.container(ALICE);
+            let before = world.state();
+            let pid = container.pid();
+            let helper = world.held(ALICE, &place, &create_in(&pid, "lxcbr0")).expect("it gets there");
+            let Some(deed) = deed else {
+                let _nic = helper.go_on().nic();
+                continue;
+            };
+            let links = world.host_links();
+            let new = |link: &&Link| !before.links.contains(&format!("{}: {}", link.index, link.name));
+            let nic = links.iter().find(new).expect("an interface");
+            let mut sh = Command::new("/bin/sh");
+            let status =
+                sh.args(["-ec", deed]).env("NIC", &nic.name).env("OTHER", &other).status().expect("sh");
+            assert!(status.success(), "{deed}");
+            let what = format!("the kernel did not give {} a place in the bridge's table", nic.name);
+            helper.go_on().refuses(&what);
+            assert_eq!((world.state(), container.names()), (before, vec![]), "{deed}");
+        }
+    });
+}
+
 /// L01: or attaches it elsewhere.
 #[test]
 fn an_interface_that_is_not_where_it_should_be_is_removed() {

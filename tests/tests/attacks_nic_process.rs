@@ -988,6 +988,100 @@ fn the_caller_cannot_look_into_the_helper_at_any_point() {
     });
 }
 
+/// A20: also where the kernel hides no set-id program (`fs.suid_dumpable`).
+#[test]
+fn the_helper_hides_itself_before_all_else_and_after_each_change_of_its_user() {
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        let pid = container.pid();
+        let mut strace = world.strace(ALICE, &["-qq", "-o", "/run/world/trace"], LXC_USER_NIC);
+        let _nic = world.run(strace.args(create(&pid, "lxcbr0"))).nic();
+        world.assert_hides_itself(&fs::read_to_string("/run/world/trace").expect("trace"));
+    });
+}
+
+/// A20: what it could do if something went wrong in it: nothing as long as it acts for its caller, and for him with his own
+/// name; as root, change interfaces and no more.
+#[test]
+fn the_helper_has_no_capability_in_effect_for_its_caller_and_one_as_root() {
+    const NET_ADMIN: u64 = 1 << 12;
+    const BECOME_ROOT: u64 = 1 << 7 | 1 << 6;
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        let pid = container.pid();
+        let args = create(&pid, "lxcbr0");
+        let before = world.state();
+        let places = world.places(ALICE, &args);
+        undo(world, container, &before);
+        let mut seen = [0; 6];
+        for place in places.iter().filter(|place| !place.is_dull()).step_by(4) {
+            let Ok(held) = world.held(ALICE, place, &args) else {
+                undo(world, container, &before);
+                continue;
+            };
+            let set = |key| u64::from_str_radix(&held.status(key), 16).expect("a set");
+            let (permitted, effective) = (set("CapPrm:"), set("CapEff:"));
+            let ids = |key| held.status(key).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            let (root, alice) = ("0".to_owned(), ALICE.id.to_string());
+            let trace = fs::read_to_string("/run/world/held").expect("trace");
+            let stage = trace.matches("capset(").count();
+            seen[stage] += 1;
+            let at = format!("stage {stage}, {place:?}");
+            assert!(stage == 0 || permitted & !(NET_ADMIN | BECOME_ROOT) == 0, "{at}: {permitted:x}");
+            assert_eq!((set("CapInh:"), set("CapAmb:")), (0, 0), "{at}");
+            match stage {
+                0 => {}
+                // With root's name, for files of root's.
+                1 | 3 => assert_eq!(effective, 0, "{at}"),
+                // For whatever the caller names. The kernel puts into effect what is permitted on the way back to root's name.
+                2 if ids("Uid:")[1] == alice => assert_eq!(effective, 0, "{at}"),
+                2 => assert!(trace.matches("setresuid(").count() > 1, "{at}: root's name\n{trace}"),
+                4 => assert_eq!(effective, BECOME_ROOT, "{at}"),
+                _ => {
+                    assert_eq!((permitted, effective), (NET_ADMIN, NET_ADMIN), "{at}");
+                    assert_eq!((ids("Uid:"), ids("Gid:")), (vec![root.clone(); 4], vec![root; 4]), "{at}");
+                    assert_eq!(ids("Groups:"), Vec::<String>::new(), "{at}");
+                }
+            }
+            let _nic = held.go_on().nic();
+            undo(world, container, &before);
+        }
+        assert!(seen[1] > 0 && seen[2] > 1 && seen[4] > 0 && seen[5] > 5, "{seen:?}");
+    });
+}
+
+/// A20: a step on the way to root with one capability that only seems to have worked is found out.
+#[test]
+fn a_faked_step_on_the_way_to_root_is_never_built_upon() {
+    const READ_BACK: &str = "the kernel did not reduce this process's privileges as asked; not going on";
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        let pid = container.pid();
+        let before = world.state();
+        for (fake, phrase) in [
+            ("setgroups:retval=0", READ_BACK),
+            ("setresgid:retval=0", READ_BACK),
+            // The first two go to the caller's name and back.
+            ("setresuid:retval=0:when=3", READ_BACK),
+            ("capset:retval=0:when=5", READ_BACK),
+            ("capset:retval=0:when=4", "Operation not permitted"),
+            ("rt_sigprocmask:error=EPERM:when=2+", "block signals: Operation not permitted"),
+        ] {
+            println!("{fake}");
+            let fault = format!("inject={fake}");
+            let mut strace = world.strace(ALICE, &["-o", "/dev/null", "-e", &fault], LXC_USER_NIC);
+            world.run(strace.args(create(&pid, "lxcbr0"))).refuses(phrase);
+            assert_eq!((world.state(), container.names()), (before.clone(), vec![]), "{fake}");
+        }
+    });
+}
+
 /// The caller sends a helper this signal. May he?
 fn sent(world: &World, pid: &str, signal: &str) -> bool {
     let kill = format!("kill -{signal} {pid} 2>/dev/null");
@@ -1560,11 +1654,12 @@ fn policy_that_changed_while_the_helper_stood_still_is_not_obeyed_any_more() {
             &|| fs::remove_file("/etc/lxc/lxc-usernet").expect("remove"),
             &|| world.write("/etc/nsgate.ini", rules),
         ];
-        for change in changes {
+        // Policy has been judged, and the caller can still stop it; or his cgroup can, when it has taken a place.
+        let calls = ["setgroups", "fallocate"];
+        for (change, call) in changes.iter().flat_map(|change| calls.map(|call| (change, call))) {
             world.usernet("alice veth lxcbr0 1000\n");
             world.write("/etc/nsgate.ini", "; nothing\n");
-            // Policy has been judged, and the caller can still stop it.
-            let place = Place { call: "setgroups".to_owned(), number: 1 };
+            let place = Place { call: call.to_owned(), number: 1 };
             let held = world.held(ALICE, &place, &create(&pid, "lxcbr0")).expect("held");
             change();
             held.go_on().refuses("policy has been changed just now; call again");

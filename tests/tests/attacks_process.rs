@@ -838,6 +838,74 @@ fn the_caller_cannot_look_into_a_helper_at_any_point() {
     });
 }
 
+/// A20: also where the kernel hides no set-id program (`fs.suid_dumpable`).
+#[test]
+fn a_helper_hides_itself_before_all_else_and_after_each_change_of_its_user() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        for how in [Install::SetUid, Install::FileCapabilities] {
+            world.install(how);
+            for helper in HELPERS {
+                let target = world.target(ALICE);
+                let mut strace = world.strace(ALICE, &["-qq", "-o", "/run/trace"], &helper.path());
+                world.run(strace.arg(target.pid()).args(GRANTED)).succeeds();
+                world.assert_hides_itself(&fs::read_to_string("/run/trace").expect("trace"));
+            }
+        }
+    });
+}
+
+/// A20, G01: what it could do if something went wrong in it: from its first steps on no more than to map ids, and nothing
+/// of that before it has decided. Ours alone: Debian's, set-user-ID root, read policy with every capability in effect.
+#[test]
+fn a_helper_holds_one_capability_and_has_it_in_effect_for_the_deed_alone() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        for how in [Install::SetUid, Install::FileCapabilities] {
+            world.install(how);
+            for (helper, capability) in [(HELPERS[0], 1_u64 << 7), (HELPERS[1], 1 << 6)] {
+                // For host id 0, which is in no request here.
+                let set_file_capabilities = if helper.word == "uid" { 1_u64 << 31 } else { 0 };
+                let (mut idle, mut at_work) = (0, 0);
+                let mut target = world.target(ALICE);
+                let args =
+                    |target: &Target| [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]].map(str::to_owned);
+                let in_all = args(&target);
+                let in_all = in_all.each_ref().map(|word| &**word);
+                for place in places(world, 16, ALICE, &helper.path(), &in_all) {
+                    target = world.target(ALICE);
+                    let args = args(&target);
+                    let held = Held::at(world, &place, &helper.path(), &args.each_ref().map(|word| &**word));
+                    let set = |key| u64::from_str_radix(&held.status(key), 16).expect("a set");
+                    let (permitted, effective) = (set("CapPrm:"), set("CapEff:"));
+                    let trace = fs::read_to_string("/run/held").expect("trace");
+                    // The first step gives up what is not needed, the second puts into effect what is.
+                    match trace.matches("capset(").count() {
+                        0 => {}
+                        1 => {
+                            let held_back = permitted & !set_file_capabilities;
+                            assert_eq!((held_back, effective), (capability, 0), "{how:?} {place:?}");
+                            idle += 1;
+                        }
+                        _ => {
+                            assert_eq!((permitted, effective), (capability, capability), "{how:?} {place:?}");
+                            at_work += 1;
+                        }
+                    }
+                    assert_eq!((set("CapInh:"), set("CapAmb:")), (0, 0), "{how:?} {place:?}");
+                    held.signal(world, &["KILL"]);
+                    assert_eq!(held.end().0.signal(), Some(9));
+                }
+                assert!(idle > 3 && at_work > 0, "{idle} idle, {at_work} at work");
+            }
+        }
+    });
+}
+
 /// A19: a signal that means a crash leaves no core file, whatever the limit says, and nothing half done.
 #[test]
 fn a_crash_leaves_no_core_file() {

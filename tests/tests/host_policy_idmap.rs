@@ -225,6 +225,19 @@ fn strictly_one_own_group_denies_setgroups() {
     });
 }
 
+/// A map that the kernel is going to refuse costs the namespace nothing: neither where the helper has no privilege.
+#[test]
+fn a_helper_without_privilege_that_would_deny_setgroups_changes_nothing() {
+    with_rules("[idmap]\nstrict-setgroups = yes\n", |world| {
+        world.install(Install::Plain);
+        let target = world.target(ALICE);
+        let answer = world.newgidmap(ALICE, &[&target.pid(), "0", "910000", "10", "10", "52001", "1"]);
+        answer.refuses("newgidmap is not installed set-user-ID root nor with cap_setgid=ep");
+        target.assert_untouched();
+        assert_eq!(target.setgroups(), "allow");
+    });
+}
+
 /// These ids are of this test alone: others may run at the same time, and the kernel knows of all of them.
 #[test]
 fn host_ids_that_a_live_namespace_maps_are_not_mapped_again() {

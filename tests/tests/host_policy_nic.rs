@@ -1252,6 +1252,61 @@ fn caller_and_container_have_to_be_limited_if_root_says_so() {
     });
 }
 
+/// Its pid alone does not make a process the container: it may have gone to another network namespace since the helper
+/// opened the one that gets the interface, or it may be another process by now.
+#[test]
+fn limits_are_looked_for_where_the_interface_goes_and_not_where_its_pid_is_meanwhile() {
+    const MOVES: &str = "import ctypes, signal\n\
+        move = lambda *_: ctypes.CDLL(None).unshare(0x40000000)\n\
+        signal.signal(signal.SIGUSR1, move)\n\
+        while True: signal.pause()";
+    enter(|world| {
+        world.write(INI, "[nic]\nrequire-limits = pids\n");
+        let start = || {
+            let mut command = world.command(ALICE, "/usr/bin/unshare");
+            world.container_of(command.args(["-r", "-n", "/usr/bin/python3", "-I", "-c", MOVES]))
+        };
+        let args =
+            |pid: &str| ["create", "/dev/null", "dummy", pid, "veth", "lxcbr0", "eth0"].map(str::to_owned);
+        let container = start();
+        let words = args(&container.pid());
+        let mut strace = world.strace(ALICE, &["-o", "/run/world/opens", "-e", "trace=openat"], LXC_USER_NIC);
+        world.run(strace.args(&words)).refuses("pids");
+        let opens = fs::read_to_string("/run/world/opens").expect("trace");
+        let is_it = |line: &str| line.contains("/ns/net\"");
+        let number = opens.lines().filter(|line| line.starts_with("openat(")).position(is_it);
+        let opened = Place { call: "openat".to_owned(), number: number.expect("it opens ns/net") + 1 };
+
+        for moves in [false, true] {
+            let container = start();
+            let words = args(&container.pid());
+            let held =
+                world.held(ALICE, &opened, &words.each_ref().map(|word| &**word)).expect("it stops there");
+            if moves {
+                // When it has said what the signal is to do.
+                let status =
+                    || fs::read_to_string(format!("/proc/{}/status", container.pid())).expect("status");
+                let start = Instant::now();
+                let caught = |line: &str| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok();
+                while status().lines().find_map(caught).is_none_or(|caught| caught & 1 << 9 == 0) {
+                    assert!(start.elapsed() < Duration::from_secs(10), "{}", status());
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                let before = fs::read_link(container.netns()).expect("ns/net");
+                let pid = nix::unistd::Pid::from_raw(container.pid().parse().expect("a pid"));
+                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGUSR1).expect("kill");
+                let start = Instant::now();
+                while fs::read_link(container.netns()).expect("ns/net") == before {
+                    assert!(start.elapsed() < Duration::from_secs(10), "it does not move");
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+            let answer = held.go_on();
+            answer.refuses(if moves { "look at the control group of process" } else { "pids" });
+        }
+    });
+}
+
 /// A bridge that lxc-user-nic has begun and nobody has completed is nobody's: not by another line, and not without the rule.
 #[test]
 fn a_bridge_that_is_not_complete_is_not_used() {

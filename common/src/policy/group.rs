@@ -99,6 +99,14 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_a_line_that_the_c_library_takes_for_a_group() {
+        assert_eq!(entry(b"lab:x:70:alice"), Id::new(70).map(|gid| (&b"lab"[..], gid)));
+        for line in ["#lab:x:70:", "lab:x:70\0", "lab:x", "lab", "", ":x:70:", "-lab:x:70:"] {
+            assert_eq!(entry(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_asked_for_elsewhere_and_nothing_else_is() {
         let mut groups = Groups::named([b"a".as_slice(), b"b"]);
         groups.collect(b"a:x:1:");

@@ -221,6 +221,13 @@ mod tests {
             Some(("protect", 3, Why::Protected(id(155))))
         );
         assert_eq!(refused(&[(100, 50), (1000, 1)], "protect = 0, 155, 1000", &facts), None);
+        // A single id of the grant is not his own for being single; nor is his own, in a longer range.
+        let protected = |id: Id| Some(("protect", 2, Why::Protected(id)));
+        assert_eq!(refused(&[(155, 1)], "protect = 155", &facts), protected(id(155)));
+        assert_eq!(
+            wanted(id(1000), &triples(&[(1000, 2), (155, 1), (1000, 1)])),
+            [Range::new(id(155), 1).unwrap(), Range::new(id(1000), 2).unwrap()]
+        );
     }
 
     #[test]

@@ -412,7 +412,7 @@ mod tests {
 
     fn map(triples: &[Triple], parent: &[Range]) -> Result<String, Unfit> {
         let everything = grants(&[(0, u32::MAX)]);
-        approved(id(7), triples, &everything).for_parent(parent).map(|map| map.text)
+        approved(id(7), triples, &everything).for_parent(parent).map(|map| map.text().to_owned())
     }
 
     #[test]
@@ -463,6 +463,8 @@ mod tests {
             (Kind::Uid, vec![own, other], vec![range(5000, 10)]),
             (Kind::Gid, vec![own, other], vec![range(5000, 10)]),
             (Kind::Gid, vec![triple(0, 1000, 2)], vec![range(1000, 2)]),
+            (Kind::Uid, vec![triple(0, 1000, 2)], vec![range(1000, 2)]),
+            (Kind::Uid, vec![triple(0, 1001, 1)], vec![range(1001, 1)]),
             (Kind::Gid, vec![triple(0, 1001, 1)], vec![range(1001, 1)]),
         ] {
             assert_eq!(wanted(kind, id(1000), &triples), expected, "{kind:?} {triples:?}");
@@ -483,6 +485,15 @@ mod tests {
         assert_eq!((own.denies_setgroups(), own.own(), named(&own)), (false, None, vec!["sss".to_owned()]));
         assert_eq!(named(&approved(&[triple(0, 100, 10)])), Vec::<String>::new());
         assert!(decide(id(7), vec![triple(0, 105, 16)], &both).is_err());
+    }
+
+    #[test]
+    fn what_rests_on_policy_and_what_on_being_oneself_is_told_apart() {
+        let lines = grants(&[(100, 10), (110, 10)]);
+        let triples = [triple(20, 112, 2), triple(0, 1000, 1), triple(1, 100, 12), triple(40, 119, 1)];
+        let approved = approved(id(1000), &triples, &lines);
+        assert_eq!(approved.by_policy(), [range(100, 14), range(119, 1)]);
+        assert_eq!((approved.own(), approved.policy_lines()), (Some(id(1000)), &[1, 2][..]));
     }
 
     #[test]
@@ -516,6 +527,11 @@ mod tests {
         let long: Vec<Triple> = (0..200).map(|n| triple(4_000_000_000 + n, 3_000_000_000 + n, 1)).collect();
         assert_eq!(map(&long, &whole()), Err(Unfit::TooLong(200 * 24)));
         assert_eq!(map(&[], &whole()), Err(Unfit::Nothing));
+        // 170 lines of 24 bytes are 4080, so one of 15 is the last that fits.
+        let full = [&long[..170], &[triple(0, 1_000_000, 9999)]].concat();
+        assert_eq!(map(&full, &whole()).unwrap().len(), LONGEST_MAP);
+        let too_full = [&long[..170], &[triple(0, 1_000_000, 10000)]].concat();
+        assert_eq!(map(&too_full, &whole()), Err(Unfit::TooLong(LONGEST_MAP + 1)));
     }
 
     #[test]
@@ -523,6 +539,14 @@ mod tests {
         let parent = ids_of_namespace(b"0 70000 1\n1 100000 65536\n");
         assert_eq!(map(&[triple(5, 0, 100)], &parent).unwrap(), "5 0 1\n6 1 99\n");
         assert_eq!(map(&[triple(0, 65530, 10)], &parent), Err(Unfit::NotInParent(id(65537))));
+    }
+
+    #[test]
+    fn a_map_of_proc_is_read_on_either_side_and_a_line_that_is_none_is_no_range() {
+        let map = b"         0     100000      65536\n     70000       1000          1\n junk\n5 6\n\n5 4294967295 1\n";
+        assert_eq!(ids_of_namespace(map), [range(0, 65536), range(70000, 1), range(5, 1)]);
+        assert_eq!(host_ids_of_map(map), [range(100_000, 65536), range(1000, 1)]);
+        assert_eq!((ids_of_namespace(b""), host_ids_of_map(b"")), (vec![], vec![]));
     }
 
     #[test]

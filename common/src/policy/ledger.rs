@@ -176,6 +176,50 @@ mod tests {
         assert_eq!(Record::parse(&[0; PLACE]), Ok(None));
     }
 
+    #[test]
+    fn a_number_and_what_it_is_the_number_of_go_together() {
+        let read = |text: &str| {
+            let mut place = EMPTY;
+            place[..text.len()].copy_from_slice(text.as_bytes());
+            Record::parse(&place)
+        };
+        let rest = "52001 fe:00:00:00:00:00 linux";
+        assert!(matches!(read(&format!("+ veth52001_0000 1 {rest}")), Ok(Some(_))));
+        assert!(matches!(read(&format!("? veth52001_0000 0 {rest}")), Ok(Some(_))));
+        for (state, index) in [("+", "0"), ("+", "2147483648"), ("?", "1"), ("-", "0"), ("+", "01")] {
+            assert_eq!(
+                read(&format!("{state} veth52001_0000 {index} {rest}")),
+                Err(Damaged),
+                "{state} {index}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_taken_on_either_side_of_a_place_counts_against_the_limit() {
+        for (place, taken_above, limit, may) in [
+            (0, 0, 1, true),
+            (0, 0, 0, false),
+            (2, 0, 3, true),
+            (3, 0, 3, false),
+            (0, 2, 3, true),
+            (0, 3, 3, false),
+            (1, 1, 3, true),
+            (1, 2, 3, false),
+            (2, 2, 3, false),
+            (usize::MAX, usize::MAX, u32::MAX, false),
+        ] {
+            assert_eq!(may_use(place, taken_above, limit), may, "{place} {taken_above} {limit}");
+        }
+    }
+
+    #[test]
+    fn made_is_said_by_a_record_of_what_was_made_alone() {
+        assert!(says_made(&record(Some(7), 52001, 0, Port::Kernel).to_place()));
+        assert!(!says_made(&record(None, 52001, 0, Port::Kernel).to_place()));
+        assert!(!says_made(&EMPTY) && !says_made(&[0; PLACE]));
+    }
+
     proptest! {
         #[test]
         fn a_record_reads_as_it_was_written(

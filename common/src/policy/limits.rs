@@ -168,6 +168,21 @@ mod tests {
     }
 
     #[test]
+    fn each_controller_has_its_file() {
+        use Controller::{Cpu, Memory, Pids};
+        for (version, controller, name) in [
+            (Version::V1, Memory, "memory.limit_in_bytes"),
+            (Version::V1, Cpu, "cpu.cfs_quota_us"),
+            (Version::V1, Pids, "pids.max"),
+            (Version::V2, Memory, "memory.max"),
+            (Version::V2, Cpu, "cpu.max"),
+            (Version::V2, Pids, "pids.max"),
+        ] {
+            assert_eq!(file(version, controller), name);
+        }
+    }
+
+    #[test]
     fn a_limit_is_a_number() {
         use Controller::{Cpu, Memory, Pids};
         for (version, controller, text, is) in [
@@ -182,6 +197,8 @@ mod tests {
             (Version::V1, Cpu, "50000\n", true),
             (Version::V1, Memory, "9223372036854771712\n", false),
             (Version::V1, Memory, "1073741824\n", true),
+            (Version::V1, Memory, "4611686018427387903\n", true),
+            (Version::V1, Memory, "4611686018427387904\n", false),
             (Version::V1, Memory, "", false),
         ] {
             assert_eq!(
@@ -221,5 +238,10 @@ mod tests {
             assert_eq!(hides(options), Some(hidden), "{options}");
         }
         assert_eq!(proc_hides_processes(b""), None);
+        // Another /proc, or something else that is mounted there, says nothing; of several the last is on top.
+        assert_eq!(proc_hides_processes(b"2 1 0:2 / /c/proc rw - proc proc rw,hidepid=2\n"), None);
+        assert_eq!(proc_hides_processes(b"2 1 0:2 / /proc rw - tmpfs proc rw,hidepid=2\n"), None);
+        let twice = b"2 1 0:2 / /proc rw - proc proc rw\n3 2 0:3 / /proc rw - proc proc rw,hidepid=2\n";
+        assert_eq!(proc_hides_processes(twice), Some(true));
     }
 }

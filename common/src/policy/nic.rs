@@ -198,6 +198,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_pattern_is_told_what_to_do_instead_and_a_name_is_shown_fit_for_a_message() {
+        let why = InterfaceName::parse(b"eth%d").unwrap_err();
+        assert!(why.contains("leave the name out"), "{why}");
+        assert_eq!(InterfaceName::parse("\u{fc}\"".as_bytes()).unwrap().to_string(), "\\xc3\\xbc\\\"");
+    }
+
+    #[test]
+    fn none_is_no_bridge_and_any_other_word_is_the_name_of_one() {
+        assert_eq!(Attachment::parse(b"none"), Ok(Attachment::Nothing));
+        let bridge = Attachment::Bridge(InterfaceName::parse(b"br0").unwrap());
+        assert_eq!(Attachment::parse(b"br0"), Ok(bridge.clone()));
+        assert_eq!((Attachment::Nothing.word(), bridge.word()), ("none", "br0"));
+        for word in [&b""[..], b"br/0", b"br%d"] {
+            assert!(Attachment::parse(word).is_err());
+        }
+    }
+
     /// H14, H15: always a name, and never another user's.
     #[test]
     fn host_names_say_whose_they_are_whatever_the_uid() {
@@ -255,6 +273,15 @@ mod tests {
         };
         let of_web = mac(52001, "web", "eth0");
         assert_eq!(of_web, "06:96:42:35:51:34");
+        // At either side of where a uid takes more of the address than a container's name does.
+        for (uid, expected) in [
+            (0, "02:00:00:35:51:34"),
+            ((1 << 20) - 1, "7e:ff:fe:35:51:34"),
+            (1 << 20, "82:02:00:00:11:34"),
+            (u32::MAX - 1, "fe:ff:ff:ff:d1:34"),
+        ] {
+            assert_eq!(mac(uid, "web", "eth0"), expected, "{uid}");
+        }
         let others = [mac(52001, "web", "eth1"), mac(52001, "we", "beth0"), mac(52001, "db", "eth0")];
         assert!(!others.contains(&of_web), "{others:?}");
     }

@@ -129,5 +129,15 @@ mod tests {
         }
         assert!(Nsswitch::parse(b"passwd: sss files").accounts_are_in_files_too());
         assert!(!Nsswitch::parse(b"passwd: sss").accounts_are_in_files_too());
+        for reads_passwd in [&b"passwd: compat"[..], b"passwd: sss db"] {
+            assert!(Nsswitch::parse(reads_passwd).accounts_are_in_files_too());
+        }
+    }
+
+    #[test]
+    fn groups_have_a_line_of_their_own() {
+        let elsewhere = |file: &[u8]| Nsswitch::parse(file).groups_are_elsewhere_too();
+        assert!(elsewhere(b"group: files sss") && elsewhere(b"group: systemd"));
+        assert!(!elsewhere(b"group: files") && !elsewhere(b"passwd: sss") && !elsewhere(b""));
     }
 }

@@ -176,6 +176,45 @@ mod tests {
     }
 
     #[test]
+    fn a_login_group_that_is_wanted_is_found_however_it_is_written() {
+        let found = |file: &str, field: Field| {
+            let id = |raw| Id::new(raw).unwrap();
+            let wanted = [Range::new(id(0), 1).unwrap(), Range::new(id(100), 10).unwrap()];
+            let mut numbers = Numbers::new(id(105), &wanted);
+            numbers.look_at(file.as_bytes(), field);
+            // The first stays.
+            numbers.look_at(b"later:x:101:101:", field);
+            numbers.finish().map(|account| account.id.raw())
+        };
+        assert_eq!(found("a:x:102:103:::", Field::LoginGroup), Some(103));
+        assert_eq!(found("a:x:102:103:::", Field::Own), Some(102));
+        for zeros in ["a:x:00104:1:", "a:x: 104 :1:", "a:x:104", "#a:x:104:1:", " a:x:0104:1:"] {
+            assert_eq!(found(zeros, Field::Own), Some(104), "{zeros}");
+        }
+        assert_eq!((found("a:x:0:7:", Field::Own), found("a:x:000:7:", Field::Own)), (Some(0), Some(0)));
+        for none in ["a:x:105:1:", "a:x::1:", "a:x", "a:x:1040:1:", "a:x:-104:1:", "a:104:x:104:"] {
+            assert_eq!(found(none, Field::Own), Some(101), "{none}");
+        }
+    }
+
+    #[test]
+    fn two_lines_of_one_name_are_one_and_two_numbers_in_one_line_are_one_line() {
+        let twice = account(7, "a:7:7:7:\na:x:7:8:\nb:7:x:7:\nc:x:7:9:\n");
+        assert_eq!((twice.names, twice.gids), (vec![b"a".to_vec(), b"c".to_vec()], vec![7, 9]));
+    }
+
+    #[test]
+    fn an_entry_is_a_line_that_the_c_library_takes_for_an_account() {
+        let id = |raw| Id::new(raw).unwrap();
+        assert_eq!(entry(b"alice:x:1000:50:A:/:"), Some((&b"alice"[..], id(1000), 50)));
+        for line in
+            ["#a:x:1:1:", "-a:x:1:1:", "+a:x:1:1:", "a:x:1", "a:x:1:", "a:x::1", ":x:1:1:", "a\0:x:1:1:", ""]
+        {
+            assert_eq!(entry(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
     fn a_uid_counts_in_its_own_field_only() {
         assert_eq!(account(1000, "a:1000:5:1000:x:1000:y\nb:x:1000"), Account::default());
         assert_eq!(account(1000, "a:1000:1000:7:x").gids, [7]);

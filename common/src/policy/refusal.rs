@@ -148,3 +148,230 @@ pub fn not_allotted(name: &[u8], bridge: &str, exists: bool) -> String {
         format!("there is no {USERNET}; {remedy}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::host::{Account, Live, OtherOwner};
+    use super::super::id::{Id, Range};
+    use super::super::subid::{Grant, Grants};
+    use super::super::subid_source::{Failed, SourceName, Sources};
+    use super::*;
+
+    fn id(raw: u32) -> Id {
+        Id::new(raw).unwrap()
+    }
+
+    fn triple(host: u32, count: u32) -> Triple {
+        let words = [0, host, count].map(|number| number.to_string());
+        Triple::parse(words.each_ref().map(|word| word.as_bytes())).unwrap()
+    }
+
+    const FILES: &Sources = &Sources { files: true, plugins: vec![] };
+
+    /// Who asks, and what policy says to him.
+    #[derive(Clone, Copy)]
+    struct Refused<'a> {
+        kind: Kind,
+        name: &'a [u8],
+        uid: Id,
+        own: Id,
+        exists: bool,
+        may_be_repeated: bool,
+        sources: Result<&'a Sources, &'a [u8]>,
+        failed: &'a [Failed],
+    }
+
+    impl Refused<'_> {
+        fn not_granted(&self, refused: &NotGranted) -> String {
+            let names = [self.name.to_vec()];
+            let asker = Asker { kind: self.kind, uid: self.uid, own: self.own, names: &names };
+            let held = Holdings {
+                grants: Grants::default(),
+                exists: self.exists,
+                may_be_repeated: self.may_be_repeated,
+                sources: self.sources.cloned().map_err(<[u8]>::to_vec),
+                failed: self.failed.to_vec(),
+                other_owner: None,
+            };
+            not_granted(&asker, &held, refused)
+        }
+    }
+
+    /// Uid 1000, in a file that everybody may read.
+    fn alice() -> Refused<'static> {
+        Refused {
+            kind: Kind::Uid,
+            name: b"alice",
+            uid: id(1000),
+            own: id(1000),
+            exists: true,
+            may_be_repeated: true,
+            sources: Ok(FILES),
+            failed: &[],
+        }
+    }
+
+    /// Of 100000 to 165535, on line 12, somebody wants these.
+    fn why(asked: &Refused<'_>, host: u32, count: u32) -> String {
+        let range = Range::new(id(100_000), 65536).unwrap();
+        let triple = triple(host, count);
+        let missing = if range.contains(triple.host().first()) { id(165_536) } else { triple.host().first() };
+        asked.not_granted(&NotGranted { triple, missing, nearest: Some(Grant { range, line: 12 }) })
+    }
+
+    #[test]
+    fn a_line_is_repeated_only_of_a_file_that_everybody_may_read() {
+        let shown = "uid 165536 is not granted to alice (/etc/subuid:12 grants 100000-165535); root can grant more: \
+            usermod --add-subuids FIRST-LAST alice";
+        assert_eq!(why(&alice(), 165_000, 1000), shown);
+        let private = why(&Refused { may_be_repeated: false, ..alice() }, 165_000, 1000);
+        assert!(private.starts_with("/etc/subuid does not grant it to alice;"), "{private}");
+        let absent = Refused { exists: false, may_be_repeated: false, kind: Kind::Gid, ..alice() };
+        assert!(why(&absent, 165_000, 1000).starts_with("/etc/subgid does not exist, so it grants nothing"));
+        let refused = NotGranted { triple: triple(200_000, 1), missing: id(200_000), nearest: None };
+        assert!(alice().not_granted(&refused).starts_with("/etc/subuid has no line for alice;"));
+    }
+
+    #[test]
+    fn what_would_help_depends_on_what_was_asked() {
+        for (host, count, help) in [
+            (1000, 2, "; the caller's own uid 1000 is allowed by itself only, with count 1"),
+            (999, 2, "; the caller's own uid 1000 is allowed by itself only, with count 1"),
+            (1001, 2, "; host uids below 65536 are for accounts of this host, not for containers"),
+            (65535, 1, "; host uids below 65536 are for accounts of this host, not for containers"),
+            (65536, 1, "; root can grant more: usermod --add-subuids FIRST-LAST alice"),
+        ] {
+            let why = why(&alice(), host, count);
+            assert!(why.ends_with(help), "{host} {count}: {why}");
+        }
+        // He may have it by itself, and has asked for it by itself, as the wrong kind of id.
+        let by_itself = why(&Refused { own: id(70_000), ..alice() }, 70_000, 1);
+        assert!(by_itself.ends_with("usermod --add-subuids FIRST-LAST alice"), "{by_itself}");
+        let root = why(&Refused { uid: id(0), name: b"root", ..alice() }, 200_000, 1);
+        assert!(root.contains("; root is not exempt; root can grant more"), "{root}");
+        assert!(!why(&alice(), 200_000, 1).contains("exempt"));
+    }
+
+    #[test]
+    fn no_command_to_copy_is_made_of_a_name_that_a_shell_would_read() {
+        for name in ["alice", "a.b_c-D9"] {
+            let why = why(&Refused { name: name.as_bytes(), ..alice() }, 200_000, 1);
+            assert!(why.ends_with(&format!("usermod --add-subuids FIRST-LAST {name}")), "{why}");
+        }
+        for name in ["al ice", "a;reboot", "$(id)", "a\\b", "a'b", "j\u{fc}rgen"] {
+            let why = why(&Refused { name: name.as_bytes(), ..alice() }, 200_000, 1);
+            assert!(why.ends_with("; root can grant more") && !why.contains("usermod"), "{why}");
+        }
+    }
+
+    #[test]
+    fn whoever_was_asked_is_named_and_so_is_who_could_not_answer() {
+        let plugins = ["sss", "ipa"].map(|name| SourceName::new(name.as_bytes()).unwrap()).to_vec();
+        let (alone, both) = (
+            Sources { files: false, plugins: plugins.clone() },
+            Sources { files: true, plugins: plugins.clone() },
+        );
+        let of = |sources| why(&Refused { sources: Ok(sources), ..alice() }, 200_000, 1);
+        let by = "uid 200000 is not granted to alice by \"sss\", \"ipa\" (subid: in /etc/nsswitch.conf)";
+        assert_eq!(of(&alone), by);
+        let with_file =
+            format!("{by}; uid 200000 is not granted to alice (/etc/subuid:12 grants 100000-165535)");
+        assert_eq!(
+            of(&both),
+            format!("{with_file}; root can grant more: usermod --add-subuids FIRST-LAST alice")
+        );
+
+        let failed = [Failed { source: plugins[0].clone(), what: "hangs".to_owned() }];
+        let not_answered = why(&Refused { sources: Ok(&both), failed: &failed, ..alice() }, 200_000, 1);
+        assert_eq!(not_answered, "the subid source \"sss\" of /etc/nsswitch.conf hangs");
+        let no_name = why(&Refused { sources: Err(b"a\nb"), ..alice() }, 200_000, 1);
+        assert!(no_name.contains("names the source \"a\\nb\"") && no_name.ends_with("the file decides"));
+    }
+
+    #[test]
+    fn words_that_are_no_triples_are_counted() {
+        for (words, says) in [
+            (0, "no gid range given"),
+            (1, "ranges: 1 is wrong for argc: 1"),
+            (2, "ranges: 1 is wrong for argc: 2"),
+            (4, "ranges: 2 is wrong for argc: 4"),
+            (341 * 3, "341 ranges; the kernel takes at most 340"),
+        ] {
+            assert_eq!(not_triples(Kind::Gid, words).as_deref(), Some(says));
+        }
+        for words in [3, 6, 340 * 3] {
+            assert_eq!(not_triples(Kind::Gid, words), None);
+        }
+    }
+
+    #[test]
+    fn a_triple_that_is_none_says_which_word_is_wrong() {
+        let why = |words: [&str; 3]| {
+            let words = words.map(str::as_bytes);
+            not_a_triple(Kind::Uid, words, Triple::parse(words).unwrap_err())
+        };
+        assert_eq!(why(["0", "x\u{1b}", "1"]), "\"x\\x1b\" in \"0 x\\x1b 1\" is not a plain decimal number");
+        assert!(why(["0", "-5", "1"]).starts_with("subuid overflow detected: \"0 -5 1\" leaves the ids"));
+        assert_eq!(why(["0", "5", "0"]), "uid range \"0 5 0\" not allowed: its count is 0");
+    }
+
+    #[test]
+    fn a_rule_says_what_it_has_against_which_part() {
+        let other = |line| Why::OtherOwner(OtherOwner { id: id(150), line });
+        for (why, uid, gid) in [
+            (
+                other(Some(7)),
+                "uid 150 is granted to another owner too, by line 7 of /etc/subuid",
+                "gid 150 is granted to another owner too, by line 7 of /etc/subgid",
+            ),
+            (
+                other(None),
+                "/etc/subuid grants some of it to another owner too",
+                "/etc/subgid grants some of it to another owner too",
+            ),
+            (Why::Protected(id(0)), "uid 0 is protected on this host", "gid 0 is protected on this host"),
+            (
+                Why::Account(Account { id: id(5), name: b"g\x1bames".to_vec() }),
+                "uid 5 is the account g\\x1bames of this host",
+                "gid 5 is the group g\\x1bames of this host",
+            ),
+            (
+                Why::TooMany(51, 50),
+                "51 uids in all; at most 50 can be mapped at once",
+                "51 gids in all; at most 50 can be mapped at once",
+            ),
+            (
+                Why::Live(Live { id: id(5), pid: 17 }),
+                "uid 5 is in use: the user namespace of process 17 maps it",
+                "gid 5 is in use: the user namespace of process 17 maps it",
+            ),
+            (Why::NoLimit("no pids".to_owned()), "no pids", "no pids"),
+            (
+                Why::Unknown(None),
+                "what this rule is about cannot be found out",
+                "what this rule is about cannot be found out",
+            ),
+            (
+                Why::Unknown(Some("no /proc".to_owned())),
+                "what this rule is about cannot be found out: no /proc",
+                "what this rule is about cannot be found out: no /proc",
+            ),
+        ] {
+            let rule = |triple| Forbidden { triple, why: why.clone(), key: "protect", line: 2 };
+            let of_a_part = forbidden(Kind::Uid, &rule(Some(triple(100, 50))));
+            assert_eq!(of_a_part, ("uid range [0-50) -> [100-150)".to_owned(), uid.to_owned()));
+            assert_eq!(forbidden(Kind::Gid, &rule(None)), ("this gid_map is".to_owned(), gid.to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_interface_that_nobody_allots_comes_with_the_line_that_would() {
+        let line = "root can allow it with a line there: al\\nice veth br0 10";
+        let there = "no line of /etc/lxc/lxc-usernet for him or a group of his says so";
+        assert_eq!(not_allotted(b"al\nice", "br0", true), format!("{there}; {line}"));
+        assert_eq!(
+            not_allotted(b"al\nice", "br0", false),
+            format!("there is no /etc/lxc/lxc-usernet; {line}")
+        );
+    }
+}

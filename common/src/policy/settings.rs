@@ -493,6 +493,21 @@ mod tests {
         assert!(Settings::parse(b"[idmap]\n\xff").is_err());
     }
 
+    #[test]
+    fn the_bridges_that_have_a_section_are_known_in_order() {
+        let text = b"[bridge \"b\"]\n[bridge \"*\"]\n[bridge \"a\"]\n[bridge \"b\"]\n";
+        let settings = Settings::parse(text).unwrap();
+        assert_eq!(settings.bridge_names().collect::<Vec<_>>(), ["b", "a"]);
+    }
+
+    #[test]
+    fn a_rule_or_limit_is_in_force_only_if_it_says_so() {
+        let rule = |value| Some(Set { value, line: 3 });
+        assert_eq!((in_force(rule(true)), in_force(rule(false)), in_force(None)), (Some(3), None, None));
+        let most = |value| Some(Set { value, line: 3 });
+        assert_eq!((limit(most(1)), limit(most(0)), limit(None)), (most(1), None, None));
+    }
+
     proptest! {
         #[test]
         fn any_text_is_settings_or_has_a_wrong_line(text in "([a-z]*\\[?\"?[ =;#*-]?|\\[idmap\\]\n|overlap = |refuse\n|\n|\\PC){0,40}") {

@@ -333,6 +333,24 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_1023_bytes_counts_and_one_of_1024_does_not() {
+        for (length, grants) in [(LONGEST_LINE - 1, true), (LONGEST_LINE, true), (LONGEST_LINE + 1, false)] {
+            let line = format!("{}:1:1", "a".repeat(length - 4));
+            assert_eq!(granted_by(line.as_bytes()).is_some(), grants, "{length}");
+        }
+    }
+
+    #[test]
+    fn an_entry_has_somebody_who_can_be_called_so_and_what_he_gets() {
+        assert_eq!(entry(b"alice:5:6"), Some((&b"alice"[..], range(5, 6))));
+        assert_eq!(entry(b"1000:5:6"), Some((&b"1000"[..], range(5, 6))));
+        for line in [":5:6", "#alice:5:6", "+alice:5:6", "-alice:5:6", "alice:5", "alice:5:0", "a:b:5:6", ""]
+        {
+            assert_eq!(entry(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
     fn cr_only_and_utf16_files_grant_nothing() {
         assert_eq!(found("alice:1:1\ralice:2:1\r", 1000, &["alice"]), []);
         let utf16: String = "alice:1:1\n".chars().flat_map(|c| [c, '\0']).collect();

@@ -249,6 +249,27 @@ mod tests {
     }
 
     #[test]
+    fn who_failed_is_named_with_what_he_did() {
+        let mut grants = Grants::default();
+        let mut statuses = [2, 3, 4].into_iter();
+        let failed = complete(&mut grants, &[range(1, 1)], &plugins(&["a", "b", "c", "d"]), |_, _| {
+            Ok(vec![Answer::of(statuses.next().ok_or("does not answer")?, true)])
+        });
+        let said: Vec<_> = failed.iter().map(ToString::to_string).collect();
+        let says = |name, what| format!("the subid source \"{name}\" of /etc/nsswitch.conf {what}");
+        assert_eq!(
+            said,
+            [
+                says("a", "answered: connection error"),
+                says("b", "answered: error"),
+                says("c", "answered: a status that is none"),
+                says("d", "does not answer"),
+            ]
+        );
+        assert_eq!(grants.first_missing(range(1, 1)), Id::new(1));
+    }
+
+    #[test]
     fn a_plugin_is_asked_for_the_missing_pieces_alone_and_nobody_after_the_last() {
         let mut grants = files(&[(10, 5), (20, 5)]);
         let mut asked = Vec::new();

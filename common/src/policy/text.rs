@@ -111,6 +111,26 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn words_are_quoted_unless_they_are_numbers_and_stay_within_their_room() {
+        let show = |words: &[&str]| Words(&words.iter().map(OsStr::new).collect::<Vec<_>>()).to_string();
+        assert_eq!(show(&["17", "0", "al\nice", "", "017"]), "17 0 \"al\\nice\" \"\" \"017\"");
+        assert_eq!(show(&[]), "");
+        // A hundred words of 7 bytes and a blank, but for the first, are 799 bytes: 87 of them have room.
+        let many = show(&["1000000"; 100]);
+        assert_eq!(many, ["1000000"; 87].join(" ") + " ...");
+        // To the last byte: 70 of 10 bytes, the first without a blank, and a longer first one.
+        let full = [&["1000000000"][..], &["100000000"; 69]].concat();
+        assert_eq!(show(&full).len(), LONGEST_WORDS);
+        assert!(show(&[&full[..], &["1"]].concat()).ends_with("100000000 ..."));
+    }
+
+    #[test]
+    fn a_name_of_64_bytes_is_shown_whole_and_a_longer_one_is_not() {
+        assert_eq!(Quoted(&[b'x'; 64]).to_string(), "x".repeat(64));
+        assert_eq!(Quoted(&[b'x'; 65]).to_string(), "x".repeat(64) + "...");
+    }
+
+    #[test]
     fn control_bytes_and_long_names_are_defused() {
         assert_eq!(Quoted(b"al\x1b[2J\nice\xff").to_string(), r"al\x1b[2J\nice\xff");
         assert_eq!(Quoted(&[b'x'; 1000]).to_string().len(), 67);
@@ -138,6 +158,13 @@ mod tests {
             let mut seen = Vec::new();
             for_line_ends(text, |end| seen.push(end));
             prop_assert_eq!(seen, ends);
+        }
+
+        #[test]
+        fn newlines_are_counted_however_many_there_are(text in "[a\n]{0,700}", most: bool) {
+            let text = if most { text.replace('a', "\n") } else { text };
+            let text = text.as_bytes();
+            prop_assert_eq!(newlines(text), text.iter().filter(|byte| **byte == b'\n').count());
         }
 
         #[test]

@@ -263,10 +263,31 @@ mod tests {
     fn of_several_lines_for_one_quota_the_largest_holds() {
         let file = "alice veth br0 1\nlass veth br0 3\nalice veth br0 2\n@a veth br0 1\n@a veth br0 5\n@a veth br1 9";
         assert_eq!(quotas(file, &[("a", 7)]), [u(3, 2), g(7, 5, 5)]);
+        // Of two alike it is the first that is named.
+        assert_eq!(quotas("lass veth br0 3\nalice veth br0 3", &[]), [u(3, 1)]);
+    }
+
+    #[test]
+    fn an_owner_is_called_as_his_line_calls_him_and_kept_by_number() {
+        let id = Id::new(7).unwrap();
+        let user = Owner::User { uid: id, name: b"alice".to_vec() };
+        let group = Owner::Group { gid: id, name: b"lab".to_vec() };
+        assert_eq!((user.key(), user.word()), ("u7".to_owned(), b"alice".to_vec()));
+        assert_eq!((group.key(), group.word()), ("g7".to_owned(), b"@lab".to_vec()));
+    }
+
+    #[test]
+    fn each_group_with_a_line_for_the_bridge_is_asked_for_once() {
+        let names = [b"alice".to_vec()];
+        let mut search = Search::new(Id::new(1000).unwrap(), &names, "br0");
+        search.look_at(1, b"@b veth br0 1\nalice veth br0 1\n@a veth br0 1\n@c veth br1 1\n@b veth br0 2\n");
+        assert_eq!(search.finish().groups().collect::<Vec<_>>(), [b"b", b"a"]);
     }
 
     #[test]
     fn two_names_of_one_group_are_one_quota() {
+        assert_eq!(quotas("@a veth br0 5\n@b veth br0 5", &[("a", 7), ("b", 7)]), [g(7, 5, 1)]);
+        assert_eq!(quotas("@a veth br0 6\n@b veth br0 5", &[("a", 7), ("b", 7)]), [g(7, 6, 1)]);
         assert_eq!(quotas("@a veth br0 1\n@b veth br0 5", &[("a", 7), ("b", 7)]), [g(7, 5, 2)]);
     }
 
