@@ -537,6 +537,27 @@ fn exactly_the_quota_can_be_had() {
     });
 }
 
+/// J09: of a quota that has become smaller, a free place below those that are taken is none.
+#[test]
+fn a_place_below_what_is_left_of_a_larger_quota_cannot_be_had() {
+    if theirs() {
+        return;
+    }
+    with_container("alice veth lxcbr0 3\n", |world, container| {
+        let made: Vec<_> = (0..3).map(|_| create(world, ALICE, container).nic()).collect();
+        let [first, second, _] = &made[..] else { unreachable!() };
+        world.delete(ALICE, &container.netns(), "lxcbr0", &first.host_name).succeeds();
+        world.usernet("alice veth lxcbr0 2\n");
+        let before = world.state();
+        refused_as_full(&create(world, ALICE, container));
+        assert_eq!(world.state(), before);
+
+        world.delete(ALICE, &container.netns(), "lxcbr0", &second.host_name).succeeds();
+        let _again = create(world, ALICE, container).nic();
+        refused_as_full(&create(world, ALICE, container));
+    });
+}
+
 /// Many at once, and all their answers.
 fn at_once(how_many: usize, one: impl Fn(usize) -> Answer + Sync) -> Vec<Answer> {
     let barrier = Barrier::new(how_many);
