@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod census;
+pub mod confine;
 mod guards;
 mod ledger;
 mod links;
@@ -32,12 +33,13 @@ use common::os::startup;
 use common::os::target::read_own;
 use common::os::trusted::Etc;
 use common::policy::host::asks_for_any;
-use common::policy::ledger::{Record, State};
+use common::policy::ledger::{Port, Record, State};
 use common::policy::nic::{Attachment, InterfaceName};
 use common::policy::settings::{in_force, limit};
 use common::policy::text::Words;
 use common::{Error, Outcome};
 
+use confine::Confinement;
 use guards::{Guards, forbidden};
 use ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, SOME, Table};
 use links::Links;
@@ -71,6 +73,7 @@ fn run(args: &[&OsStr], names: &impl Names) -> Result<(), Error> {
 
 fn tell(args: &[&OsStr], names: &impl Names, asked: &Asked<'_>) -> Result<(), Error> {
     startup::lift_limits()?;
+    names.make_room();
     // Looking into any process is something that root, as a caller, may do anyhow.
     let caller_is_root = nix::unistd::getuid().is_root();
     let for_root = if caller_is_root { Capability::SysPtrace } else { Capability::SetUid };
@@ -116,11 +119,17 @@ fn create(
     let host_policy = etc.policy(host_policy::NAME);
     let nsswitch = account::read_nsswitch(etc.policy("nsswitch.conf")?)?;
 
+    let confinement = Confinement::none_yet();
     let (permit, netns, host_policy) = stage.as_caller(|| {
         let caller = Caller::of_this_process(&etc, &nsswitch, names, args)?;
+        // Who can be asked about groups may have to be.
+        if !nsswitch.groups_are_elsewhere_too() {
+            confinement.to_policy()?;
+        }
         let netns = Netns::of_process(target.pid)?.prove_power_of(caller.uid().raw())?;
         let host_policy = HostPolicy::read(host_policy?)?;
         let permit = Permit::of(&caller, attachment, policy?, names)?;
+        confinement.to_policy()?;
         require_limits(&host_policy, attachment, &netns, target.pid)?;
         Ok((permit, netns, host_policy))
     })?;
@@ -198,6 +207,9 @@ fn create(
                 return Err(changed);
             }
             asked.log(Verdict::Granted, &format!("{} as {}", permit.grounds(quota), record.name));
+            if !matches!(bridge, Bridge::OpenVswitch { .. }) {
+                confinement.to_the_wiring(&ledger.lxc)?;
+            }
             let making = Making {
                 asked,
                 links: &mut links,
@@ -319,7 +331,9 @@ fn delete(
 ) -> Result<(), Error> {
     let uid = permit::own_uid()?;
     let host_policy = Etc::open()?.policy(host_policy::NAME);
+    let confinement = Confinement::none_yet();
     let (tables, _netns) = stage.as_caller(|| {
+        confinement.to_policy()?;
         let netns = Netns::at_path(path)?.prove_power_of(uid.raw())?;
         HostPolicy::read(host_policy?)?;
         Ok((permit::tables_of(uid, attachment)?, netns))
@@ -333,6 +347,9 @@ fn delete(
         let Some(table) = ledger.table(&table)? else { continue };
         if let Some((place, record)) = table.find(is_it)? {
             asked.log(Verdict::Removed, &format!("{name}, as asked"));
+            if record.port == Port::Kernel {
+                confinement.to_the_wiring(&ledger.lxc)?;
+            }
             wire::clear(&mut links, &record, &[place.lock()])?;
             // Then the list, then the record: whoever dies between two of these leaves a record that the next run sees.
             let (bridge, hurried) = (attachment.word(), &Cell::new(false));

@@ -2,12 +2,14 @@
 //!
 //! Everything here runs after the verdict and cannot change it.
 
+use std::fs::File;
+
 use common::Error;
 use common::os::host_policy::HostPolicy;
 use common::os::installed;
 use common::os::namespace::Relation;
 use common::os::privilege::Raised;
-use common::os::target::{Target, read_own};
+use common::os::target::{Target, contents, open_own};
 use common::policy::host::Forbidden;
 use common::policy::id::Range;
 use common::policy::idmap::{Approved, Kind, NotGranted};
@@ -84,6 +86,7 @@ fn unprivileged(program: &Program) -> String {
 pub(crate) fn kernel_refusal(
     program: &Program,
     target: &Target,
+    (relation, label): (Relation, &Label),
     raised: &Raised,
     maps_host_root: bool,
     errno: Errno,
@@ -115,14 +118,14 @@ pub(crate) fn kernel_refusal(
     if !raised.privileged {
         return unprivileged(program);
     }
-    match confinement() {
+    match label.of_confined() {
         Some(label) => {
             format!(
                 "a security module may forbid it: this process is confined as \"{}\"; see the audit log",
                 Quoted(&label)
             )
         }
-        None if matches!(target.namespace(), Ok(Relation::Unknown)) => {
+        None if relation == Relation::Unknown => {
             "the kernel will not say whose user namespace the target is in: probably another user made it"
                 .to_owned()
         }
@@ -130,11 +133,20 @@ pub(crate) fn kernel_refusal(
     }
 }
 
-/// The label of an LSM (AppArmor, SELinux, Smack) that confines this process.
-fn confinement() -> Option<Vec<u8>> {
-    let label = read_own("attr/current")?;
-    let label = label.split(|byte| *byte == b'\n' || *byte == 0).next()?.to_vec();
-    (!label.is_empty() && !label.starts_with(b"unconfined")).then_some(label)
+/// The label of an LSM (AppArmor, SELinux, Smack) that may confine this process, to be read if there is something to explain.
+pub(crate) struct Label(Option<File>);
+
+impl Label {
+    pub(crate) fn open() -> Self {
+        Self(open_own("attr/current"))
+    }
+
+    /// None: it does not, or the kernel does not say.
+    fn of_confined(&self) -> Option<Vec<u8>> {
+        let label = contents(self.0.as_ref()?).ok()?;
+        let label = label.split(|byte| *byte == b'\n' || *byte == 0).next()?.to_vec();
+        (!label.is_empty() && !label.starts_with(b"unconfined")).then_some(label)
+    }
 }
 
 /// What is granted, and what grants it, for the log. Host ids that adjoin are one range here, however they were asked for.

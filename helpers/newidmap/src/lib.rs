@@ -3,6 +3,7 @@
 //! One story for both: [`Program`] says in what they differ. [`run`] reads like the list of checks in the manual.
 #![forbid(unsafe_code)]
 
+pub mod confine;
 mod explain;
 mod facts;
 mod request;
@@ -87,6 +88,7 @@ fn tell(
     log: &Log,
     record: &mut Record<'_>,
 ) -> Result<(), Error> {
+    host.make_room();
     let stage = privilege::cut_to(program.capability, program.also())?;
     let request = Request::parse(program, args)?;
     log.open()?;
@@ -103,6 +105,11 @@ fn tell(
     let nsswitch = nsswitch.and_then(account::read_nsswitch);
     let accounts_from = nsswitch.as_ref().cloned().unwrap_or_default();
     let account = host.account(&Question { uid, etc: &etc, nsswitch: &accounts_from, args })?;
+    // Whom nobody but the files can grant anything needs neither the twin nor a child any more.
+    let may_ask_plugins = accounts_from.subid_sources().is_ok_and(|sources| !sources.plugins.is_empty());
+    if !may_ask_plugins {
+        confine::to_checks()?;
+    }
 
     let target = Target::open(&request.target)?;
     let identity = target.identity();
@@ -117,6 +124,9 @@ fn tell(
     let policy = nsswitch
         .and_then(|nsswitch| Policy::of(&caller, program.kind, policy_file, &nsswitch, rules, &triples))
         .map(|policy| policy.with_plugins(&caller, program.kind, &triples, host, args));
+    if may_ask_plugins {
+        confine::to_checks()?;
+    }
     let (granted, others) = grant(program, &caller, &stage, triples, policy)?;
     let facts = facts::find(program.kind, &caller, &target, &etc, rules, &granted, others)?;
     let approved = host::allow(caller.own(program.kind), granted, rules, &facts)

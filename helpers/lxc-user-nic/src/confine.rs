@@ -1,0 +1,156 @@
+//! What the process may still do: the system calls and files of each stage, and no others. `tests/tests/confinement.rs` compares
+//! them with those that are made.
+//!
+//! It becomes root, and root's files are all files: so here Landlock counts as much as the calls do.
+//!
+//! - [`Confinement::to_policy`], when neither the twin nor a child that asks somebody is needed any more: nothing is run,
+//!   and nothing is written but beneath `/run/lxc` and `/proc/sys/net`.
+//! - [`Confinement::to_the_wiring`], when there is a place in the ledger and the grant is in the log: no socket is opened, no
+//!   id or capability changed; and no file is read either but beneath those two.
+//!
+//! `ovs-vsctl` does not go with that: it has to have root's full power and may do what it likes. On a host that has it, the first
+//! of these waits until it is known that a call has nothing to do with Open vSwitch; a call that has is not confined.
+
+use std::cell::Cell;
+use std::os::fd::{AsFd, OwnedFd};
+
+use common::Error;
+use common::calls;
+use common::os::calls::{at_last, files, ioctl, socket};
+use common::os::confine::{Call, Libc, Only, enter};
+use common::os::landlock::{self, Access};
+use nix::libc;
+
+use crate::ovs;
+
+/// How far the process has confined itself.
+pub(crate) struct Confinement {
+    /// May `ovs-vsctl` have to be run?
+    open_vswitch: bool,
+    in_policy: Cell<bool>,
+}
+
+/// Where the ledger and the list are.
+const LEDGER: &str = "/run/lxc";
+
+/// Where the settings of interfaces are.
+const SETTINGS: &str = "/proc/sys/net";
+
+impl Confinement {
+    /// Nothing is confined yet.
+    pub(crate) fn none_yet() -> Self {
+        Self { open_vswitch: ovs::is_here(), in_policy: Cell::new(false) }
+    }
+
+    /// The first stage: once, and not where Open vSwitch may have to be asked.
+    pub(crate) fn to_policy(&self) -> Result<(), Error> {
+        if self.open_vswitch || self.in_policy.replace(true) {
+            return Ok(());
+        }
+        // It is there from boot on; if not, it is made, and the second stage makes up for it.
+        if let Ok(ledger) = landlock::directory(LEDGER) {
+            let taken = Access::ALL.without(Access::READ);
+            landlock::enter(taken, &given(&ledger, &settings()?))?;
+        }
+        enter(&policy(Libc::OURS))
+    }
+
+    /// The second stage, for what has nothing to do with Open vSwitch. `ledger` is [`LEDGER`].
+    pub(crate) fn to_the_wiring(&self, ledger: &OwnedFd) -> Result<(), Error> {
+        landlock::enter(Access::ALL, &given(ledger, &settings()?))?;
+        enter(&wiring(Libc::OURS))
+    }
+}
+
+fn settings() -> Result<OwnedFd, Error> {
+    landlock::directory(SETTINGS).map_err(Error::when("open /proc/sys/net"))
+}
+
+fn given<'a>(ledger: &'a OwnedFd, settings: &'a OwnedFd) -> [(&'a dyn AsFd, Access); 2] {
+    [(ledger, Access::READ.and(Access::WRITE).and(Access::CHANGE)), (settings, Access::WRITE)]
+}
+
+/// Calls from the policy files on: whose network namespace it is, becoming root, a bridge, a place, and all that follows.
+#[must_use]
+pub fn policy(libc: Libc) -> Vec<Call> {
+    const REQUESTS: Call = ioctl(&[Only::OneOf(
+        1,
+        &[NS_GET_USERNS, NS_GET_PARENT, NS_GET_OWNER_UID, SIOCGIFNAME, SIOCGIFHWADDR, FIONBIO],
+    )]);
+    // For the log and for questions about interfaces; and rtnetlink(7), no other netlink.
+    const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_UNIX, AF_NETLINK]), Only::OneOf(2, &[0])]);
+    let own = calls![
+        SYS_capget,
+        SYS_capset,
+        SYS_epoll_create1,
+        SYS_eventfd2,
+        SYS_fallocate,
+        SYS_fstatfs,
+        SYS_getgid,
+        SYS_getgroups,
+        SYS_getrandom,
+        SYS_getresgid,
+        SYS_getresuid,
+        SYS_getuid,
+        SYS_geteuid,
+        SYS_landlock_add_rule,
+        SYS_landlock_create_ruleset,
+        SYS_landlock_restrict_self,
+        SYS_mkdirat,
+        SYS_prctl,
+        SYS_readlinkat,
+        SYS_seccomp,
+        SYS_setgroups,
+        SYS_setresgid,
+        SYS_setresuid,
+        SYS_umask,
+        SYS_getdents64,
+        SYS_lseek,
+    ];
+    let wiring = wiring(libc).into_iter().filter(|call| call.number != libc::SYS_ioctl);
+    wiring.chain(own.iter().copied()).chain([REQUESTS, SOCKETS]).collect()
+}
+
+/// Calls of the wiring.
+#[must_use]
+pub fn wiring(libc: Libc) -> Vec<Call> {
+    const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR])]);
+    let own = calls![
+        SYS_clock_nanosleep,
+        SYS_epoll_ctl,
+        SYS_fcntl,
+        SYS_ftruncate,
+        SYS_pread64,
+        SYS_pwrite64,
+        SYS_read,
+        SYS_recvfrom,
+        SYS_renameat,
+    ];
+    [at_last(libc), own.to_vec(), vec![REQUESTS], files(libc), by_libc(libc).to_vec()].concat()
+}
+
+/// epoll_wait(2), nanosleep(2)
+#[cfg(target_arch = "x86_64")]
+const fn by_libc(libc: Libc) -> &'static [Call] {
+    match libc {
+        Libc::Gnu => calls![SYS_epoll_wait],
+        Libc::Musl => calls![SYS_epoll_pwait],
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const fn by_libc(_: Libc) -> &'static [Call] {
+    calls![SYS_epoll_pwait]
+}
+
+// ioctl_ns(2), netdevice(7), ioctl_list(2)
+const NS_GET_USERNS: u32 = 0xb701;
+const NS_GET_PARENT: u32 = 0xb702;
+const NS_GET_OWNER_UID: u32 = 0xb704;
+const SIOCGIFNAME: u32 = 0x8910;
+const SIOCGIFHWADDR: u32 = 0x8927;
+const FIONBIO: u32 = 0x5421;
+
+// socket(2)
+const AF_UNIX: u32 = 1;
+const AF_NETLINK: u32 = 16;
