@@ -140,7 +140,6 @@ const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | 1;
 // linux/bpf_common.h, as far as it is used.
 const LOAD: u16 = 0x20;
 const IF_EQUAL: u16 = 0x15;
-const IF_AT_LEAST: u16 = 0x35;
 const IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
@@ -156,7 +155,7 @@ struct Step {
 #[derive(Clone, Copy)]
 enum To {
     Next,
-    /// A place in the search.
+    /// A place in the program.
     Step(usize),
     /// What is asked about the arguments of this call of the list.
     Arguments(usize),
@@ -167,25 +166,25 @@ enum To {
 
 /// The program that allows these calls and nothing else. None: there are too many of them for its short jumps.
 ///
-/// The number is searched for by halves. When it is installed the kernel runs it for every number there is, to remember
-/// those that are always allowed; and it translates it, so that every instruction counts, too.
+/// It is short rather than quick, as the kernel takes longer to install it than to run it for the few calls that are left. For
+/// the same reason it begins with a look at an argument, which nothing comes of: without that, kernels from 5.11 on run it
+/// for every number that there is first, to remember the calls that are always allowed.
 #[must_use]
 pub fn program(calls: &[Call]) -> Option<Vec<sock_filter>> {
-    let mut sorted: Vec<(u32, usize)> = Vec::with_capacity(calls.len());
-    for (place, call) in calls.iter().enumerate() {
-        sorted.push((u32::try_from(call.number).ok()?, place));
-    }
-    sorted.sort_unstable();
-
     let plain = |code, value| Step { code, value, yes: To::Next, no: To::Next };
     let mut steps = vec![
+        plain(LOAD, ARGUMENTS_AT),
         plain(LOAD, MACHINE_AT),
         Step { code: IF_EQUAL, value: MACHINE, yes: To::Next, no: To::Kill },
         plain(LOAD, NUMBER_AT),
     ];
-    search(&sorted, calls, &mut steps)?;
+    for (place, call) in calls.iter().enumerate() {
+        let number = u32::try_from(call.number).ok()?;
+        let yes = if call.only.is_empty() { To::Allow } else { To::Arguments(place) };
+        steps.push(Step { code: IF_EQUAL, value: number, yes, no: To::Next });
+    }
+    steps.push(plain(RETURN, REFUSE));
 
-    // What is asked about arguments comes after the search, and the three ends after that.
     let mut arguments = vec![0; calls.len()];
     for (call, begin) in calls.iter().zip(&mut arguments) {
         *begin = steps.len();
@@ -209,6 +208,7 @@ pub fn program(calls: &[Call]) -> Option<Vec<sock_filter>> {
             }
         }
     }
+
     let ends = steps.len();
     let place = |to: To, next: usize| match to {
         To::Next => Some(next),
@@ -226,30 +226,6 @@ pub fn program(calls: &[Call]) -> Option<Vec<sock_filter>> {
     }
     program.extend([ALLOW, REFUSE, KILL].map(|k| sock_filter { code: RETURN, jt: 0, jf: 0, k }));
     Some(program)
-}
-
-/// So many numbers are compared one after the other.
-const FEW: usize = 3;
-
-/// The steps that find a number among these, which are in order.
-fn search(sorted: &[(u32, usize)], calls: &[Call], steps: &mut Vec<Step>) -> Option<()> {
-    if sorted.len() > FEW {
-        let (lower, upper) = sorted.split_at_checked(sorted.len().div_ceil(2))?;
-        let (middle, _) = *upper.first()?;
-        let fork = steps.len();
-        steps.push(Step { code: IF_AT_LEAST, value: middle, yes: To::Next, no: To::Next });
-        search(lower, calls, steps)?;
-        let begin = steps.len();
-        steps.get_mut(fork)?.yes = To::Step(begin);
-        return search(upper, calls, steps);
-    }
-    let last = sorted.len().saturating_sub(1);
-    for (place, (number, call)) in sorted.iter().enumerate() {
-        let yes = if calls.get(*call)?.only.is_empty() { To::Allow } else { To::Arguments(*call) };
-        let no = if place == last { To::Refuse } else { To::Next };
-        steps.push(Step { code: IF_EQUAL, value: *number, yes, no });
-    }
-    Some(())
 }
 
 /// Where the lower half of an argument is. These machines have it first.
@@ -281,7 +257,6 @@ mod tests {
                 }
                 RETURN => return k,
                 IF_EQUAL => loaded == k,
-                IF_AT_LEAST => loaded >= k,
                 IF_ANY_BIT => loaded & k != 0,
                 other => panic!("{other}"),
             };

@@ -3,8 +3,8 @@
 //!
 //! It becomes root, and root's files are all files: so here Landlock counts as much as the calls do.
 //!
-//! - [`Confinement::to_policy`], when neither the twin nor a child that asks somebody is needed any more: nothing is run,
-//!   and nothing is written but beneath `/run/lxc` and `/proc/sys/net`.
+//! - [`Confinement::to_policy`], when the network namespace is held, and neither the twin nor a child that asks somebody is
+//!   needed any more: nothing is run, no other process looked into, and nothing written but beneath `/run/lxc` and `/proc/sys/net`.
 //! - [`Confinement::to_the_wiring`], when there is a place in the ledger and the grant is in the log: no socket is opened, no
 //!   id or capability changed; and no file is read either but beneath those two.
 //!
@@ -73,10 +73,7 @@ fn given<'a>(ledger: &'a OwnedFd, settings: &'a OwnedFd) -> [(&'a dyn AsFd, Acce
 /// Calls from the policy files on: whose network namespace it is, becoming root, a bridge, a place, and all that follows.
 #[must_use]
 pub fn policy(libc: Libc) -> Vec<Call> {
-    const REQUESTS: Call = ioctl(&[Only::OneOf(
-        1,
-        &[NS_GET_USERNS, NS_GET_PARENT, NS_GET_OWNER_UID, SIOCGIFNAME, SIOCGIFHWADDR, FIONBIO],
-    )]);
+    const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR, FIONBIO])]);
     // For the log and for questions about interfaces; and rtnetlink(7), no other netlink.
     const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_UNIX, AF_NETLINK]), Only::OneOf(2, &[0])]);
     let own = calls![
@@ -143,10 +140,7 @@ const fn by_libc(_: Libc) -> &'static [Call] {
     calls![SYS_epoll_pwait]
 }
 
-// ioctl_ns(2), netdevice(7), ioctl_list(2)
-const NS_GET_USERNS: u32 = 0xb701;
-const NS_GET_PARENT: u32 = 0xb702;
-const NS_GET_OWNER_UID: u32 = 0xb704;
+// netdevice(7), ioctl_list(2)
 const SIOCGIFNAME: u32 = 0x8910;
 const SIOCGIFHWADDR: u32 = 0x8927;
 const FIONBIO: u32 = 0x5421;

@@ -27,7 +27,7 @@ use common::os::audit::{Log, Verdict};
 use common::os::host_policy::{self, HostPolicy};
 use common::os::installed;
 use common::os::limits::{Limited, not_limited};
-use common::os::netns::{Interfaces, Netns, OwnNetns, own_netns};
+use common::os::netns::{Interfaces, Netns, own_netns};
 use common::os::privilege::{self, Capability, Cut};
 use common::os::startup;
 use common::os::target::read_own;
@@ -35,7 +35,7 @@ use common::os::trusted::Etc;
 use common::policy::host::asks_for_any;
 use common::policy::ledger::{Port, Record, State};
 use common::policy::nic::{Attachment, InterfaceName};
-use common::policy::settings::{in_force, limit};
+use common::policy::settings::{Controller, in_force, limit};
 use common::policy::text::Words;
 use common::{Error, Outcome};
 
@@ -122,15 +122,17 @@ fn create(
     let confinement = Confinement::none_yet();
     let (permit, netns, host_policy) = stage.as_caller(|| {
         let caller = Caller::of_this_process(&etc, &nsswitch, names, args)?;
+        let netns = Netns::of_process(target.pid)?.prove_power_of(caller.uid().raw())?;
+        let host_policy = HostPolicy::read(host_policy?)?;
+        // The last look into another process: who is confined cannot.
+        let cgroup = limits_rule(&host_policy).map(|_| netns.cgroup_of(target.pid));
         // Who can be asked about groups may have to be.
         if !nsswitch.groups_are_elsewhere_too() {
             confinement.to_policy()?;
         }
-        let netns = Netns::of_process(target.pid)?.prove_power_of(caller.uid().raw())?;
-        let host_policy = HostPolicy::read(host_policy?)?;
         let permit = Permit::of(&caller, attachment, policy?, names)?;
         confinement.to_policy()?;
-        require_limits(&host_policy, attachment, &netns, target.pid)?;
+        require_limits(&host_policy, attachment, cgroup)?;
         Ok((permit, netns, host_policy))
     })?;
     let rules = host_policy.settings.bridge(attachment.word());
@@ -303,21 +305,27 @@ fn claim<'a>(
     }
 }
 
-/// Both the caller and the container must be limited, if the host wants it so: the caller could call from a place that is.
+/// What must be limited, if the host wants it so.
+fn limits_rule(host_policy: &HostPolicy) -> Option<(&[Controller], u32)> {
+    let rule = host_policy.settings.nic.require_limits.as_ref();
+    Some((&rule?.value, asks_for_any(rule)?))
+}
+
+/// Both the caller and the container must be limited: the caller could call from a place that is.
 fn require_limits(
     host_policy: &HostPolicy,
     attachment: &Attachment,
-    netns: &OwnNetns,
-    pid: i32,
+    container: Option<Result<Vec<u8>, Error>>,
 ) -> Result<(), Error> {
-    let rule = host_policy.settings.nic.require_limits.as_ref();
-    let (Some(rule), Some(line)) = (rule, asks_for_any(rule)) else { return Ok(()) };
-    let (caller, container) = (read_own("cgroup"), netns.cgroup_of(pid)?);
+    let (Some((controllers, line)), Some(container)) = (limits_rule(host_policy), container) else {
+        return Ok(());
+    };
+    let (caller, container) = (read_own("cgroup"), container?);
     let processes = [
         Limited { who: "the caller", cgroup: caller.as_deref(), limits: None },
         Limited { who: "the container", cgroup: Some(&container), limits: None },
     ];
-    match not_limited(&rule.value, &processes)? {
+    match not_limited(controllers, &processes)? {
         None => Ok(()),
         Some(why) => Err(forbidden(host_policy, attachment.word(), ("require-limits", line), why)),
     }
@@ -333,8 +341,8 @@ fn delete(
     let host_policy = Etc::open()?.policy(host_policy::NAME);
     let confinement = Confinement::none_yet();
     let (tables, _netns) = stage.as_caller(|| {
-        confinement.to_policy()?;
         let netns = Netns::at_path(path)?.prove_power_of(uid.raw())?;
+        confinement.to_policy()?;
         HostPolicy::read(host_policy?)?;
         Ok((permit::tables_of(uid, attachment)?, netns))
     })?;
