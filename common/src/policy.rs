@@ -1,6 +1,7 @@
 //! Policy as pure functions: bytes in, decision out. No I/O, no clock, no environment.
 
 pub mod group;
+pub mod holdings;
 pub mod host;
 pub mod id;
 pub mod idmap;

@@ -1,5 +1,6 @@
 //! Who there is on the machine: `/etc/passwd` and `/etc/group`, and on the machine that we run on the name services too.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -108,13 +109,9 @@ impl Accounts {
     /// All names of this uid, the one to speak of first: whose lines count.
     #[must_use]
     pub fn names_of(&self, uid: Id) -> Vec<Vec<u8>> {
-        let mut names: Vec<Vec<u8>> = Vec::new();
-        for user in self.users.iter().filter(|user| user.uid == uid).cloned().chain(self.user_with(uid)) {
-            if !names.contains(&user.name) {
-                names.push(user.name);
-            }
-        }
-        names
+        let mut known = HashSet::new();
+        let users = self.users.iter().filter(|user| user.uid == uid).cloned().chain(self.user_with(uid));
+        users.map(|user| user.name).filter(|name| known.insert(name.clone())).collect()
     }
 
     /// The group of this name: the file's first, as in the C library.
@@ -157,6 +154,18 @@ fn user_of(user: &uzers::User) -> Option<User> {
 mod tests {
     use super::*;
 
+    /// Held against each other in pairs, these would take minutes.
+    #[test]
+    fn as_many_names_as_one_likes_may_be_the_same_account() {
+        let passwd: String =
+            (0..400_000).map(|number| format!("alias{}:x:1000:1::/:\n", number / 2)).collect();
+        let names = Accounts::of(passwd.as_bytes(), b"", false).names_of(Id::new(1000).unwrap());
+        assert_eq!((names.len(), names.last().map(Vec::as_slice)), (200_000, Some(&b"alias199999"[..])));
+        let mut account = passwd::Account::default();
+        account.collect(Id::new(1000).unwrap(), passwd.as_bytes());
+        assert_eq!(account.names, names);
+    }
+
     #[test]
     fn an_account_is_found_by_every_name_and_by_number() {
         let passwd = b"root:x:0:0::/:/bin/sh\nalice:x:1000:100::/:\nlass:x:1000:101::/:\n#x:x:5:5::/:\n7:x:1001:5::/:\n";
@@ -167,6 +176,7 @@ mod tests {
             [Some(1000), Some(1000), Some(0), Some(1001), None, None]
         );
         assert_eq!(accounts.names_of(Id::new(1000).unwrap()), [b"alice".to_vec(), b"lass".to_vec()]);
+        assert_eq!(accounts.names_of(Id::new(7).unwrap()), Vec::<Vec<u8>>::new());
         let alice = accounts.user_named(b"alice").unwrap();
         assert_eq!(accounts.groups_of(&alice).iter().map(|gid| gid.raw()).collect::<Vec<_>>(), [50, 100]);
     }

@@ -11,7 +11,6 @@ mod kernel;
 mod network;
 pub mod probe;
 mod processes;
-pub(crate) mod tool;
 mod trial;
 
 use std::io::BufRead;

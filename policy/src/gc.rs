@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::root::Root;
 use crate::show::nics::Words;
+use crate::write::replace::writes_fail_at_the_limit;
 
 /// As `docs/json.md` has it.
 #[derive(Debug, Serialize)]
@@ -58,6 +59,7 @@ pub fn run(root: &Root, args: &Gc, out: &mut Output) -> Result<u8, Failure> {
         let why = malformed.why;
         Failure::new(format!("/etc/nsgate.ini:{}: {why}; mend it: nsgate edit nsgate.ini", malformed.line))
     })?;
+    writes_fail_at_the_limit()?;
     let makes_bridges = in_force(settings.per_user_bridge.create).is_some();
     let accounts = Accounts::read(root)?;
     let words = Words { accounts: &accounts };

@@ -21,6 +21,7 @@ pub mod machine;
 pub mod output;
 pub mod root;
 pub mod show;
+mod tool;
 pub mod write;
 
 use cli::{Cli, Verb};

@@ -109,14 +109,8 @@ impl Output {
     /// It cannot be written down.
     pub fn document(&mut self, document: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(document).map_err(Failure::when("write JSON"))?;
-        // JSON lets these stand as they are; a terminal takes them for commands.
-        for letter in text.chars() {
-            if letter == '\x7f' || ('\u{80}'..='\u{9f}').contains(&letter) {
-                self.text.push_str(&format!("\\u{:04x}", u32::from(letter)));
-            } else {
-                self.text.push(letter);
-            }
-        }
+        // It may be a hundred megabytes, which are not copied without need.
+        self.text = if text.contains(is_command) { escaped(&text) } else { text };
         self.text.push('\n');
         Ok(())
     }
@@ -144,7 +138,40 @@ impl Output {
     }
 }
 
+/// JSON lets these stand as they are; a terminal takes them for commands.
+fn is_command(letter: char) -> bool {
+    letter == '\x7f' || ('\u{80}'..='\u{9f}').contains(&letter)
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_command(letter) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        } else {
+            escaped.push(letter);
+        }
+    }
+    escaped
+}
+
 /// A line on stderr. If nobody can read it, the exit status still says no.
 pub fn complain(line: &str) {
     io::stderr().write_all(line.as_bytes()).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_has_nothing_in_it_that_a_terminal_obeys() {
+        let said = |text: &str| {
+            let mut out = Output::new(true, Color::Never);
+            out.document(&text).unwrap();
+            out.text
+        };
+        assert_eq!(said("plain \u{e9}"), "\"plain \u{e9}\"\n");
+        assert_eq!(said("\x1b[2J\x7f\u{9b}2J"), "\"\\u001b[2J\\u007f\\u009b2J\"\n");
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,18 @@ pub(crate) fn all_of(file: OwnedFd) -> std::io::Result<Vec<u8>> {
     } else {
         Err(too_large())
     }
+}
+
+/// Opens for reading what `O_PATH` has found, if it is a regular file, and nothing that may have come in its place meanwhile. A device
+/// is not opened to see what it is: that rewinds a tape, or starts a watchdog.
+pub(crate) fn open_regular(found: &OwnedFd, path: &str) -> Result<OwnedFd, Failure> {
+    let status = fstat(found).map_err(Failure::when(format!("cannot look at {path}")))?;
+    if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+        return Err(Failure::new(format!("{path} is not a regular file")));
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let opened = open(format!("/proc/self/fd/{}", found.as_raw_fd()).as_str(), flags, Mode::empty());
+    opened.map_err(|errno| Failure::when(format!("cannot open {path}"))(errno.desc()))
 }
 
 impl Root {
@@ -126,17 +138,44 @@ impl Root {
     /// It is something else, or cannot be read.
     pub fn read(&self, path: &str) -> Result<Option<Text>, Failure> {
         let cannot = |what: &str| format!("cannot {what} {path}");
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let file = match self.open_at(path, flags) {
-            Ok(file) => file,
+        let found = match self.open_at(path, OFlag::O_PATH) {
+            Ok(found) => found,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
             Err(errno) => return Err(Failure::when(cannot("open"))(errno.desc())),
         };
+        let file = open_regular(&found, path)?;
         let status = fstat(&file).map_err(Failure::when(cannot("look at")))?;
-        if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-            return Err(Failure::new(format!("{path} is not a regular file")));
-        }
         let bytes = all_of(file).map_err(Failure::when(cannot("read")))?;
         Ok(Some(Text { path: path.to_owned(), bytes, status }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use nix::sys::stat::mknod;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_not_opened_to_see_that() {
+        let directory = std::env::temp_dir().join(format!("nsgate-root-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        // Whoever opens this one is told that there is no such device; everybody may make it.
+        mknod(&directory.join("device"), SFlag::S_IFCHR, Mode::from_bits_truncate(0o644), 0).unwrap();
+        mknod(&directory.join("pipe"), SFlag::S_IFIFO, Mode::from_bits_truncate(0o644), 0).unwrap();
+        std::fs::write(directory.join("file"), "text").unwrap();
+        symlink("/file", directory.join("link")).unwrap();
+        let root = Root::open(Some(&directory)).unwrap();
+        let read = |path: &str| {
+            let text = root.read(path).map_err(|failure| failure.to_string())?;
+            Ok(text.map(|text| String::from_utf8(text.bytes).unwrap()))
+        };
+        let said = ["/device", "/pipe", "/file", "/link", "/nothing"].map(read);
+        std::fs::remove_dir_all(&directory).unwrap();
+        let no_file = |path: &str| Err(format!("{path} is not a regular file"));
+        let text = || Ok(Some("text".to_owned()));
+        assert_eq!(said, [no_file("/device"), no_file("/pipe"), text(), text(), Ok(None)]);
     }
 }

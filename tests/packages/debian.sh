@@ -2,6 +2,7 @@
 # debian.sh: installs, upgrades, downgrades, removes and purges the packages in a Debian 12 of its own, and goes back to
 # Debian's programs. After each step: what is where, with which mode, and whether the clients really work. As root.
 # BUILT: where the programs are, if they are built already.
+# N01, N02, N04: no moment without a program; what the admin has set survives; clients work before, with ours, and after.
 # shellcheck disable=SC2016 # dpkg-query's and another shell's, not ours
 set -eu
 top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)

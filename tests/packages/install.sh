@@ -1,6 +1,7 @@
 #!/bin/sh
 # install.sh: what "make install" puts where, with which mode, owner and capabilities, for each MODE. As root, for setcap.
 # BUILT: where the programs are.
+# M16, N01: `nsgate` has no privilege; a program is replaced, and never written over.
 set -eu
 top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 . "$top/tests/packages/checks.sh"

@@ -1,5 +1,6 @@
 #!/bin/sh
 # release.sh: that the checks of a release find what they are for. BUILT: where the programs are.
+# N06: packaging/hardening looks at how the programs are linked.
 # shellcheck disable=SC2016 # a pattern
 set -eu
 top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)

@@ -1,8 +1,7 @@
 //! Section L of the attack list: what a container cannot do to the host and to its bridge by what it sends,
 //! and that an interface is not UP a moment before that is so.
 //!
-//! L02, L03, L04 and L06 are about guards that the host's own policy asks for: `isolation.rs` and `host_policy_nic.rs`. L05
-//! does not exist.
+//! L02, L03, L04 and L06 are about guards that the host's own policy asks for: `isolation.rs` and `host_policy_nic.rs`.
 
 use std::fs;
 use std::process::{Child, Command};

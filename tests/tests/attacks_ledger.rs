@@ -1,7 +1,7 @@
 //! Section J of the attack list: who may have how many interfaces, and the files in which they are counted.
 //!
-//! J04, J05, J11, J12 and J17 do not exist. J13 and J15 have their sweeps in `nic_faults.rs`: a helper that
-//! is stopped, frozen or killed at any of its system calls.
+//! J13 and J15 have their sweeps in `nic_faults.rs`: a helper that is stopped, frozen or killed at any of its
+//! system calls.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};

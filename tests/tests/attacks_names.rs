@@ -1,6 +1,4 @@
 //! Section H of the attack list: the command line of `lxc-user-nic`, and the names of what it makes.
-//!
-//! H05, H08 and H16 do not exist.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};

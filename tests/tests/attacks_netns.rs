@@ -1,6 +1,4 @@
 //! Section I of the attack list: whose network namespace it is that gets an interface, and whether it is still the same.
-//!
-//! I03, I08 and I10 do not exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -157,7 +155,7 @@ fn a_process_that_has_ended_is_refused() {
     });
 }
 
-/// I04: on a host where users see their own processes only.
+/// I04: on a host where users see their own processes only. Of the others' none tells more than that there is none.
 #[test]
 fn a_host_that_hides_processes_is_no_obstacle() {
     with_bridge(|world| {
@@ -171,7 +169,10 @@ fn a_host_that_hides_processes_is_no_obstacle() {
                 world.delete(ALICE, &container.netns(), "lxcbr0", &nic.host_name).succeeds();
             }
             let before = world.state();
-            create(world, ALICE, &bobs.pid()).refuses("");
+            let said = |pid: &str| create(world, ALICE, pid).refuses("").stderr.replace(pid, "PID");
+            for pid in [&*bobs.pid(), "1"] {
+                assert!(said(pid) == said("2147483647") || theirs(), "{}", said(pid));
+            }
             assert_eq!(world.state(), before);
             drop(container);
             world.wait_until_gone(&nic.host_name);
@@ -934,6 +935,52 @@ fn a_path_that_hangs_holds_up_nobody_else() {
         let output = hanging.wait_with_output().expect("wait");
         assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
         assert_eq!(world.host_veths(), [nic.host_name]);
+        drop(server.kill());
+        drop(server.wait());
+    });
+}
+
+/// A directory of automounts, whose other end says each time that there is nothing there, and who asked.
+const EMPTY_AUTOMOUNT: &str = r#"
+import ctypes, fcntl, os, struct
+libc = ctypes.CDLL(None, use_errno=True)
+ready, told = os.pipe()
+options = f"fd={told},pgrp={os.getpgrp()},minproto=5,maxproto=5,indirect".encode()
+assert libc.mount(b"automount", b"/run/auto", b"autofs", 0, options) == 0, os.strerror(ctypes.get_errno())
+os.close(told)
+root = os.open("/run/auto", os.O_RDONLY | os.O_DIRECTORY)
+print("mounted", flush=True)
+while packet := os.read(ready, 4096):
+    token, _device, _inode, uid = struct.unpack_from("<IIQI", packet, 8)
+    print("asked by", uid, flush=True)
+    fcntl.ioctl(root, 0x9361, token)
+"#;
+
+/// I07: nor is an automount asked for with other rights than his.
+#[test]
+fn an_automount_is_asked_for_with_the_callers_rights() {
+    if theirs() {
+        return;
+    }
+    with_bridge(|world| {
+        fs::create_dir("/run/auto").expect("mkdir");
+        let mut server = world.command(ROOT, "/usr/bin/python3");
+        server.args(["-I", "-c", EMPTY_AUTOMOUNT]).stdout(Stdio::piped());
+        // What its own process group asks for is not a request to it.
+        std::os::unix::process::CommandExt::process_group(&mut server, 0);
+        let mut server = server.spawn().expect("start python");
+        let mut said =
+            std::io::BufRead::lines(std::io::BufReader::new(server.stdout.take().expect("a pipe")));
+        assert_eq!(said.next().expect("a line").expect("a line"), "mounted");
+
+        let own = world.container(ALICE);
+        let nic = create(world, ALICE, &own.pid()).nic();
+        let before = world.state();
+        let none = world.delete(ALICE, "/nonexistent", "lxcbr0", &nic.host_name);
+        let answer = world.delete(ALICE, "/run/auto/netns", "lxcbr0", &nic.host_name);
+        assert_eq!(answer.refuses("").stderr, none.refuses("").stderr);
+        assert_eq!(said.next().expect("a line").expect("a line"), format!("asked by {}", ALICE.id));
+        assert_eq!(world.state(), before);
         drop(server.kill());
         drop(server.wait());
     });

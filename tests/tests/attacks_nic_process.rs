@@ -2,7 +2,7 @@
 //! (arguments, environment, descriptors, limits, signals) and to the process while it runs. What must hold of the
 //! helpers for id maps, `attacks_process.rs` has; here there is more to lose: files of root's, and interfaces.
 //!
-//! A08, A11, A14, A17, A22, A28 and A30 do not exist. Differs, for all of these: C leaves behind what it has made if it
+//! Differs, for all of these: C leaves behind what it has made if it
 //! is cut short, so its part is in what is not about that.
 
 use std::ffi::{OsStr, OsString};
@@ -593,6 +593,54 @@ fn a_terminal_that_is_stopped_does_not_hold_it_for_ever() {
             let answer = world.run(&mut python);
             assert_eq!((answer.status, &*answer.stdout), (Some(0), "1\n"), "{bridge}: {answer:?}");
             assert_eq!((world.state(), container.names()), (before.clone(), vec![]));
+        }
+    });
+}
+
+/// Becomes a program in the background of a terminal that stops whoever writes to it from there (`stty tostop`). Prints its wait
+/// status, or that it was stopped.
+const BACKGROUND: &str = r#"
+import os, pty, sys, termios
+answer, told = os.pipe()
+pid, master = pty.fork()
+if pid == 0:
+    settings = termios.tcgetattr(1)
+    settings[3] |= termios.TOSTOP
+    termios.tcsetattr(1, termios.TCSANOW, settings)
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        os.setgroups([])
+        os.setgid(52001)
+        os.setuid(52001)
+        os.execv(sys.argv[1], sys.argv[1:])
+    status = os.waitpid(child, os.WUNTRACED)[1]
+    stopped = os.WIFSTOPPED(status)
+    os.write(told, b"stopped" if stopped else str(os.waitstatus_to_exitcode(status)).encode())
+    if stopped:
+        os.kill(child, 9)
+    os._exit(0)
+print(os.read(answer, 100).decode())
+os.waitpid(pid, 0)
+"#;
+
+/// A13: nor is it stopped by a terminal when it has made something, or is about to take it back. (Before that its caller can stop
+/// it anyhow.)
+#[test]
+fn a_terminal_that_stops_its_background_does_not_stop_it_half_way() {
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        world.append("/etc/lxc/lxc-usernet", "alice veth missing 1\n");
+        let before = world.state();
+        for (bridge, status) in [("lxcbr0", "0\n"), ("missing", "1\n")] {
+            let mut python = world.command(ROOT, "/usr/bin/python3");
+            python.args(["-I", "-c", BACKGROUND, LXC_USER_NIC]).args(create(&container.pid(), bridge));
+            let answer = world.run(&mut python);
+            assert_eq!((answer.status, &*answer.stdout), (Some(0), status), "{bridge}: {answer:?}");
+            assert_eq!(container.names().len(), usize::from(status == "0\n"));
+            undo(world, container, &before);
         }
     });
 }

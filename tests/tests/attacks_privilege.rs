@@ -466,43 +466,48 @@ fn unreadable_policy_files_need_no_capability_either() {
 #[test]
 fn a_denial_by_a_security_module_is_refused_and_names_its_label() {
     World::enter(|world| {
-        let target = world.target(ALICE);
-        let trace = "/run/world/trace";
-        let denied = "inject=write:error=EPERM:when=1";
-        let run = |options: &[&str]| {
-            let mut all = vec!["-o", trace, "-e", denied];
-            all.extend(options);
-            world.run(world.strace(ALICE, &all, Uid.path()).args(Uid.args(&target, GRANT)))
-        };
-        // Without a module the first run is refused too, and shows which read is of the label.
-        run(&[]).refuses("write to uid_map failed: Operation not permitted");
-        if theirs() {
-            return;
+        for helper in [Uid, Gid] {
+            a_denial_names_its_label(world, helper);
         }
-        let reads = |trace: &str| trace.lines().filter(|line| line.starts_with("read(")).count();
-        let whole = fs::read_to_string(trace).expect("trace");
-        let label = whole.find("\"/proc/self/attr/current\"").expect("asks for its label");
-        let nth = reads(&whole[..label]) + 1;
-        for (label, shown) in [
-            ("unprivileged_userns (enforce)\n", "confined as \"unprivileged_userns (enforce)\""),
-            ("user_u:user_r:user_t:s0\0", "confined as \"user_u:user_r:user_t:s0\""),
-        ] {
-            let bytes: String = label.bytes().map(|byte| format!("{byte:02x}")).collect();
-            let fake = format!("inject=read:retval={}:poke_exit=@arg2={bytes}:when={nth}", label.len());
-            run(&["-e", &fake])
-                .refuses("write to uid_map failed: Operation not permitted: a security module may forbid it")
-                .refuses(shown);
-        }
-        for label in ["unconfined\n", ""] {
-            let bytes: String = label.bytes().map(|byte| format!("{byte:02x}")).collect();
-            let poke = if label.is_empty() { String::new() } else { format!(":poke_exit=@arg2={bytes}") };
-            let fake = format!("inject=read:retval={}{poke}:when={nth}", label.len());
-            let answer = run(&["-e", &fake]);
-            answer.refuses("the kernel gives no reason");
-            assert!(!answer.stderr.contains("confined as"), "{answer:?}");
-        }
-        target.assert_untouched();
     });
+}
+
+fn a_denial_names_its_label(world: &World, helper: Helper) {
+    let target = world.target(ALICE);
+    let trace = "/run/world/trace";
+    let denied = "inject=write:error=EPERM:when=1";
+    let run = |options: &[&str]| {
+        let mut all = vec!["-o", trace, "-e", denied];
+        all.extend(options);
+        world.run(world.strace(ALICE, &all, helper.path()).args(helper.args(&target, GRANT)))
+    };
+    let failed = format!("write to {} failed: Operation not permitted", helper.map_file());
+    // Without a module the first run is refused too, and shows which read is of the label.
+    run(&[]).refuses(&failed);
+    if theirs() {
+        return;
+    }
+    let reads = |trace: &str| trace.lines().filter(|line| line.starts_with("read(")).count();
+    let whole = fs::read_to_string(trace).expect("trace");
+    let label = whole.find("\"/proc/self/attr/current\"").expect("asks for its label");
+    let nth = reads(&whole[..label]) + 1;
+    for (label, shown) in [
+        ("unprivileged_userns (enforce)\n", "confined as \"unprivileged_userns (enforce)\""),
+        ("user_u:user_r:user_t:s0\0", "confined as \"user_u:user_r:user_t:s0\""),
+    ] {
+        let bytes: String = label.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let fake = format!("inject=read:retval={}:poke_exit=@arg2={bytes}:when={nth}", label.len());
+        run(&["-e", &fake]).refuses(&format!("{failed}: a security module may forbid it")).refuses(shown);
+    }
+    for label in ["unconfined\n", ""] {
+        let bytes: String = label.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let poke = if label.is_empty() { String::new() } else { format!(":poke_exit=@arg2={bytes}") };
+        let fake = format!("inject=read:retval={}{poke}:when={nth}", label.len());
+        let answer = run(&["-e", &fake]);
+        answer.refuses("the kernel gives no reason");
+        assert!(!answer.stderr.contains("confined as"), "{answer:?}");
+    }
+    target.assert_untouched();
 }
 
 /// G09: CAP_SETFCAP is in effect, or even permitted, only where host uid 0 is mapped.

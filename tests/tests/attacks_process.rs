@@ -1,8 +1,7 @@
 //! Section A of the attack list: what a hostile caller can do to the process that a helper starts in (arguments,
 //! environment, descriptors, limits, signals) and to the process while it runs.
 //!
-//! A16 is about files that the helpers do not write, so only its signal matters here. The other lines of the section
-//! that are missing (A14 and so on) do not exist.
+//! A16 is about files that these helpers do not write, so only its signal matters here.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -74,10 +73,10 @@ fn no_argument_at_all_is_a_usage_error() {
     World::enter(|world| {
         let target = world.target(ALICE);
         let pid = format!("rawenv:{}", target.pid());
-        for helper in HELPERS {
+        for (helper, program) in programs() {
             // What lies behind the arguments is the environment, and it is no argument.
             let oddities = ["argc0", &pid, "rawenv:0", "rawenv:600000", "rawenv:10"];
-            let answer = world.run(&mut world.launch(ALICE, &oddities, &helper.path()));
+            let answer = world.run(&mut world.launch(ALICE, &oddities, &program));
             let usage = format!("{0}: no target given; usage: {0} [", helper.name);
             answer.refuses(if theirs() { "usage: " } else { &usage });
         }
@@ -90,11 +89,11 @@ fn no_argument_at_all_is_a_usage_error() {
 fn the_program_name_is_a_constant() {
     World::enter(|world| {
         let long = "A".repeat(100_000);
-        for helper in HELPERS {
+        for (helper, program) in programs() {
             for name in ["", "%s%n", "\u{1b}[2J", "a\nb", "/etc/passwd", "sudo", &long] {
                 let target = world.target(ALICE);
                 let call = |triple| {
-                    let mut command = world.command(ALICE, &helper.path());
+                    let mut command = world.command(ALICE, &program);
                     world.run(command.arg0(name).arg(target.pid()).args(triple))
                 };
                 call(STRANGE).refuses(&if theirs() {
@@ -114,7 +113,7 @@ fn the_program_name_is_a_constant() {
 fn arguments_that_are_no_text_are_refused_like_any_other() {
     World::enter(|world| {
         let target = world.target(ALICE);
-        for helper in HELPERS {
+        for (_, program) in programs() {
             for bytes in [
                 &b"\xff"[..],
                 b"\xc0\x80",
@@ -128,7 +127,7 @@ fn arguments_that_are_no_text_are_refused_like_any_other() {
                     let mut args = vec![OsString::from(target.pid())];
                     args.extend(GRANTED.map(OsString::from));
                     args[place] = OsStr::from_bytes(bytes).to_os_string();
-                    let mut command = world.command(ALICE, &helper.path());
+                    let mut command = world.command(ALICE, &program);
                     let answer = world.run(command.arg0(OsStr::from_bytes(bytes)).args(&args));
                     let shown = bytes.escape_ascii();
                     let reason = match place {
@@ -149,10 +148,10 @@ fn arguments_that_are_no_text_are_refused_like_any_other() {
 fn a_command_line_of_megabytes_is_refused_in_little_memory() {
     World::enter(|world| {
         let target = world.target(ALICE);
-        for helper in HELPERS {
+        for (helper, program) in programs() {
             // 300 000 words, as many as fit; each may cost no more than its copy does (24 bytes and 32 of the heap).
             let oddities: &[&str] = &["repeat:100000", "rlimit:STACK=inf", "rlimit:DATA=25000000"];
-            let mut command = world.launch(ALICE, oddities, &helper.path());
+            let mut command = world.launch(ALICE, oddities, &program);
             let answer = world.run(command.arg(target.pid()).args(["0", "600000", "1"]));
             if theirs() {
                 answer.refuses(&format!("write to {}_map failed: Invalid argument", helper.word));
@@ -462,6 +461,45 @@ fn a_reader_that_has_gone_away_costs_the_message_and_nothing_else() {
     });
 }
 
+/// A15: nor do the twins do half a job. What the dynamic linker says when it cannot open a library is not ours.
+#[test]
+fn too_few_descriptors_for_a_twin_leave_nothing_half_done() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        for (helper, program) in programs().into_iter().filter(|(helper, program)| *program != helper.path())
+        {
+            for (user, triple, map) in [(ALICE, GRANTED, MAP), (CAROL, ["0", "52003", "1"], "0 52003 1")] {
+                let setgroups_after = if user == CAROL && helper.word == "gid" { "deny" } else { "allow" };
+                let (mut worked, mut refused) = (Vec::new(), 0);
+                for limit in 0..=16 {
+                    let target = world.target(user);
+                    let mut command = world.command(user, "/bin/sh");
+                    command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), &program]);
+                    let answer = world.run(command.arg(target.pid()).args(triple));
+                    if answer.status == Some(0) {
+                        answer.succeeds();
+                        assert_eq!((&*helper.map(&target), &*target.setgroups()), (map, setgroups_after));
+                        worked.push(limit);
+                        continue;
+                    }
+                    target.assert_untouched();
+                    if answer.status == Some(1) {
+                        answer.refuses("Too many open files");
+                        refused += 1;
+                    } else {
+                        assert!(limit < 5, "{limit}: {answer:?}");
+                    }
+                }
+                let least = worked.first().copied().expect("16 descriptors are enough");
+                assert_eq!(worked, (least..=16).collect::<Vec<_>>(), "more descriptors must not be worse");
+                assert!(refused > 0, "the test cannot fail");
+            }
+        }
+    });
+}
+
 /// A15: too few descriptors, at every step: all or nothing, and said so.
 #[test]
 fn too_few_descriptors_are_a_refusal_with_nothing_half_done() {
@@ -753,11 +791,11 @@ fn the_caller_cannot_look_into_a_helper_at_any_point() {
 
         for how in [Install::SetUid, Install::FileCapabilities] {
             world.install(how);
-            for helper in HELPERS {
+            for (_, program) in programs() {
                 let target = world.target(ALICE);
                 let args = [&*target.pid(), STRANGE[0], STRANGE[1], STRANGE[2]];
-                for place in places(world, 6, ALICE, &helper.path(), &args) {
-                    let held = Held::at(world, &place, &helper.path(), &args);
+                for place in places(world, 6, ALICE, &program, &args) {
+                    let held = Held::at(world, &place, &program, &args);
                     let result = probe(world, &held.pid());
                     assert_eq!(result.lines().count(), 26, "{result}");
                     for line in result.lines() {
@@ -790,17 +828,17 @@ fn a_crash_leaves_no_core_file() {
 
         for how in [Install::SetUid, Install::FileCapabilities] {
             world.install(how);
-            for helper in HELPERS {
+            for (helper, program) in programs() {
                 let mut target = world.target(ALICE);
                 let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
                 let signals = ["SEGV", "ABRT", "QUIT", "BUS", "ILL", "FPE", "SYS", "TRAP", "XCPU"];
-                let places = places(world, signals.len(), ALICE, &helper.path(), &args);
+                let places = places(world, signals.len(), ALICE, &program, &args);
                 for (place, signal) in places.iter().zip(signals) {
                     if !helper.map(&target).is_empty() {
                         target = world.target(ALICE);
                     }
                     let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
-                    let held = Held::at(world, place, &helper.path(), &args);
+                    let held = Held::at(world, place, &program, &args);
                     held.signal(world, &[signal, "CONT"]);
                     let (status, said) = held.end();
                     assert!(
@@ -828,9 +866,9 @@ fn assert_whole_or_nothing(helper: Helper, target: &Target, map: &str) {
 #[test]
 fn a_helper_that_is_killed_leaves_a_whole_map_or_none() {
     World::enter(|world| {
-        for helper in HELPERS {
+        for (helper, path) in programs() {
             // Nothing but her own id: newgidmap has two things to write.
-            let (path, triple, map) = (helper.path(), ["0", "52003", "1"], "0 52003 1");
+            let (triple, map) = (["0", "52003", "1"], "0 52003 1");
             let traced = world.target(CAROL);
             let places = places(world, 50, CAROL, &path, &[&*traced.pid(), "0", "52003", "1"]);
             let mut target = world.target(CAROL);
@@ -839,7 +877,14 @@ fn a_helper_that_is_killed_leaves_a_whole_map_or_none() {
                 let inject = place.inject(signal);
                 let mut command = world.strace(CAROL, &["-qq", "-o", "/dev/null", "-e", &inject], &path);
                 let answer = world.run(command.arg(target.pid()).args(triple));
-                assert!(answer.signal.is_some(), "{signal} at {place:?}: {answer:?}");
+                // To a twin, that one is the end of its patience with a name service, whoever sent it; or nothing any more.
+                if answer.signal.is_some() {
+                    assert_eq!(answer.stderr, "");
+                } else {
+                    assert!(*signal == "ALRM" && path != helper.path(), "{signal} at {place:?}: {answer:?}");
+                    let given_up = answer.stderr.contains("did not answer in 25 seconds");
+                    assert_eq!(given_up, helper.map(&target).is_empty(), "{signal} at {place:?}: {answer:?}");
+                }
                 assert_whole_or_nothing(helper, &target, map);
                 if helper.map(&target).is_empty() && number % 5 == 0 {
                     world.run(world.command(CAROL, &path).arg(target.pid()).args(triple)).succeeds();
@@ -881,13 +926,13 @@ fn an_inherited_timer_leaves_a_whole_map_or_none() {
 #[test]
 fn a_helper_that_is_stopped_and_continued_finishes() {
     World::enter(|world| {
-        for helper in HELPERS {
+        for (helper, program) in programs() {
             let target = world.target(ALICE);
             let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
-            for place in places(world, 8, ALICE, &helper.path(), &args) {
+            for place in places(world, 8, ALICE, &program, &args) {
                 let target = world.target(ALICE);
                 let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
-                let held = Held::at(world, &place, &helper.path(), &args);
+                let held = Held::at(world, &place, &program, &args);
                 assert!(["", MAP].contains(&&*helper.map(&target)));
                 held.signal(world, &["CONT"]);
                 let (status, said) = held.end();

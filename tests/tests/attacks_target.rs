@@ -90,6 +90,36 @@ fn another_users_process_is_refused_whatever_its_group() {
     });
 }
 
+/// C01: where `/proc` hides the processes of others, no word tells one that is there from none.
+#[test]
+fn a_process_that_proc_hides_is_as_good_as_none() {
+    World::enter(|world| {
+        for hidepid in ["noaccess", "invisible"] {
+            run("mount", &["-n", "-t", "proc", "-o", &format!("hidepid={hidepid}"), "proc", "/proc"]);
+            let (bobs, roots, mine) = (world.target(BOB), world.target(ROOT), world.target(ALICE));
+            for how in [Install::SetUid, Install::FileCapabilities] {
+                world.install(how);
+                for (helper, _) in HELPERS {
+                    let said = |pid: &str| {
+                        let answer = world.run(world.command(ALICE, helper).args([pid, "0", "600000", "10"]));
+                        answer.refuses("").stderr.replace(pid, "PID")
+                    };
+                    let nobodys = said("2147483647");
+                    for pid in [&*bobs.pid(), &roots.pid(), "1"] {
+                        // That it is there is no secret with `noaccess`, nor whose it is.
+                        let same = said(pid) == nobodys;
+                        assert!(same || theirs() || hidepid == "noaccess", "{how:?} {pid}: {}", said(pid));
+                    }
+                }
+                bobs.assert_untouched();
+                roots.assert_untouched();
+            }
+            both_succeed(&ask(world, ALICE, &mine, 600_000, 10));
+            run("umount", &["-n", "/proc"]);
+        }
+    });
+}
+
 /// C02: the same user in another group
 #[test]
 fn a_process_in_another_group_than_the_callers_is_refused() {
@@ -251,6 +281,41 @@ fn once_the_process_is_held_its_pid_is_not_looked_up_again() {
     }
 }
 
+/// C03: a process that has ended, and that its parent has not asked after, still has its pid, and no namespace any more.
+#[test]
+fn a_process_that_has_ended_is_refused() {
+    World::enter(|world| {
+        let zombie = "import ctypes, os, signal, subprocess, sys\n\
+            libc = ctypes.CDLL(None)\n\
+            ready, tell = os.pipe()\n\
+            pid = os.fork()\n\
+            if pid == 0:\n\
+            \x20   assert libc.unshare(0x10000000) == 0\n\
+            \x20   os.write(tell, b'x')\n\
+            \x20   signal.pause()\n\
+            os.read(ready, 1)\n\
+            held = [os.open(f'/proc/{pid}', os.O_DIRECTORY), os.pidfd_open(pid)]\n\
+            os.kill(pid, signal.SIGKILL)\n\
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)\n\
+            for name in [str(pid)] + [f'fd:{fd}' for fd in held]:\n\
+            \x20   subprocess.run([sys.argv[1], name, '0', sys.argv[2], '1'], pass_fds=held)\n";
+        for (helper, file) in HELPERS {
+            for host in ["600000", "52001"] {
+                let mut command = world.command(ALICE, "/usr/bin/python3");
+                let answer = world.run(command.args(["-I", "-c", zombie, helper, host]));
+                assert_eq!((answer.status, &*answer.stdout), (Some(0), ""), "{answer:?}");
+                let lines: Vec<&str> = answer.stderr.lines().collect();
+                if theirs() {
+                    assert!(!lines.is_empty(), "{answer:?}");
+                    continue;
+                }
+                assert_eq!(lines.len(), 3, "{file} {host}: {answer:?}");
+                assert!(lines.iter().all(|line| line.contains("ended")), "{file} {host}: {answer:?}");
+            }
+        }
+    });
+}
+
 /// C04: with the caller's own descriptor there is no time at which the pid could pass on. Ours only (C: since 4.14).
 #[test]
 fn a_descriptor_names_the_process_it_was_opened_for_and_no_later_one() {
@@ -345,6 +410,38 @@ fn a_grandchild_namespace_is_refused() {
         }
         // What `unshare -r` denied in the child, the grandchild inherits.
         assert_eq!((&*target.uid_map(), &*target.gid_map(), &*target.setgroups()), ("", "", "deny"));
+    });
+}
+
+/// C08: nor is setgroups denied in one where it is allowed, as it is below a namespace that has granted groups.
+#[test]
+fn a_grandchild_namespace_keeps_its_setgroups() {
+    World::enter(|world| {
+        let child = world.target(ALICE);
+        let pid = child.pid();
+        let map = [&*pid, "0", "52001", "1", "1", "600000", "10"];
+        world.newuidmap(ALICE, &map).succeeds();
+        world.newgidmap(ALICE, &map).succeeds();
+        let mut nested = world.command(ALICE, "/usr/bin/nsenter");
+        nested.args(["-t", &pid, "-U", "--preserve-credentials", "unshare", "-U", "sleep", "1000"]);
+        let grandchild = world.target_of(&mut nested);
+        become_of(&grandchild, "sleep");
+        let inner = fs::read_link(format!("/proc/{}/ns/user", grandchild.pid())).expect("ns/user");
+        assert_ne!(inner, fs::read_link(format!("/proc/{pid}/ns/user")).expect("ns/user"));
+        for how in [Install::SetUid, Install::FileCapabilities] {
+            world.install(how);
+            for (host, count) in [(600_000, 10), (ALICE.id, 1)] {
+                for answer in ask(world, ALICE, &grandchild, host, count) {
+                    answer.refuses("");
+                    if !theirs() {
+                        answer.refuses("the target's user namespace was not made in the caller's own");
+                    }
+                }
+                if !theirs() {
+                    grandchild.assert_untouched();
+                }
+            }
+        }
     });
 }
 
@@ -461,7 +558,7 @@ while True:
     os.write(device, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
 "#;
 
-/// C13: what stands at /proc/PID is not the kernel's word about a process. Ours only.
+/// B09, C13: what stands at /proc/PID is not the kernel's word about a process, be it named by pid or by descriptor. Ours only.
 #[test]
 fn a_process_directory_that_is_not_on_procfs_is_refused_and_nothing_in_it_written() {
     if theirs() {
@@ -510,14 +607,24 @@ fn a_process_directory_that_is_not_on_procfs_is_refused_and_nothing_in_it_writte
             ),
             ("another's directory", "mount --bind /proc/$BOB /proc/$P", "is owned by a different user"),
         ];
-        for (name, prepare, reason) in cases {
+        for (name, prepare, reason, by_descriptor) in cases.into_iter().flat_map(|(name, prepare, reason)| {
+            [(name, prepare, reason, false), (name, prepare, reason, true)]
+        }) {
             for (helper, file) in HELPERS {
-                eprintln!("{name} {helper}");
+                eprintln!("{name} {helper} {by_descriptor}");
+                let (open, word, reason) = match (by_descriptor, name) {
+                    (false, _) => ("", "$P", reason),
+                    (true, "no /proc") => continue,
+                    (true, "bound map" | "another's directory") => ("exec 3</proc/$P", "fd:3", reason),
+                    (true, _) => {
+                        ("exec 3</proc/$P", "fd:3", "fd:3 is neither a /proc/PID directory nor a pidfd")
+                    }
+                };
                 let target = world.target(ALICE);
                 fs::write("/run/said", "").expect("write");
                 let script = format!(
-                    "P={} BOB={}\n{prepare}\n\
-                     setpriv --reuid=52001 --regid=52001 --clear-groups {helper} $P 0 600000 10; status=$?\n\
+                    "P={} BOB={}\n{prepare}\n{open}\n\
+                     setpriv --reuid=52001 --regid=52001 --clear-groups {helper} {word} 0 600000 10; status=$?\n\
                      kill $! 2>/dev/null; exit $status",
                     target.pid(),
                     bobs.pid()
@@ -894,7 +1001,7 @@ fn either_names_login_group_is_a_login_group() {
     });
 }
 
-/// C20: 200 processes are mapped while the admin's tools put one policy file after the other in place
+/// C20: a thousand processes are mapped while the admin's tools put one policy file after the other in place
 #[test]
 fn a_policy_file_that_is_replaced_meanwhile_is_seen_old_or_new_but_whole() {
     World::enter(|world| {
@@ -906,7 +1013,7 @@ fn a_policy_file_that_is_replaced_meanwhile_is_seen_old_or_new_but_whole() {
         let new = format!("{}alice:900010:10\n{}alice:600070:30\nalice:600000:70\n", others(3), others(4));
         world.write("/etc/subuid", &old);
 
-        let targets: Vec<Target> = (0..200).map(|_| world.target(ALICE)).collect();
+        let targets: Vec<Target> = (0..1000).map(|_| world.target(ALICE)).collect();
         let (next, done, replaced) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -935,6 +1042,45 @@ fn a_policy_file_that_is_replaced_meanwhile_is_seen_old_or_new_but_whole() {
             outcomes.into_iter().for_each(|outcome| outcome.expect("an asker"));
         });
         assert!(replaced.load(Ordering::Relaxed) > 20, "the file was hardly replaced");
+    });
+}
+
+/// C20: and while `nsgate` itself takes and gives.
+#[test]
+fn what_nsgate_takes_and_gives_meanwhile_is_seen_before_or_after_but_whole() {
+    World::enter(|world| {
+        let others: String = (0..6000).map(|n| format!("user{n}:{}:10\n", 2_000_000 + n * 10)).collect();
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            world.write(file, format!("alice:600000:50\n{others}alice:600050:50\n"));
+        }
+        let targets: Vec<Target> = (0..100).map(|_| world.target(ALICE)).collect();
+        let (next, done, changed) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for verb in ["grant", "revoke"] {
+                        let mut command = world.nsgate(ROOT);
+                        command.args([verb, "ids", "carol", "--start", "900000", "--count", "10"]);
+                        assert_eq!(world.run(&mut command).status, Some(0));
+                        changed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+            let askers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                            both_succeed(&ask(world, ALICE, target, 600_000, 100));
+                            assert_mapped(target, "0 600000 100");
+                        }
+                    })
+                })
+                .collect();
+            let outcomes: Vec<_> = askers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+            done.store(true, Ordering::Relaxed);
+            outcomes.into_iter().for_each(|outcome| outcome.expect("an asker"));
+        });
+        assert!(changed.load(Ordering::Relaxed) > 2, "it was hardly changed");
     });
 }
 

@@ -45,17 +45,21 @@ const SHORT: Refused = Refused {
 macro_rules! clients {
     ($($client:ident $(refused $refused:expr)?;)*) => {$(
         mod $client {
+            /// N04
             #[test]
             fn gets_the_maps_it_asks_for() {
                 super::gets_its_maps(stringify!($client), false);
             }
 
+            /// N04
             #[test]
             fn gets_them_from_helpers_with_file_capabilities() {
                 super::gets_its_maps(stringify!($client), true);
             }
 
-            $(#[test]
+            $(
+            /// N04
+            #[test]
             fn passes_on_why_it_is_refused() {
                 #[allow(unused_imports, reason = "not every row builds on another")]
                 use super::{Refused, SHORT, WRAPS};

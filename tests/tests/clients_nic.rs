@@ -11,18 +11,19 @@ use std::process::{Command, Output};
 
 use world::{theirs, tree};
 
-/// The NIC is on the bridge with its MTU, the bridge answers, and each start gets a new one.
+/// N04: the NIC is on the bridge with its MTU, the bridge answers, and each start gets a new one.
 #[test]
 fn a_daemonised_container_is_attached_to_stopped_started_again_and_rebooted() {
     goes_as_expected("nic-lxc-daemon");
 }
 
+/// N04
 #[test]
 fn a_container_in_the_foreground_reaches_its_bridge() {
     goes_as_expected("nic-lxc-foreground");
 }
 
-/// The second container has its place as soon as the first one's NIC is gone.
+/// N04: the second container has its place as soon as the first one's NIC is gone.
 #[test]
 fn a_container_over_the_quota_is_told_so_and_starts_when_the_first_has_stopped() {
     let told = goes_as_expected("nic-lxc-quota");
@@ -31,23 +32,26 @@ fn a_container_over_the_quota_is_told_so_and_starts_when_the_first_has_stopped()
     }
 }
 
+/// N04
 #[test]
 fn two_nics_of_one_container_may_be_on_a_bridge_and_on_none() {
     goes_as_expected("nic-lxc-two-nics");
 }
 
+/// N04
 #[test]
 fn nics_without_a_name_are_counted_from_eth0() {
     goes_as_expected("nic-lxc-no-name");
 }
 
+/// N04
 #[test]
 fn a_pool_of_the_callers_group_is_charged_when_his_own_quota_is_full() {
     let told = goes_as_expected("nic-lxc-group-pool");
     assert!(told.lines().any(tells_of_the_quota), "{told}");
 }
 
-/// Differs: theirs starts no container then.
+/// N04: unlike theirs: theirs starts no container then.
 #[test]
 fn lines_for_groups_that_the_caller_is_not_in_are_harmless() {
     if !theirs() {
@@ -55,20 +59,21 @@ fn lines_for_groups_that_the_caller_is_not_in_are_harmless() {
     }
 }
 
-/// Differs: ours takes the line out of the view with the port; theirs leaves it for the next create.
+/// N04: unlike theirs: ours takes the line out of the view with the port; theirs leaves it for the next create.
 #[test]
 fn a_container_on_open_vswitch_leaves_no_port_behind() {
     let told = goes_as_expected("nic-lxc-ovs");
     assert!(told.lines().any(tells_of_the_quota), "{told}");
 }
 
+/// N04
 #[test]
 fn rootlesskit_gets_its_address_by_dhcp_and_is_told_of_the_quota() {
     let told = goes_as_expected("nic-rootlesskit");
     assert!(told.lines().any(tells_of_the_quota), "{told}");
 }
 
-/// Differs: root's NICs have his uid in their names, too.
+/// N04: unlike theirs: root's NICs have his uid in their names, too.
 #[test]
 fn root_needs_a_line_like_anybody_else() {
     let told = goes_as_expected("nic-root");
@@ -79,6 +84,7 @@ fn root_needs_a_line_like_anybody_else() {
     );
 }
 
+/// N04
 #[test]
 fn lxc_as_root_makes_its_nics_itself() {
     goes_as_expected("nic-root-lxc");

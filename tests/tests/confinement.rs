@@ -105,7 +105,19 @@ fn the_list_is_what_is_done(program: &str, seen: &Seen, lists: [Vec<Call>; 2]) {
 }
 
 fn trace(world: &World, user: User, program: &str, args: &[&str], seen: &mut Seen) -> Answer {
-    let answer = world.run(world.strace(user, &["-o", "/run/world/calls"], program).args(args));
+    trace_with(world, user, &[], program, args, seen)
+}
+
+fn trace_with(
+    world: &World,
+    user: User,
+    more: &[&str],
+    program: &str,
+    args: &[&str],
+    seen: &mut Seen,
+) -> Answer {
+    let options = [&["-o", "/run/world/calls"], more].concat();
+    let answer = world.run(world.strace(user, &options, program).args(args));
     seen.add(&fs::read_to_string("/run/world/calls").expect("trace"));
     answer
 }
@@ -237,6 +249,11 @@ fn nics(world: &World, program: &str, seen: &mut Seen) {
     let nic = create("lxcbr0", &["eth3"], seen).nic();
     delete("lxcbr0", &nic.host_name, seen).succeeds();
     fs::remove_file("/etc/nsgate.ini").expect("remove");
+
+    // A connection that breaks.
+    let args = ["create", "/dev/null", "dummy", &pid, "veth", "lxcbr0", "eth3"];
+    trace_with(world, ALICE, &["-e", "inject=recvfrom:error=EIO:when=4"], program, &args, seen)
+        .refuses("make the interface: ");
 
     // The list of others, which somebody else has locked, and one whose end is missing.
     world.write("/run/lxc/nics", "x");

@@ -181,7 +181,7 @@ fn unsafe_code_is_in_one_file() {
     }
 }
 
-/// A06, N06 in part: no way to move a policy path, and no loader, in the installed programs.
+/// A06, N06: no way to move a policy path, and no loader, in the installed programs.
 #[test]
 fn the_set_id_programs_are_static_and_have_no_variable_to_ask_for() {
     for name in ["newuidmap", "newgidmap", "lxc-user-nic"] {

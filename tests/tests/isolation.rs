@@ -229,7 +229,7 @@ impl Findings {
     }
 }
 
-/// L03, L04, L06: everything that Alice's container tries.
+/// Everything that Alice's container tries.
 fn findings(guards: Guards) -> Vec<Finding> {
     let mut found = Findings::default();
     with_two(guards, |world, alice, bob, lan| {
@@ -522,7 +522,7 @@ fn spanning_tree(world: &World, alice: &Member, bob: &Member, lan: &mut Lan, fou
     found.add(what, BOB_HEARS, is_among(&heard.bob, &frame));
 }
 
-/// The page is held to what has been measured.
+/// L03, L04, L06: the page is held to what has been measured.
 #[test]
 fn what_passes_between_containers_is_what_the_page_says() {
     if theirs() {

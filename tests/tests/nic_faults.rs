@@ -795,7 +795,7 @@ impl Ground<'_> {
     }
 }
 
-/// J13, A21, A25: a helper that stands still at any of its calls, first stopped, then frozen in a cgroup, has
+/// A helper that stands still at any of its calls, first stopped, then frozen in a cgroup, has
 /// one place of a pool, and nothing else that anybody could want. When it goes on, it ends well.
 fn standing_still_at_any_call(scene: Scene) {
     if theirs() {
@@ -834,11 +834,13 @@ fn standing_still_at_any_call(scene: Scene) {
     });
 }
 
+/// A21, A25, J13
 #[test]
 fn a_create_that_stands_still_holds_up_nobody() {
     standing_still_at_any_call(Scene::Gone);
 }
 
+/// A21, A25, J13
 #[test]
 fn a_delete_that_stands_still_holds_up_nobody() {
     standing_still_at_any_call(Scene::Delete);

@@ -132,6 +132,7 @@ fn m16_a_user_gets_the_same_answer_about_himself_and_no_fix() {
     });
 }
 
+/// N03
 #[test]
 fn a_lost_set_user_id_bit_is_found_and_mended() {
     enter(|world| {
@@ -149,6 +150,38 @@ fn a_lost_set_user_id_bit_is_found_and_mended() {
     });
 }
 
+/// N03: through tar(1), as backups go, once without the capabilities and once by somebody who may not give the bit.
+#[test]
+fn what_a_backup_did_not_bring_back_is_found() {
+    let finds_after = |how, helper: &str, unpack: &str, problem: &str, command: &str| {
+        enter(|world| {
+            world.install(how);
+            let place = "/run/restored";
+            fs::create_dir(place).expect("create");
+            let script = format!("umask 022; tar -C /usr/bin -cf - {helper} | tar -C {place} {unpack} -xf -");
+            let done = Command::new("sh").args(["-c", &script]).status().expect("sh");
+            assert!(done.success());
+            bind(&format!("{place}/{helper}"), &format!("/usr/bin/{helper}"));
+            finds(world, &["helpers problem", problem, command]);
+        });
+    };
+    finds_after(
+        Install::SetUid,
+        "newuidmap",
+        "--no-same-permissions",
+        "/usr/bin/newuidmap is not set-user-ID",
+        "# chmod 4755 /usr/bin/newuidmap",
+    );
+    finds_after(
+        Install::FileCapabilities,
+        "newgidmap",
+        "--same-permissions",
+        "newgidmap has lost cap_setgid",
+        "# setcap cap_setgid=ep /usr/bin/newgidmap",
+    );
+}
+
+/// N03
 #[test]
 fn lost_capabilities_are_found_and_mended() {
     enter(|world| {
@@ -481,7 +514,7 @@ fn a_helper_that_lies_is_found_by_the_trial() {
 #[test]
 fn m17_what_hangs_is_given_up_and_the_rest_is_reported() {
     enter(|world| {
-        // A helper that never ends, and a policy file that nobody writes to.
+        // A helper that never ends.
         world.write("/tmp/hangs", "#!/bin/sh\nsleep 1000\n");
         fs::set_permissions("/tmp/hangs", fs::Permissions::from_mode(0o4755)).expect("chmod");
         bind("/tmp/hangs", "/usr/bin/newuidmap");
@@ -493,6 +526,18 @@ fn m17_what_hangs_is_given_up_and_the_rest_is_reported() {
             answer.stdout.contains("the policy files, and the way to them, are root's alone"),
             "{answer:?}"
         );
+        // Policy files that nobody writes to.
+        for file in ["/etc/subgid", "/etc/lxc/lxc-usernet", "/etc/nsgate.ini"] {
+            drop(fs::remove_file(file));
+            nix::unistd::mkfifo(file, nix::sys::stat::Mode::from_bits_truncate(0o644)).expect("mkfifo");
+        }
+        let start = Instant::now();
+        let answer = doctor(world, ROOT, &[]);
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+        for file in ["/etc/subgid", "/etc/lxc/lxc-usernet", "/etc/nsgate.ini"] {
+            assert!(answer.stdout.contains(&format!("{file} is not a regular file")), "{answer:?}");
+        }
+        assert!(answer.stdout.contains("users can make user namespaces"), "{answer:?}");
     });
 }
 
@@ -523,6 +568,23 @@ fn m17_an_etc_that_hangs_gives_a_partial_report() {
         assert_eq!(answer.status, Some(1), "{answer:?}");
         assert!(answer.stdout.contains("no answer in 10 seconds"), "{answer:?}");
         assert!(answer.stdout.contains("users can make user namespaces"), "{answer:?}");
+    });
+}
+
+/// M17: where `/proc` shows a user his own processes alone.
+#[test]
+fn m17_a_proc_that_hides_processes_is_no_obstacle() {
+    enter(|world| {
+        let mount = Command::new("mount")
+            .args(["-n", "-t", "proc", "-o", "hidepid=invisible", "proc", "/proc"])
+            .status();
+        assert!(mount.expect("mount").success());
+        for user in [ROOT, ALICE] {
+            let answer = doctor(world, user, &[]);
+            let hides = "proc warning /proc hides processes (hidepid) # mount -o remount,hidepid=0 /proc";
+            assert_eq!(found(&answer), [hides], "{answer:?}");
+        }
+        assert!(Command::new("umount").args(["-n", "/proc"]).status().expect("umount").success());
     });
 }
 

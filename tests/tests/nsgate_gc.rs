@@ -113,6 +113,41 @@ fn records_of_interfaces_that_are_gone_go_and_those_of_others_stay() {
     });
 }
 
+/// A16: under a limit on the size of files, whatever its signal does: what could not be done is done the next time, and nothing
+/// that counts is lost.
+#[test]
+fn a_limit_on_the_size_of_files_costs_no_record() {
+    enter(|world| {
+        let (mut alice, bob) = (world.container(ALICE), world.container(BOB));
+        let stays = world.create(BOB, &bob, "veth", "lxcbr0", &[]).nic().host_name;
+        for signal in ["--default-signal=XFSZ", "--ignore-signal=XFSZ", "--block-signal=XFSZ"] {
+            for size in [0, 1, 20, 63] {
+                let gone = world.create(ALICE, &alice, "veth", "lxcbr0", &[]).nic().host_name;
+                alice.end();
+                world.wait_until_gone(&gone);
+                let mut limited = world.command(ROOT, "/usr/bin/env");
+                limited.args([
+                    signal,
+                    "/usr/bin/prlimit",
+                    &format!("--fsize={size}"),
+                    "/run/world/bin/nsgate",
+                    "gc",
+                ]);
+                let answer = world.run(&mut limited);
+                let context = format!("{signal} {size}: {answer:?}");
+                assert_eq!(answer.signal, None, "{context}");
+                let bobs = format!("bob veth lxcbr0 {stays}");
+                assert!(world.nics().contains(&bobs), "{context}");
+                assert!(world.ledger().iter().any(|record| record.fields[1] == stays), "{context}");
+                gc(world);
+                assert_eq!(world.nics(), [bobs], "{context}");
+                assert_eq!(world.ledger().len(), 1, "{context}");
+                alice = world.container(ALICE);
+            }
+        }
+    });
+}
+
 /// M16
 #[test]
 fn m16_gc_is_for_root_on_the_live_machine() {
@@ -144,6 +179,12 @@ fn an_empty_bridge_of_a_users_own_goes_and_is_made_again() {
         world.bridge("nsbr-52002");
         let dry = nsgate(world, ROOT, &["--json", "gc", "--dry-run"]);
         fits_schema(world, "gc.json", &dry);
+        // Nothing is changed, also where a table has never been made.
+        let table = format!("{}/bridges.{OWN}", world.tables());
+        fs::remove_file(&table).expect("remove");
+        let before = dry.stdout.clone();
+        assert_eq!(nsgate(world, ROOT, &["--json", "gc", "--dry-run"]).stdout, before);
+        assert!(before.contains("\"removed\": true") && !Path::new(&table).exists(), "{before}");
         assert!(world.host_links().iter().any(|link| link.name == OWN), "{dry:?}");
         assert!(gc(world).contains(&format!("removed the bridge {OWN}: nothing is on it")));
         assert!(!world.host_links().iter().any(|link| link.name == OWN));

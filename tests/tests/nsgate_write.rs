@@ -88,7 +88,7 @@ fn assert_nobody_overlaps(file: &str) {
     }
 }
 
-/// M09
+/// M05, M09
 #[test]
 fn a_grant_is_the_same_in_both_files_and_backed_up() {
     World::enter(|world| {
@@ -100,7 +100,6 @@ fn a_grant_is_the_same_in_both_files_and_backed_up() {
         );
         for (file, before) in FILES.iter().zip(before) {
             assert_eq!(text(file), format!("{before}carol:100000:65536\n"));
-            // M05
             assert_eq!(text(format!("{file}-")), before);
         }
         // Said again, it is so already.
@@ -310,6 +309,7 @@ fn all_else_about_a_file_is_kept() {
             chown(&path, Some(7), Some(8)).expect("chown");
             let set = "import os, sys, struct\np = sys.argv[1]\nos.setxattr(p, 'user.mine', b'a\\0b')\n\
                        os.setxattr(p, 'trusted.mine', b'c')\n\
+                       os.setxattr(p, 'security.selinux', b'system_u:object_r:etc_t:s0\\0')\n\
                        entries = [(1, 6, 0xffffffff), (2, 4, 1234), (4, 0, 0xffffffff), (0x10, 4, 0xffffffff), (0x20, 0, 0xffffffff)]\n\
                        os.setxattr(p, 'system.posix_acl_access', struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *e) for e in entries))\n";
             let done = Command::new("python3").args(["-I", "-c", set]).arg(&path).status().expect("python3");
@@ -327,6 +327,7 @@ fn all_else_about_a_file_is_kept() {
         let subuid = image.0.join("etc/subuid");
         let before = state(&subuid);
         assert!(before.3.contains("user.mine") && before.3.contains("posix_acl_access"), "{before:?}");
+        assert!(before.3.contains("system_u:object_r:etc_t:s0"), "{before:?}");
         let modified = fs::metadata(&subuid).expect("metadata").modified().expect("time");
         says(&nsgate(world, ROOT, &["--root", image.path(), "grant", "ids", "carol"]));
         assert_eq!(text(&subuid), format!("{odd}\ncarol:100000:65536\n"));
@@ -437,6 +438,11 @@ fn the_first_fit_meets_nobody_and_says_whom() {
             let all = ranges(file).into_iter().filter(|range| range.2 != "bob" || range.1 > 1);
             assert_eq!(all.filter(|range| range.2 == "carol").count(), 6);
         }
+        // What root himself has, as Incus and LXD have it, is his.
+        world.append("/etc/subuid", "root:1000000:1000000000\n");
+        let answer = nsgate(world, ROOT, &["grant", "ids", "bob", "--start", "1500000", "--count", "10"]);
+        refused(&answer, 3, "root holds them (/etc/subuid:");
+        world.write("/etc/subuid", text(FILES[0]).replace("root:1000000:1000000000\n", ""));
         // Where systemd has containers, nothing of it is given.
         fs::create_dir_all("/run/systemd/machines").expect("create");
         fs::write("/run/systemd/machines/web", "").expect("write");
@@ -805,6 +811,11 @@ fn ids_that_a_line_gives_to_somebody_for_shadow_alone_are_not_given_again() {
             let left =
                 says(&answer).matches("grants him nothing, but programs that read odd numbers").count();
             assert_eq!(left, 2, "{line}: {answer:?}");
+            // There is nothing of his to take out for us; but something.
+            let again = nsgate(world, ROOT, &["revoke", "ids", "bob"]);
+            let places = "/etc/subuid:1 and /etc/subgid:1 grant nothing to the helpers, but programs that read odd numbers";
+            refused(&again, 1, places);
+            assert!(again.stderr.ends_with("nsgate edit subuid && nsgate edit subgid\n"), "{again:?}");
         }
     });
 }

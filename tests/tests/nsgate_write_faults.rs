@@ -222,24 +222,39 @@ fn a_full_disk_leaves_the_old_files() {
     });
 }
 
-/// M03
+fn limited(world: &World, case: &Case, size: u32, signal: &str) {
+    case.lay_out();
+    let mut command = world.command(ROOT, "/usr/bin/env");
+    command.args([
+        signal,
+        "/usr/bin/prlimit",
+        &format!("--fsize={size}"),
+        "/run/world/bin/nsgate",
+        "--root",
+        IMAGE,
+    ]);
+    let answer = world.run(command.args(case.args));
+    let context = format!("{:?} {size} {signal}: {answer:?}", case.args);
+    assert_eq!(answer.status, Some(1), "{context}");
+    assert!(answer.stderr.contains("File too large"), "{context}");
+    assert_eq!(case.state(&context), vec![Is::Old; case.files.len()], "{context}");
+    assert_clean(&context);
+    assert!(!Path::new("/run/image/etc/subuid-").exists(), "{context}");
+}
+
+/// A16, M03
 #[test]
 fn a_limit_on_the_size_of_files_leaves_the_old_ones() {
     World::enter(|world| {
-        let case = &CASES[0];
-        for size in [0, 1, 5, 10, 20, 30, 39] {
-            case.lay_out();
-            let mut command = world.command(ROOT, "/usr/bin/prlimit");
-            command
-                .args([&format!("--fsize={size}"), "/run/world/bin/nsgate", "--root", IMAGE])
-                .args(case.args);
-            let answer = world.run(&mut command);
-            assert_eq!(answer.status, Some(1), "{answer:?}");
-            assert!(answer.stderr.contains("File too large"), "{answer:?}");
-            assert_eq!(case.state("limited"), [Is::Old, Is::Old], "{answer:?}");
-            assert_clean("limited");
-            assert!(!Path::new("/run/image/etc/subuid-").exists());
+        for signal in ["--default-signal=XFSZ", "--ignore-signal=XFSZ", "--block-signal=XFSZ"] {
+            for (case, size) in CASES.iter().flat_map(|case| [0, 1, 5, 10].map(|size| (case, size))) {
+                limited(world, case, size, signal);
+            }
+            for size in [20, 30, 39] {
+                limited(world, &CASES[0], size, signal);
+            }
         }
+        let case = &CASES[0];
         case.lay_out();
         let mut command = world.command(ROOT, "/usr/bin/prlimit");
         command.args(["--fsize=60", "/run/world/bin/nsgate", "--root", IMAGE]).args(case.args);

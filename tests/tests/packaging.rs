@@ -19,6 +19,7 @@ fn script(name: &str) {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// M16, N01
 #[test]
 fn make_install_gives_each_program_the_privilege_that_was_asked_for() {
     script("install.sh");

@@ -614,6 +614,7 @@ fn a_failure_on_the_way_to_a_plugin_never_leaves_it_more() {
     });
 }
 
+/// A20
 #[test]
 fn the_caller_can_end_the_child_that_asks_but_not_answer_for_it() {
     enter(|world| {
@@ -677,6 +678,7 @@ fn the_caller_can_end_the_child_that_asks_but_not_answer_for_it() {
     });
 }
 
+/// A15, A16, A18
 #[test]
 fn a_callers_limits_and_signals_refuse_or_change_nothing() {
     enter(|world| {
@@ -712,6 +714,7 @@ fn a_callers_limits_and_signals_refuse_or_change_nothing() {
     });
 }
 
+/// D23
 #[test]
 fn a_plugin_that_cannot_be_loaded_is_named_with_the_reason() {
     enter(|world| {
@@ -753,6 +756,7 @@ fn a_plugin_that_cannot_be_loaded_is_named_with_the_reason() {
     });
 }
 
+/// D24
 #[test]
 fn a_plugin_that_root_alone_did_not_put_there_is_not_loaded() {
     enter(|world| {
@@ -818,6 +822,7 @@ fn a_plugin_that_root_alone_did_not_put_there_is_not_loaded() {
     });
 }
 
+/// D24
 #[test]
 fn a_plugin_is_looked_for_nowhere_else() {
     enter(|world| {

@@ -21,6 +21,8 @@ pub fn spawn(command: &mut Command, locks: &[BorrowedFd<'_>]) -> io::Result<Chil
 /// that is run as somebody with fewer rights: he can have that process do what he likes (ptrace(2)), also open `/dev/tty`. So it must
 /// have nothing of the caller's: neither his terminal nor what he has left open.
 ///
+/// For `nsgate` alone; here, since what happens between fork and exec takes `unsafe`.
+///
 /// # Errors
 /// It cannot be started.
 pub fn spawn_apart(command: &mut Command) -> io::Result<Child> {

@@ -3,7 +3,11 @@
 use super::trusted::{Etc, EtcFile};
 use crate::Error;
 use crate::error::Rule;
+use crate::policy::host::Forbidden;
+use crate::policy::idmap::Kind;
+use crate::policy::refusal;
 use crate::policy::settings::Settings;
+use crate::policy::text::Quoted;
 
 /// Under `/etc`.
 pub const NAME: &str = "nsgate.ini";
@@ -54,9 +58,24 @@ impl HostPolicy {
         }
     }
 
-    /// A rule, and what it says to a request, as far as the caller may know.
+    /// A rule forbids a map, or a part of it.
     #[must_use]
-    pub fn rule(&self, key: &'static str, line: u32, why: String) -> Rule {
+    pub fn forbids_map(&self, kind: Kind, forbidden: &Forbidden) -> Error {
+        let (what, why) = refusal::forbidden(kind, forbidden);
+        Error::Forbidden { what, rule: self.rule((forbidden.key, forbidden.line), why) }
+    }
+
+    /// A rule, its key and its line, is in the way of an interface on this bridge.
+    #[must_use]
+    pub fn forbids_veth(&self, bridge: &str, rule: (&'static str, u32), why: String) -> Error {
+        Error::Forbidden {
+            what: format!("a veth on {} is", Quoted(bridge.as_bytes())),
+            rule: self.rule(rule, why),
+        }
+    }
+
+    /// A rule, and what it says to a request, as far as the caller may know.
+    fn rule(&self, (key, line): (&'static str, u32), why: String) -> Rule {
         if self.may_be_repeated {
             Rule { why, place: format!("{PATH}:{line} {key}") }
         } else {

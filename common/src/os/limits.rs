@@ -14,8 +14,9 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 use super::target::{contents, read_own_whole};
 use super::trusted::roots_alone;
 use crate::Error;
+use crate::policy::host::Facts;
 use crate::policy::limits::{Place, Version, file, is_finite, is_limit, place};
-use crate::policy::settings::{Controller, Ulimit};
+use crate::policy::settings::{Controller, Idmap, Ulimit};
 
 /// A process, and what its `/proc/PID/cgroup` and `/proc/PID/limits` say. None: they cannot be read.
 #[derive(Debug)]
@@ -26,6 +27,15 @@ pub struct Limited<'a> {
     pub cgroup: Option<&'a [u8]>,
     /// `limits`
     pub limits: Option<&'a [u8]>,
+}
+
+/// For the rules that ask for limits: is there something that has none?
+pub fn find(rules: &Idmap, processes: &[Limited<'_>], facts: &mut Facts) {
+    facts.no_limit = match &rules.require_limits {
+        Some(limits) => facts.or_why_not(not_limited(&limits.value, processes)),
+        None => Some(None),
+    };
+    facts.no_ulimit = Some(rules.ulimits.as_ref().and_then(|ulimits| not_finite(&ulimits.value, processes)));
 }
 
 /// The first of these that is not limited for one of these processes, in words. None: all are.
@@ -54,7 +64,7 @@ pub fn not_limited(controllers: &[Controller], processes: &[Limited<'_>]) -> Res
 
 /// The same of these limits.
 #[must_use]
-pub fn not_finite(ulimits: &[Ulimit], processes: &[Limited<'_>]) -> Option<String> {
+fn not_finite(ulimits: &[Ulimit], processes: &[Limited<'_>]) -> Option<String> {
     ulimits.iter().find_map(|ulimit| {
         let has_none = |process: &&Limited<'_>| !is_finite(process.limits.unwrap_or_default(), *ulimit);
         let who = processes.iter().find(has_none)?.who;

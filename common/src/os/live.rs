@@ -83,6 +83,8 @@ pub struct UserNamespace {
 
 /// All user namespaces but our own that a process is in which can be looked into; and how many processes cannot.
 ///
+/// For `nsgate` alone; here, since who made a namespace only an ioctl says that neither nix nor rustix has a safe call for.
+///
 /// # Errors
 /// There is no `/proc`.
 pub fn user_namespaces(kind: Kind) -> nix::Result<(Vec<UserNamespace>, usize)> {

@@ -81,6 +81,9 @@ const MOST_RANGES: usize = 4096;
 /// All ranges that a source grants to an owner. For a program that has no privilege; the child gives up what its caller has,
 /// all the same.
 ///
+/// For `getsubids` alone; here, since it takes `unsafe` to load a plugin, which is found and kept apart in the same way as for the
+/// helpers.
+///
 /// # Errors
 /// There is no answer. This is what the source did instead, as a part of a sentence.
 pub fn list(source: &SourceName, kind: Kind, owner: &[u8]) -> Result<Vec<Range>, String> {

@@ -4,6 +4,8 @@
 //! A rule needs to know something of the host. What that is has to be found out before, for the rules that are in force
 //! ([`Facts`]); a rule that is in force and whose fact is missing refuses.
 
+use std::fmt::Display;
+
 use super::id::{Id, Range};
 use super::idmap::{Approved, Granted, Triple};
 use super::settings::{Idmap, Set, in_force, limit};
@@ -23,6 +25,13 @@ pub struct Facts {
     pub no_ulimit: Option<Option<String>>,
     /// Why something could not be found out.
     pub unknown: Option<String>,
+}
+
+impl Facts {
+    /// A fact; or it is kept why it is none.
+    pub fn or_why_not<T>(&mut self, fact: Result<T, impl Display>) -> Option<T> {
+        fact.map_err(|error| self.unknown = Some(error.to_string())).ok()
+    }
 }
 
 /// A line of another owner.
@@ -143,6 +152,12 @@ pub fn allow(own: Id, granted: Granted, rules: &Idmap, facts: &Facts) -> Result<
     }
     let strict = in_force(rules.strict_setgroups).is_some();
     Ok(Approved::allowed(granted, strict))
+}
+
+/// Is there a rule in force that wants something limited?
+#[must_use]
+pub fn asks_for_limits(rules: &Idmap) -> bool {
+    asks_for_any(rules.require_limits.as_ref()).or(asks_for_any(rules.ulimits.as_ref())).is_some()
 }
 
 /// The line of a list that has something in it.

@@ -1,9 +1,12 @@
 //! `/etc/passwd`, searched by uid: `passwd(5)`.
 
+use std::collections::BTreeSet;
+
 use memchr::memmem;
 
 use super::host;
 use super::id::{self, Id, Range};
+use super::idmap::Kind;
 use super::text::lines;
 
 /// Who a uid is: every account name of it, and those accounts' login groups. At least one of each.
@@ -13,12 +16,14 @@ pub struct Account {
     pub names: Vec<Vec<u8>>,
     /// The login group of each.
     pub gids: Vec<u32>,
+    /// The names again: a uid may have tens of thousands.
+    known: BTreeSet<Vec<u8>>,
 }
 
 impl Account {
     /// Adds a name and its login group, once.
     pub fn add(&mut self, name: &[u8], gid: u32) {
-        if !self.names.iter().any(|known| known == name) {
+        if self.known.insert(name.to_vec()) {
             self.names.push(name.to_vec());
             self.gids.push(gid);
         }
@@ -94,6 +99,28 @@ impl<'a> Numbers<'a> {
     pub fn finish(self) -> Option<host::Account> {
         self.found
     }
+}
+
+/// The first account, or group, whose number is one that is wanted. `read` shows the file of that name in `/etc`, as
+/// [`Numbers::look_at`] wants it; its answer is None if there is no such file, and so is ours: nobody knows then.
+///
+/// # Errors
+/// Those of `read`.
+pub fn account_among<E>(
+    kind: Kind,
+    own: Id,
+    wanted: &[Range],
+    mut read: impl FnMut(&'static str, &mut dyn FnMut(&[u8])) -> Result<Option<()>, E>,
+) -> Result<Option<Option<host::Account>>, E> {
+    let mut numbers = Numbers::new(own, wanted);
+    let files = match kind {
+        Kind::Uid => &[("passwd", Field::Own)][..],
+        Kind::Gid => &[("group", Field::Own), ("passwd", Field::LoginGroup)],
+    };
+    for (name, field) in files {
+        let Some(()) = read(name, &mut |block| numbers.look_at(block, *field))? else { return Ok(None) };
+    }
+    Ok(Some(numbers.finish()))
 }
 
 /// `name:password:uid:gid:comment:home:shell`, if it is of this uid.

@@ -1,40 +1,21 @@
 //! Why policy does not let somebody, and what would help: the words of the helpers, and of whoever explains them.
 
-use super::host::{Forbidden, Why};
-use super::id::Id;
-use super::idmap::{Kind, MOST_EXTENTS, NotATriple, NotGranted};
-use super::subid_source::{Failed, Sources};
-use super::text::Quoted;
-use super::usernet::VETH;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
-/// Who was refused a map, and what policy there is.
-#[derive(Clone, Copy, Debug)]
-pub struct Refused<'a> {
-    /// Which ids.
-    pub kind: Kind,
-    /// What to call him.
-    pub name: &'a [u8],
-    /// His uid.
-    pub uid: Id,
-    /// The one id of this kind that he may always map.
-    pub own: Id,
-    /// Is there a policy file, and is it among the sources?
-    pub exists: bool,
-    /// May a message repeat what it says?
-    pub may_be_repeated: bool,
-    /// Who is asked. Err: nobody, as this word names nobody.
-    pub sources: Result<&'a Sources, &'a [u8]>,
-    /// Who has not answered.
-    pub failed: &'a [Failed],
-}
+use super::holdings::{Asker, Holdings};
+use super::host::{Forbidden, Why};
+use super::idmap::{Kind, MOST_EXTENTS, NotATriple, NotGranted, Triple};
+use super::text::{Quoted, is_tame};
+use super::usernet::VETH;
 
 /// Why a range is not granted.
 #[must_use]
-pub fn not_granted(asked: &Refused<'_>, refused: &NotGranted) -> String {
-    let (word, file) = (asked.kind.word(), asked.kind.policy_file());
-    let owner = Quoted(asked.name);
+pub fn not_granted(asker: &Asker<'_>, held: &Holdings, refused: &NotGranted) -> String {
+    let (word, file) = (asker.kind.word(), asker.kind.policy_file());
+    let owner = Quoted(asker.name());
     let host = refused.triple.host();
-    let in_file = || match (asked.exists, asked.may_be_repeated, refused.nearest) {
+    let in_file = || match (held.exists, held.may_be_repeated, refused.nearest) {
         (false, ..) => format!("/etc/{file} does not exist, so it grants nothing to {owner}"),
         (true, false, _) => format!("/etc/{file} does not grant it to {owner}"),
         (true, true, None) => format!("/etc/{file} has no line for {owner}"),
@@ -43,14 +24,14 @@ pub fn not_granted(asked: &Refused<'_>, refused: &NotGranted) -> String {
             refused.missing, near.line, near.range
         ),
     };
-    let rule = match asked.sources {
+    let rule = match &held.sources {
         Err(named) => format!(
             "/etc/nsswitch.conf (subid:) names the source \"{}\", which cannot be a source's name (a-z, 0-9 and _, \
              at most 50)",
             Quoted(named)
         ),
-        Ok(_) if !asked.failed.is_empty() => {
-            asked.failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        Ok(_) if !held.failed.is_empty() => {
+            held.failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         }
         Ok(sources) if sources.plugins.is_empty() => in_file(),
         Ok(sources) => {
@@ -61,10 +42,10 @@ pub fn not_granted(asked: &Refused<'_>, refused: &NotGranted) -> String {
             if sources.files { by_plugins + "; " + &in_file() } else { by_plugins }
         }
     };
-    let exempt = if asked.uid.raw() == 0 { "; root is not exempt" } else { "" };
-    let own = asked.own;
-    let files_decide = asked.failed.is_empty() && asked.sources.is_ok_and(|sources| sources.files);
-    let help = if asked.sources.is_err() {
+    let exempt = if asker.uid.raw() == 0 { "; root is not exempt" } else { "" };
+    let own = asker.own;
+    let files_decide = held.failed.is_empty() && held.sources.as_ref().is_ok_and(|sources| sources.files);
+    let help = if held.sources.is_err() {
         "; with \"subid: files\" the file decides".to_owned()
     } else if host.contains(own) && host.count() > 1 {
         format!("; the caller's own {word} {own} is allowed by itself only, with count 1")
@@ -72,14 +53,10 @@ pub fn not_granted(asked: &Refused<'_>, refused: &NotGranted) -> String {
         format!("; host {word}s below {FIRST_FREE} are for accounts of this host, not for containers")
     } else if !files_decide {
         String::new()
+    } else if is_tame(asker.name()) {
+        format!("; root can grant more: usermod --add-sub{word}s FIRST-LAST {owner}")
     } else {
-        // Somebody may copy it.
-        let is_tame = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-        if asked.name.iter().all(is_tame) {
-            format!("; root can grant more: usermod --add-sub{word}s FIRST-LAST {owner}")
-        } else {
-            "; root can grant more".to_owned()
-        }
+        "; root can grant more".to_owned()
     };
     rule + exempt + &help
 }
@@ -132,9 +109,17 @@ pub fn not_triples(kind: Kind, words: usize) -> Option<String> {
     }
 }
 
-/// Why three words are no triple.
-#[must_use]
-pub fn not_a_triple(kind: Kind, words: [&[u8]; 3], wrong: NotATriple) -> String {
+/// The triples that these words are, if [`not_triples`] has nothing against their number.
+///
+/// # Errors
+/// Why three of them are no triple.
+pub fn triples(kind: Kind, words: &[impl AsRef<OsStr>]) -> Result<Vec<Triple>, String> {
+    let triples = words.chunks_exact(3).filter_map(<[_]>::first_chunk::<3>);
+    let parse = |words: [&[u8]; 3]| Triple::parse(words).map_err(|wrong| not_a_triple(kind, words, wrong));
+    triples.map(|words| parse(words.each_ref().map(|word| word.as_ref().as_bytes()))).collect()
+}
+
+fn not_a_triple(kind: Kind, words: [&[u8]; 3], wrong: NotATriple) -> String {
     let kind = kind.word();
     let quoted = words.map(|word| Quoted(word).to_string()).join(" ");
     match wrong {

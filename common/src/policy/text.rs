@@ -25,6 +25,17 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+/// Is it a name that may stand in a command which somebody copies into a shell? One that `usermod` takes, that is no option, and that
+/// no shell makes anything of.
+#[must_use]
+pub fn is_tame(name: &[u8]) -> bool {
+    let tame = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    (1..=LONGEST_NAME).contains(&name.len()) && name.iter().all(tame) && !name.starts_with(b"-")
+}
+
+/// Of an account: `useradd(8)`.
+const LONGEST_NAME: usize = 32;
+
 /// Words of a command line, as they came, for the log; what is no number in quotes, so that it cannot be taken for our
 /// own words. At most [`LONGEST_WORDS`] bytes, so that what follows has room in the record.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +114,17 @@ mod tests {
     fn control_bytes_and_long_names_are_defused() {
         assert_eq!(Quoted(b"al\x1b[2J\nice\xff").to_string(), r"al\x1b[2J\nice\xff");
         assert_eq!(Quoted(&[b'x'; 1000]).to_string().len(), 67);
+    }
+
+    #[test]
+    fn a_name_that_is_an_option_or_anything_to_a_shell_is_not_tame() {
+        for tame in [&b"alice"[..], b"a.b_c-d", b"7", &[b'x'; 32]] {
+            assert!(is_tame(tame), "{tame:?}");
+        }
+        for other in [&b""[..], b"-x", b"$(id)", b"a b", b"a;b", b"a\nb", b"DOM\\user", b"\xe9", &[b'x'; 33]]
+        {
+            assert!(!is_tame(other), "{other:?}");
+        }
     }
 
     proptest! {

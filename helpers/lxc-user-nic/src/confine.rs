@@ -5,8 +5,8 @@
 //!
 //! - [`Confinement::to_policy`], when the network namespace is held, and neither the twin nor a child that asks somebody is
 //!   needed any more: nothing is run, no other process looked into, and nothing written but beneath `/run/lxc` and `/proc/sys/net`.
-//! - [`Confinement::to_the_wiring`], when there is a place in the ledger and the grant is in the log: no socket is opened, no
-//!   id or capability changed; and no file is read either but beneath those two.
+//! - [`Confinement::to_the_wiring`], when there is a place in the ledger and the grant is in the log: no id or
+//!   capability is changed; and no file is read either but beneath those two.
 //!
 //! `ovs-vsctl` does not go with that: it has to have root's full power and may do what it likes. On a host that has it, the first
 //! of these waits until it is known that a call has nothing to do with Open vSwitch; a call that has is not confined.
@@ -70,29 +70,26 @@ fn given<'a>(ledger: &'a OwnedFd, settings: &'a OwnedFd) -> [(&'a dyn AsFd, Acce
     [(ledger, Access::READ.and(Access::WRITE).and(Access::CHANGE)), (settings, Access::WRITE)]
 }
 
-/// Calls from the policy files on: whose network namespace it is, becoming root, a bridge, a place, and all that follows.
+/// Calls from the policy files on: becoming root, a bridge, a place, and all that follows.
 #[must_use]
 pub fn policy(libc: Libc) -> Vec<Call> {
-    const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR, FIONBIO])]);
-    // For the log and for questions about interfaces; and rtnetlink(7), no other netlink.
-    const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_UNIX, AF_NETLINK]), Only::OneOf(2, &[0])]);
+    // For the log and for questions about interfaces, besides the kernel's own.
+    const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_UNIX, AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
     let own = calls![
         SYS_capget,
         SYS_capset,
-        SYS_epoll_create1,
-        SYS_eventfd2,
         SYS_fallocate,
         SYS_fstatfs,
+        SYS_getdents64,
         SYS_getgid,
         SYS_getgroups,
         SYS_getrandom,
         SYS_getresgid,
         SYS_getresuid,
-        SYS_getuid,
-        SYS_geteuid,
         SYS_landlock_add_rule,
         SYS_landlock_create_ruleset,
         SYS_landlock_restrict_self,
+        SYS_lseek,
         SYS_mkdirat,
         SYS_prctl,
         SYS_readlinkat,
@@ -101,20 +98,21 @@ pub fn policy(libc: Libc) -> Vec<Call> {
         SYS_setresgid,
         SYS_setresuid,
         SYS_umask,
-        SYS_getdents64,
-        SYS_lseek,
     ];
-    let wiring = wiring(libc).into_iter().filter(|call| call.number != libc::SYS_ioctl);
-    wiring.chain(own.iter().copied()).chain([REQUESTS, SOCKETS]).collect()
+    let wiring = wiring(libc).into_iter().filter(|call| call.number != SOCKETS.number);
+    wiring.chain(own.iter().copied()).chain([SOCKETS]).collect()
 }
 
-/// Calls of the wiring.
+/// Calls of the wiring. A connection to the kernel that has broken is replaced by a new one, to take back what was made.
 #[must_use]
 pub fn wiring(libc: Libc) -> Vec<Call> {
-    const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR])]);
+    const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR, FIONBIO])]);
+    const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
     let own = calls![
         SYS_clock_nanosleep,
+        SYS_epoll_create1,
         SYS_epoll_ctl,
+        SYS_eventfd2,
         SYS_fcntl,
         SYS_ftruncate,
         SYS_pread64,
@@ -123,10 +121,10 @@ pub fn wiring(libc: Libc) -> Vec<Call> {
         SYS_recvfrom,
         SYS_renameat,
     ];
-    [at_last(libc), own.to_vec(), vec![REQUESTS], files(libc), by_libc(libc).to_vec()].concat()
+    [at_last(libc), own.to_vec(), vec![REQUESTS, SOCKETS], files(libc), by_libc(libc).to_vec()].concat()
 }
 
-/// epoll_wait(2), nanosleep(2)
+/// epoll_wait(2)
 #[cfg(target_arch = "x86_64")]
 const fn by_libc(libc: Libc) -> &'static [Call] {
     match libc {
@@ -148,3 +146,5 @@ const FIONBIO: u32 = 0x5421;
 // socket(2)
 const AF_UNIX: u32 = 1;
 const AF_NETLINK: u32 = 16;
+/// rtnetlink(7), and no other: udev(7) believes what root says on another one. Of a unix socket, too, it is 0.
+const NETLINK_ROUTE: u32 = 0;

@@ -2,8 +2,6 @@
 
 use std::mem::discriminant;
 
-use common::Error;
-use common::os::host_policy::HostPolicy;
 use common::policy::settings::{Bridge, in_force, limit};
 use rtnetlink::packet_route::link::{BridgeMulticastRouterType, InfoBridgePort};
 
@@ -84,16 +82,6 @@ impl Guards {
     }
 }
 
-/// A rule is in the way of an interface on this bridge.
-pub(crate) fn forbidden(
-    host_policy: &HostPolicy,
-    bridge: &str,
-    (key, line): (&'static str, u32),
-    why: String,
-) -> Error {
-    Error::Forbidden { what: format!("a veth on {bridge} is"), rule: host_policy.rule(key, line, why) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +130,7 @@ mod tests {
         }
     }
 
+    /// L02
     #[test]
     fn what_the_kernel_does_not_know_is_left_out_only_if_it_may_be() {
         let without = |guards: &Guards, number: usize| {

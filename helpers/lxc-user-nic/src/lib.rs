@@ -40,7 +40,7 @@ use common::policy::text::Words;
 use common::{Error, Outcome};
 
 use confine::Confinement;
-use guards::{Guards, forbidden};
+use guards::Guards;
 use ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, SOME, Table};
 use links::Links;
 use own_bridge::OwnBridge;
@@ -153,7 +153,7 @@ fn create(
     if let Bridge::OpenVswitch { name, .. } = &bridge {
         wanted.rules.guards.without_a_kernel_port().map_err(|rule| {
             let why = "a port of Open vSwitch cannot be guarded in this way".to_owned();
-            forbidden(&host_policy, name.as_str(), rule, why)
+            host_policy.forbids_veth(name.as_str(), rule, why)
         })?;
     }
 
@@ -237,7 +237,7 @@ fn create(
                 None => permit.quota_reached(&used),
                 Some((most, taken)) => {
                     let why = format!("{taken} of {} interfaces of all users are there", most.value);
-                    forbidden(&host_policy, attachment.word(), ("max-nics", most.line), why)
+                    host_policy.forbids_veth(attachment.word(), ("max-nics", most.line), why)
                 }
             });
         }
@@ -327,7 +327,7 @@ fn require_limits(
     ];
     match not_limited(controllers, &processes)? {
         None => Ok(()),
-        Some(why) => Err(forbidden(host_policy, attachment.word(), ("require-limits", line), why)),
+        Some(why) => Err(host_policy.forbids_veth(attachment.word(), ("require-limits", line), why)),
     }
 }
 

@@ -22,7 +22,6 @@ use common::policy::nic::{InterfaceName, Mac};
 use common::policy::settings::{MOST_BRIDGES, Set};
 
 use crate::Asked;
-use crate::guards::forbidden;
 use crate::ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table};
 use crate::links::{Link, Links, OUR_BRIDGES};
 use crate::wire::random;
@@ -206,7 +205,7 @@ impl OwnBridge<'_> {
             Some(create) if most.line == 0 => ("create", create.line),
             _ => ("max-bridges", most.line),
         };
-        forbidden(self.host_policy, self.name.as_str(), rule, why)
+        self.host_policy.forbids_veth(self.name.as_str(), rule, why)
     }
 }
 
@@ -254,7 +253,10 @@ pub(crate) fn sweep(
     if let Err(no) = looks_empty(links)? {
         return Ok(no);
     }
-    let own = ledger.make_table(&format!("{TABLE}.{name}"))?;
+    let own = format!("{TABLE}.{name}");
+    let own = if is_trial { ledger.table(&own)? } else { Some(ledger.make_table(&own)?) };
+    // A trial makes no table. Where there is none, nobody has ever put anything on it.
+    let Some(own) = own else { return Ok(Swept::Removed) };
     if !own.have_alone()? {
         return Ok(Swept::Busy);
     }

@@ -15,7 +15,7 @@ use common::policy::nic::{Attachment, InterfaceName, Mac};
 use common::policy::usernet::Owner;
 use nix::errno::Errno;
 
-use crate::guards::{Guards, forbidden};
+use crate::guards::Guards;
 use crate::ledger::{BETWEEN_LOOKS, Place};
 use crate::links::{Ipv6, Link, Links, Pair};
 use crate::ovs;
@@ -368,7 +368,7 @@ impl Making<'_> {
             Err(None) => return Err(not_as_asked("the guards of a bridge port")),
             Err(Some(rule)) => {
                 let why = "this kernel does not guard a port in this way".to_owned();
-                return Err(forbidden(self.host_policy, name.as_str(), rule, why));
+                return Err(self.host_policy.forbids_veth(name.as_str(), rule, why));
             }
         }
         Ok(())

@@ -5,45 +5,16 @@
 use std::fs::File;
 
 use common::Error;
-use common::os::host_policy::HostPolicy;
 use common::os::installed;
 use common::os::namespace::Relation;
 use common::os::privilege::Raised;
 use common::os::target::{Target, contents, open_own};
-use common::policy::host::Forbidden;
 use common::policy::id::Range;
-use common::policy::idmap::{Approved, Kind, NotGranted};
-use common::policy::refusal;
+use common::policy::idmap::{Approved, Kind};
 use common::policy::text::Quoted;
 use nix::errno::Errno;
 
-use crate::{Caller, Policy, Program};
-
-/// Why a range is not granted.
-pub(crate) fn not_granted(
-    program: &Program,
-    caller: &Caller,
-    policy: &Policy,
-    refused: &NotGranted,
-) -> String {
-    let asked = refusal::Refused {
-        kind: program.kind,
-        name: caller.name(),
-        uid: caller.own(Kind::Uid),
-        own: caller.own(program.kind),
-        exists: policy.exists,
-        may_be_repeated: policy.may_be_repeated,
-        sources: policy.sources.as_ref().map_err(Vec::as_slice),
-        failed: &policy.failed,
-    };
-    refusal::not_granted(&asked, refused)
-}
-
-/// A rule of the host's own, and what it has against a request.
-pub(crate) fn forbidden(program: &Program, host_policy: &HostPolicy, forbidden: &Forbidden) -> Error {
-    let (what, why) = refusal::forbidden(program.kind, forbidden);
-    Error::Forbidden { what, rule: host_policy.rule(forbidden.key, forbidden.line, why) }
-}
+use crate::{Caller, Program};
 
 /// Why a namespace is not the caller's to map. None: it is, or the kernel would not say.
 pub(crate) fn foreign_namespace(caller: &Caller, relation: Relation) -> Option<String> {
@@ -103,8 +74,8 @@ pub(crate) fn kernel_refusal(
     }
     let file = program.kind.map_file();
     if target.is_undumpable(file) {
-        return "the target is not dumpable (prctl PR_SET_DUMPABLE, or a program it cannot read), so its /proc files \
-                are root's; it has to stay dumpable until it is mapped"
+        return "the target is not dumpable (prctl PR_SET_DUMPABLE, or a program it cannot read), or has just ended, so \
+                its /proc files are root's; it has to stay dumpable until it is mapped"
             .to_owned();
     }
     if target.read(file).is_some_and(|map| !map.is_empty()) {

@@ -1,14 +1,13 @@
 //! What the host's own rules need to know, found out for those that are in force.
 
 use common::Error;
-use common::os::limits::{Limited, not_finite, not_limited};
+use common::os::limits::{self, Limited};
 use common::os::live;
 use common::os::target::{Target, read_own};
 use common::os::trusted::Etc;
-use common::policy::host::{self, Facts, OtherOwner, asks_for_any};
-use common::policy::id::{Id, Range};
+use common::policy::host::{self, Facts, OtherOwner, asks_for_limits};
 use common::policy::idmap::{Granted, Kind};
-use common::policy::passwd::{Field, Numbers};
+use common::policy::passwd::account_among;
 use common::policy::settings::{Idmap, in_force};
 
 use crate::Caller;
@@ -27,13 +26,15 @@ pub(crate) fn find(
     let wanted = host::wanted(own, granted.triples());
     let mut facts = Facts { other_owner, ..Facts::default() };
     if in_force(rules.protect_accounts).is_some() {
-        facts.account = account(kind, own, etc, &wanted)?;
+        facts.account = account_among(kind, own, &wanted, |name, see| {
+            let file = etc.database(name)?;
+            file.map(|mut file| file.beginnings(&format!("/etc/{name}"), see)).transpose()
+        })?;
     }
     if in_force(rules.exclusive).is_some() {
-        facts.live = or_why_not(live::user_of(&wanted, kind), &mut facts.unknown);
+        facts.live = facts.or_why_not(live::user_of(&wanted, kind));
     }
-    let (limits, ulimits) = (rules.require_limits.as_ref(), rules.ulimits.as_ref());
-    if asks_for_any(limits).or(asks_for_any(ulimits)).is_some() {
+    if asks_for_limits(rules) {
         // Both: who calls could call from a place that is limited, for a target that is not.
         let read = |name| (read_own(name), target.read(name));
         let ((own_cgroup, cgroup), (own_limits, target_limits)) = (read("cgroup"), read("limits"));
@@ -45,28 +46,7 @@ pub(crate) fn find(
                 limits: target_limits.as_deref(),
             },
         ];
-        facts.no_limit =
-            limits.and_then(|limits| or_why_not(not_limited(&limits.value, &processes), &mut facts.unknown));
-        facts.no_ulimit = ulimits.map(|ulimits| not_finite(&ulimits.value, &processes));
+        limits::find(rules, &processes, &mut facts);
     }
     Ok(facts)
-}
-
-/// A fact; or why it is none.
-fn or_why_not<T>(fact: Result<T, Error>, unknown: &mut Option<String>) -> Option<T> {
-    fact.map_err(|error| *unknown = Some(error.to_string())).ok()
-}
-
-/// Some(None): no account, or group, has one of these ids. None: it is not known, as there is no list of them.
-fn account(kind: Kind, own: Id, etc: &Etc, wanted: &[Range]) -> Result<Option<Option<host::Account>>, Error> {
-    let mut numbers = Numbers::new(own, wanted);
-    let files = match kind {
-        Kind::Uid => &[("passwd", Field::Own)][..],
-        Kind::Gid => &[("group", Field::Own), ("passwd", Field::LoginGroup)],
-    };
-    for (name, field) in files {
-        let Some(mut file) = etc.database(name)? else { return Ok(None) };
-        file.beginnings(&format!("/etc/{name}"), |block| numbers.look_at(block, *field))?;
-    }
-    Ok(Some(numbers.finish()))
 }

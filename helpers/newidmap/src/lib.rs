@@ -21,15 +21,16 @@ use common::os::privilege::{self, Capability, Lowered};
 use common::os::subid_source::{Inquiry, Plugins};
 use common::os::target::Target;
 use common::os::trusted::{Etc, EtcFile};
+use common::policy::holdings::{Asker, Holdings};
 use common::policy::host::{self, OtherOwner};
 use common::policy::id::Id;
-use common::policy::idmap::{Granted, Kind, Triple, decide, wanted};
+use common::policy::idmap::{Granted, Kind, Triple, decide};
 use common::policy::login_defs;
 use common::policy::nsswitch::Nsswitch;
 use common::policy::passwd::Account;
-use common::policy::settings::{Idmap, in_force};
-use common::policy::subid::{Grants, Others, Owner, Search};
-use common::policy::subid_source::{Failed, Sources, complete};
+use common::policy::refusal;
+use common::policy::settings::Idmap;
+use common::policy::subid::Grants;
 use common::policy::text::{Quoted, Words};
 use common::{Error, Outcome};
 use nix::errno::Errno;
@@ -121,16 +122,21 @@ fn tell(
     let host_policy = read_host_policy(host_policy, policy_file.is_err())?;
     let triples = request.triples()?;
     let rules = &host_policy.settings.idmap;
-    let policy = nsswitch
-        .and_then(|nsswitch| Policy::of(&caller, program.kind, policy_file, &nsswitch, rules, &triples))
-        .map(|policy| policy.with_plugins(&caller, program.kind, &triples, host, args));
+    let asker = caller.asks(program.kind);
+    let held = nsswitch.and_then(|nsswitch| in_file(&asker, policy_file, &nsswitch, rules, &triples));
+    // A static program whose files do not grant everything becomes its twin here, which can ask plugins.
+    let held = held.map(|held| {
+        held.with_plugins(&asker, &triples, |source, ranges| {
+            host.ask(source, &Inquiry { kind: asker.kind, owner: asker.name(), ranges, args })
+        })
+    });
     if may_ask_plugins {
         confine::to_checks()?;
     }
-    let (granted, others) = grant(program, &caller, &stage, triples, policy)?;
+    let (granted, others) = grant(program, &asker, &stage, triples, held)?;
     let facts = facts::find(program.kind, &caller, &target, &etc, rules, &granted, others)?;
-    let approved = host::allow(caller.own(program.kind), granted, rules, &facts)
-        .map_err(|forbidden| explain::forbidden(program, &host_policy, &forbidden))?;
+    let approved = host::allow(asker.own, granted, rules, &facts)
+        .map_err(|forbidden| host_policy.forbids_map(program.kind, &forbidden))?;
     let map = approved
         .for_parent(&ids_here(program.kind))
         .map_err(|why| Error::Unfit { kind: program.kind, why })?;
@@ -165,18 +171,18 @@ fn read_host_policy(file: Result<Option<EtcFile>, Error>, nothing_grants: bool) 
 /// was asked.
 fn grant(
     program: &Program,
-    caller: &Caller,
+    asker: &Asker<'_>,
     stage: &Lowered,
     triples: Vec<Triple>,
-    policy: Result<Policy, Error>,
+    held: Result<Holdings, Error>,
 ) -> Result<(Granted, Option<Option<OtherOwner>>), Error> {
-    let own = caller.own(program.kind);
-    let out_of_reach = match policy {
-        Ok(policy) => {
-            return match decide(own, triples, &policy.grants) {
-                Ok(granted) => Ok((granted, policy.other_owner)),
+    let own = asker.own;
+    let out_of_reach = match held {
+        Ok(held) => {
+            return match decide(own, triples, &held.grants) {
+                Ok(granted) => Ok((granted, held.other_owner)),
                 Err(refused) => {
-                    let why = explain::not_granted(program, caller, &policy, &refused);
+                    let why = refusal::not_granted(asker, &held, &refused);
                     Err(Error::NotGranted { kind: program.kind, refused, why })
                 }
             };
@@ -216,9 +222,9 @@ impl Caller {
         }
     }
 
-    /// What to call him.
-    pub(crate) fn name(&self) -> &[u8] {
-        self.account.names.first().map_or(b"?", Vec::as_slice)
+    /// He asks for ids.
+    fn asks(&self, kind: Kind) -> Asker<'_> {
+        Asker { kind, uid: self.uid, own: self.own(kind), names: &self.account.names }
     }
 
     /// The target must run as him, in his group; and that group must be his login group, unless the host allows
@@ -246,76 +252,19 @@ fn aux_groups_allowed(etc: &Etc) -> bool {
     text.is_some_and(|text| login_defs::grants_aux_group_subids(&text))
 }
 
-/// What policy says to one caller.
-pub(crate) struct Policy {
-    grants: Grants,
-    /// Is there a policy file, and is it among the sources?
-    pub(crate) exists: bool,
-    /// May a message repeat what it says?
-    pub(crate) may_be_repeated: bool,
-    /// Who is asked. Err: nobody, as this word names nobody.
-    pub(crate) sources: Result<Sources, Vec<u8>>,
-    /// Who has not answered.
-    pub(crate) failed: Vec<Failed>,
-    /// Whom else the file grants some of the ids that are asked for. None: that was not asked.
-    other_owner: Option<Option<OtherOwner>>,
-}
-
-impl Policy {
-    fn of(
-        caller: &Caller,
-        kind: Kind,
-        file: Result<Option<EtcFile>, Error>,
-        nsswitch: &Nsswitch,
-        rules: &Idmap,
-        triples: &[Triple],
-    ) -> Result<Self, Error> {
-        let sources = nsswitch.subid_sources().map_err(<[u8]>::to_vec);
-        let in_files = sources.as_ref().is_ok_and(|sources| sources.files);
-        let (grants, failed) = (Grants::default(), Vec::new());
-        // Whose ids they are is in the file, also where it does not grant any.
-        let looks_for_others = in_force(rules.refuse_overlap).is_some();
-        let Some(mut file) = (if in_files || looks_for_others { file? } else { None }) else {
-            let (exists, may_be_repeated, other_owner) = (false, false, Some(None));
-            return Ok(Self { grants, exists, may_be_repeated, sources, failed, other_owner });
-        };
-        let owner = Owner::new(caller.uid, caller.account.names.iter().map(Vec::as_slice));
-        let mut search = Search::new(&owner);
-        let wanted = host::wanted(caller.own(kind), triples);
-        let mut others = looks_for_others.then(|| Others::new(&owner, &wanted));
-        file.blocks(&format!("/etc/{}", kind.policy_file()), |line, block| {
-            if in_files {
-                search.look_at(line, block);
-            }
-            if let Some(others) = &mut others {
-                others.look_at(line, block);
-            }
-        })?;
-        let may_be_repeated = file.readable_by_all();
-        let as_far_as_he_may_know =
-            |other: OtherOwner| OtherOwner { line: other.line.filter(|_| may_be_repeated), ..other };
-        let other_owner = others.map(|others| others.finish().map(as_far_as_he_may_know));
-        Ok(Self { grants: search.finish(), exists: in_files, may_be_repeated, sources, failed, other_owner })
-    }
-
-    /// With what plugins grant of these triples. A static program whose files do not grant them all becomes its twin here,
-    /// which can ask.
-    fn with_plugins(
-        mut self,
-        caller: &Caller,
-        kind: Kind,
-        triples: &[Triple],
-        host: &impl Plugins,
-        args: &[&OsStr],
-    ) -> Self {
-        if let Ok(sources) = &self.sources {
-            let wanted = wanted(kind, caller.own(kind), triples);
-            self.failed = complete(&mut self.grants, &wanted, &sources.plugins, |source, ranges| {
-                host.ask(source, &Inquiry { kind, owner: caller.name(), ranges, args })
-            });
-        }
-        self
-    }
+/// What the policy files say to him.
+fn in_file(
+    asker: &Asker<'_>,
+    file: Result<Option<EtcFile>, Error>,
+    nsswitch: &Nsswitch,
+    rules: &Idmap,
+    triples: &[Triple],
+) -> Result<Holdings, Error> {
+    Holdings::in_file(asker, nsswitch, rules, triples, |see| {
+        let Some(mut file) = file? else { return Ok(None) };
+        file.blocks(&format!("/etc/{}", asker.kind.policy_file()), see)?;
+        Ok(Some(file.readable_by_all()))
+    })
 }
 
 /// The kernel never gives a process the id -1.

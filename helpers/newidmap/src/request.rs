@@ -44,17 +44,8 @@ impl<'a> Request<'a> {
 
     /// The triples, every one of them a legal pair of ranges.
     pub(crate) fn triples(&self) -> Result<Vec<Triple>, Error> {
-        // parse() has made sure that there is no rest.
-        let triples = self.words.chunks_exact(3).filter_map(|words| words.first_chunk::<3>());
-        triples.map(|words| self.triple(words)).collect()
-    }
-
-    fn triple(&self, words: &[&OsStr; 3]) -> Result<Triple, Error> {
-        let words = words.each_ref().map(|word| word.as_bytes());
-        Triple::parse(words).map_err(|wrong| {
-            let why = refusal::not_a_triple(self.program.kind, words, wrong);
-            Error::Usage { why, usage: self.program.usage }
-        })
+        refusal::triples(self.program.kind, self.words)
+            .map_err(|why| Error::Usage { why, usage: self.program.usage })
     }
 }
 

@@ -63,6 +63,39 @@ fn content(content: Content) -> impl FnOnce(&mut Machine) {
     move |machine| machine.files[0].content = content
 }
 
+/// Whatever it is compared with.
+#[test]
+fn of_a_draft_no_command_is_about_the_machine() {
+    let files = [
+        (
+            Subuid,
+            "alice:100000:65536\nbob:150000:65536\nghost:400000:10\nalice:700000:10\nalice:3000:10\nx\n",
+        ),
+        (Subgid, "alice:100000:65536\nbob:150000:65536\nbob:900000:10\n"),
+        (NsgateIni, "[idmap]\nprotect = 700000-700009\n"),
+    ];
+    let mut commands = 0;
+    for (drafts, wanted) in
+        [(&[Subuid][..], &[Subuid][..]), (&[Subgid], &[Subgid]), (&[Subuid], &[Subuid, Subgid])]
+    {
+        let machine = with(&files, |machine| {
+            for policy in &mut machine.files {
+                policy.draft = drafts.contains(&policy.file);
+                policy.wanted = wanted.contains(&policy.file);
+                if policy.draft {
+                    policy.path = b"draft".to_vec();
+                }
+            }
+        });
+        for fix in findings(&machine).into_iter().filter_map(|finding| finding.fix) {
+            let is_in_file = fix.ends_with(" draft") || fix.starts_with("nsgate edit ") && wanted.len() > 1;
+            assert!(is_in_file, "{fix}");
+            commands += 1;
+        }
+    }
+    assert!(commands > 8, "{commands}");
+}
+
 /// The rule, a machine that breaks it in these lines, and one that does not.
 fn cases() -> Vec<(&'static Rule, Machine, Vec<Option<u32>>, Machine)> {
     let at = |line| vec![Some(line)];
@@ -274,6 +307,7 @@ fn cases() -> Vec<(&'static Rule, Machine, Vec<Option<u32>>, Machine)> {
     ]
 }
 
+/// D04, D09, D10, D12, D19, D20: what the helpers overlook or obey, `nsgate check` flags; and every other rule.
 #[test]
 fn every_rule_finds_what_breaks_it_and_nothing_else() {
     let cases = cases();

@@ -1,7 +1,7 @@
 //! Commands that an administrator may copy into a shell. Names in policy files may be chosen by somebody who hopes for that.
 
 use common::policy::id::Range;
-use common::policy::text::Quoted;
+use common::policy::text::{Quoted, is_tame};
 
 use crate::cli::PolicyFile;
 
@@ -23,12 +23,6 @@ pub fn word(bytes: &[u8]) -> String {
     }
     // $'...' has the same escapes as ours: \n, \t, \r, \', \\ and \xHH.
     format!("$'{}'", shown(bytes).replace("\\\"", "\""))
-}
-
-/// Is it a name that usermod takes, and no shell makes anything of?
-fn is_tame(name: &[u8]) -> bool {
-    let tame = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-    !name.is_empty() && name.len() <= 32 && name.iter().all(tame) && !name.starts_with(b"-")
 }
 
 /// `nsgate`, for this machine.
@@ -58,10 +52,15 @@ pub fn sed(policy: &Policy, script: &str) -> String {
     format!("sed -i '{script}' {}", word(&policy.path))
 }
 
+/// Is one of the files not in its place? Then what follows from comparing them is not so on the machine, where a command would act.
+fn has_draft(machine: &Machine) -> bool {
+    machine.files.iter().any(|policy| policy.draft)
+}
+
 /// Gives an owner other ids in place of these.
 #[must_use]
 pub fn move_away(machine: &Machine, policy: &Policy, owner: &[u8], (range, line): (Range, u32)) -> String {
-    if policy.draft || !is_tame(owner) {
+    if has_draft(machine) || !is_tame(owner) {
         return edit(machine, policy, line);
     }
     let (nsgate, count) = (nsgate(machine), range.count());
@@ -72,7 +71,7 @@ pub fn move_away(machine: &Machine, policy: &Policy, owner: &[u8], (range, line)
 /// Takes these ids from an owner, in both files.
 #[must_use]
 pub fn revoke(machine: &Machine, policy: &Policy, owner: &[u8], (range, line): (Range, u32)) -> String {
-    if policy.draft || !is_tame(owner) {
+    if has_draft(machine) || !is_tame(owner) {
         return edit(machine, policy, line);
     }
     let (nsgate, owner, first, count) = (nsgate(machine), word(owner), range.first(), range.count());
@@ -89,7 +88,7 @@ pub fn usermod(
     (range, line): (Range, u32),
 ) -> String {
     let is_name = is_tame(owner) && !owner.iter().all(u8::is_ascii_digit);
-    if policy.draft || machine.root.is_some() || !is_name {
+    if has_draft(machine) || machine.root.is_some() || !is_name {
         return edit(machine, policy, line);
     }
     let ids = if policy.file == PolicyFile::Subgid { "subgids" } else { "subuids" };
@@ -99,7 +98,7 @@ pub fn usermod(
 /// Gives an owner ids.
 #[must_use]
 pub fn grant(machine: &Machine, policy: &Policy, owner: &[u8], line: u32) -> String {
-    if policy.draft || !is_tame(owner) {
+    if has_draft(machine) || !is_tame(owner) {
         return edit(machine, policy, line);
     }
     format!("{} grant ids {} --count 65536", nsgate(machine), word(owner))

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,14 +10,14 @@ use common::policy::nsswitch::Nsswitch;
 use common::policy::text::lines;
 use common::policy::{subid, usernet};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, readlinkat};
-use nix::sys::stat::{SFlag, fstat, fstatat};
+use nix::fcntl::{AtFlags, OFlag, open, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use crate::accounts::Accounts;
 use crate::cli::PolicyFile;
 use crate::failure::{Failure, USAGE};
-use crate::root::{Root, all_of};
+use crate::root::{Root, all_of, open_regular};
 
 use super::command::shown;
 use super::known::uid_of_digits;
@@ -104,13 +103,10 @@ fn draft(file: PolicyFile, path: &Path) -> Result<Policy, Failure> {
     let bytes = path.as_os_str().as_bytes();
     let name = shown(bytes);
     let cannot = |what: &str| format!("cannot {what} {name}");
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let opened = fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
-    let opened = opened.map_err(Failure::when(cannot("open")))?;
-    if !opened.metadata().map_err(Failure::when(cannot("look at")))?.is_file() {
-        return Err(Failure::new(format!("{name} is not a regular file")));
-    }
-    let content = all_of(opened.into()).map_err(Failure::when(cannot("read")))?;
+    let found = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+    let found = found.map_err(|errno| Failure::when(cannot("open"))(errno.desc()))?;
+    let opened = open_regular(&found, &name)?;
+    let content = all_of(opened).map_err(Failure::when(cannot("read")))?;
     // A path that begins with a dash is no option.
     let path = if bytes.starts_with(b"-") { [b"./", bytes].concat() } else { bytes.to_vec() };
     Ok(Policy { name: name.into(), path, draft: true, ..Policy::of(file, Content::Bytes(content)) })

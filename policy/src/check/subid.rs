@@ -465,6 +465,8 @@ fn in_step(
                 ),
             };
             let fix = match (only_uid.as_slice(), only_gid.as_slice()) {
+                // The other file may be the machine's own.
+                _ if policy.draft => edit(machine, policy, top.line),
                 ([one], []) => usermod(machine, subgid, "add", owner, (*one, 1)),
                 ([], [one]) => usermod(machine, subuid, "add", owner, (*one, 1)),
                 (_, []) => edit(machine, subgid, 1),

@@ -9,7 +9,7 @@ use common::policy::nic::InterfaceName;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat};
 
-use super::tool;
+use crate::tool;
 
 /// One deed.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -7,8 +7,8 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::fix::Fix;
 use super::probe::{Finding, State};
-use super::tool;
 use crate::root::Root;
+use crate::tool;
 
 /// A program that should be set-id.
 struct Helper {

@@ -57,7 +57,7 @@ fn missing(name: &[u8]) -> Option<Finding> {
     if place.join("bridge").is_dir() {
         return None;
     }
-    if super::tool::ask("ovs-vsctl", &["--timeout=2", "br-exists", valid.as_str()])
+    if crate::tool::ask("ovs-vsctl", &["--timeout=2", "br-exists", valid.as_str()])
         .is_some_and(|said| said.ok)
     {
         return None;

@@ -8,11 +8,12 @@ use common::os::child::spawn_apart;
 use common::policy::id::{Id, Range};
 
 use super::probe::{Finding, State};
-use super::{quoted, tool};
+use super::quoted;
 use crate::accounts::{Accounts, User};
 use crate::check::command::word;
 use crate::root::Root;
 use crate::show::holders::{Holders, Identity, Names};
+use crate::tool;
 
 /// Makes one: for the caller, or if that is root, for the first who holds ids.
 pub(super) fn real_map(root: &Root) -> Vec<Finding> {

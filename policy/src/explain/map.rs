@@ -1,21 +1,21 @@
 //! A map: from the words on the command line to the verdict of newuidmap or newgidmap, step by step as they go.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
 
 use common::Error;
 use common::os::account::Services;
 use common::os::host_policy::HostPolicy;
 use common::os::namespace::{ids_here, is_of_an_owner_unknown_here};
 use common::os::subid_source::{Inquiry, Plugins};
+use common::policy::holdings::{Asker, Holdings};
 use common::policy::host::{self, OtherOwner};
 use common::policy::id::{Id, Range};
-use common::policy::idmap::{self, Approved, Kind, NotGranted, Triple, decide, wanted};
+use common::policy::idmap::{Approved, Kind, NotGranted, Triple, decide};
 use common::policy::nsswitch::Nsswitch;
-use common::policy::refusal::{self, Refused};
-use common::policy::settings::{Idmap, in_force};
-use common::policy::subid::{Grants, Others, Owner, Search};
-use common::policy::subid_source::{Failed, Sources, complete};
+use common::policy::refusal;
+use common::policy::settings::Idmap;
+use common::policy::subid::{Grants, Others};
+use common::policy::subid_source::Sources;
 
 use super::rules::{self, Known, Rule};
 use crate::accounts::User;
@@ -57,16 +57,6 @@ pub(super) struct Answer {
     pub(super) extents: Option<usize>,
 }
 
-/// Whose lines count, and what policy says to him.
-struct Policy {
-    grants: Grants,
-    exists: bool,
-    may_be_repeated: bool,
-    sources: Result<Sources, Vec<u8>>,
-    failed: Vec<Failed>,
-    other_owner: Option<Option<OtherOwner>>,
-}
-
 /// The whole story, as in the helpers' `tell`.
 pub(super) fn answer(question: &Question<'_>) -> Result<Answer, Failure> {
     let &Question { machine, kind, user, words } = question;
@@ -99,7 +89,7 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Answer, Failure> {
             HostPolicy::default()
         }
     };
-    match parse(kind, words) {
+    match refusal::triples(kind, words).map_err(usage) {
         Ok(triples) => answer.triples = triples,
         Err(error) => {
             answer.refuse(error);
@@ -108,24 +98,21 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Answer, Failure> {
     }
 
     let rules = &host_policy.settings.idmap;
-    let (asked, triples) = (answer.names.clone(), answer.triples.clone());
-    let caller = Caller { uid: user.uid, own, kind, names: &asked };
-    let policy = match nsswitch {
-        Ok(nsswitch) => Policy::of(&caller, machine.is_live(), policy_file, &nsswitch, rules, &triples),
-        Err(error) => Err(error),
-    };
-    let other_owner = grant(&mut answer, question, &caller, policy)?;
+    let (names, triples) = (answer.names.clone(), answer.triples.clone());
+    let asker = Asker { uid: user.uid, own, kind, names: &names };
+    let held = nsswitch.and_then(|nsswitch| held(&asker, machine, policy_file, &nsswitch, rules, &triples));
+    let other_owner = grant(&mut answer, question, &asker, held)?;
     let facts = rules::find(question, own, rules, &triples, other_owner)?;
     answer.rules = rules::say(kind, own, &triples, rules, &facts);
     if answer.not_granted.is_none() {
-        settle(&mut answer, &caller, &host_policy, &facts);
+        settle(&mut answer, &asker, &host_policy, &facts);
     }
     Ok(answer)
 }
 
 /// Granted it is: what the host's rules and the kernel make of it.
-fn settle(answer: &mut Answer, caller: &Caller<'_>, host_policy: &HostPolicy, known: &Known) {
-    let (own, kind) = (caller.own, caller.kind);
+fn settle(answer: &mut Answer, asker: &Asker<'_>, host_policy: &HostPolicy, known: &Known) {
+    let (own, kind) = (asker.own, asker.kind);
     let granted =
         match decide(own, answer.triples.clone(), answer.grants.as_ref().unwrap_or(&Grants::default())) {
             Ok(granted) => granted,
@@ -133,11 +120,7 @@ fn settle(answer: &mut Answer, caller: &Caller<'_>, host_policy: &HostPolicy, kn
         };
     let approved: Approved = match host::allow(own, granted, &host_policy.settings.idmap, &known.facts) {
         Ok(approved) => approved,
-        Err(forbidden) => {
-            let (what, why) = refusal::forbidden(kind, &forbidden);
-            let rule = host_policy.rule(forbidden.key, forbidden.line, why);
-            return answer.refuse(Error::Forbidden { what, rule });
-        }
+        Err(forbidden) => return answer.refuse(host_policy.forbids_map(kind, &forbidden)),
     };
     let parent = if known.live { ids_here(kind) } else { all_ids() };
     match approved.for_parent(&parent) {
@@ -153,12 +136,12 @@ fn settle(answer: &mut Answer, caller: &Caller<'_>, host_policy: &HostPolicy, kn
 fn grant(
     answer: &mut Answer,
     question: &Question<'_>,
-    caller: &Caller<'_>,
-    policy: Result<Policy, Error>,
+    asker: &Asker<'_>,
+    held: Result<Holdings, Error>,
 ) -> Result<Option<Option<OtherOwner>>, Failure> {
-    let (own, triples) = (caller.own, answer.triples.clone());
-    let policy = match policy {
-        Ok(policy) => policy,
+    let (own, triples) = (asker.own, answer.triples.clone());
+    let held = match held {
+        Ok(held) => held,
         Err(out_of_reach) => {
             // As for the helpers: where the policy's owner does not exist, everybody keeps his own id.
             let foreign = is_of_an_owner_unknown_here(&out_of_reach);
@@ -169,25 +152,15 @@ fn grant(
             return Ok(None);
         }
     };
-    if let Err(refused) = decide(own, triples, &policy.grants) {
-        let asked = Refused {
-            kind: caller.kind,
-            name: caller.name(),
-            uid: caller.uid,
-            own,
-            exists: policy.exists,
-            may_be_repeated: policy.may_be_repeated,
-            sources: policy.sources.as_ref().map_err(Vec::as_slice),
-            failed: &policy.failed,
-        };
-        let why = refusal::not_granted(&asked, &refused);
+    if let Err(refused) = decide(own, triples, &held.grants) {
+        let why = refusal::not_granted(asker, &held, &refused);
         answer.not_granted = Some(refused);
-        answer.refuse(Error::NotGranted { kind: caller.kind, refused, why });
-        answer.holder_of_missing = holder_of_missing(question, caller, &answer.triples, &policy.grants)?;
+        answer.refuse(Error::NotGranted { kind: asker.kind, refused, why });
+        answer.holder_of_missing = holder_of_missing(question, asker, &answer.triples, &held.grants)?;
     }
-    answer.grants = Some(policy.grants);
-    answer.sources = policy.sources.ok();
-    Ok(policy.other_owner)
+    answer.grants = Some(held.grants);
+    answer.sources = held.sources.ok();
+    Ok(held.other_owner)
 }
 
 /// So many runs of missing ids are held against other owners' lines.
@@ -196,98 +169,43 @@ const MOST_MISSING: usize = 64;
 /// Whose are the ids that he lacks?
 fn holder_of_missing(
     question: &Question<'_>,
-    caller: &Caller<'_>,
+    asker: &Asker<'_>,
     triples: &[Triple],
     grants: &Grants,
 ) -> Result<Option<OtherOwner>, Failure> {
-    let file = question.machine.policy(caller.kind.policy_file())?;
+    let file = question.machine.policy(asker.kind.policy_file())?;
     let Ok(Some(mut file)) = file else { return Ok(None) };
     // A few are enough for a hint; of a great many, every line would have to be held against each.
-    let wanted = host::wanted(caller.own, triples);
+    let wanted = host::wanted(asker.own, triples);
     let missing: Vec<Range> =
         wanted.iter().flat_map(|range| grants.missing(*range)).take(MOST_MISSING).collect();
-    let owner = caller.owner();
+    let owner = asker.owner();
     let mut others = Others::new(&owner, &missing);
     let read = file.blocks("", |line, block| others.look_at(line, block));
     Ok(read.ok().and_then(|()| others.finish()))
 }
 
-impl Policy {
-    /// As the helpers' own.
-    fn of(
-        caller: &Caller<'_>,
-        live: bool,
-        file: Opened,
-        nsswitch: &Nsswitch,
-        rules: &Idmap,
-        triples: &[Triple],
-    ) -> Result<Self, Error> {
-        let sources = nsswitch.subid_sources().map_err(<[u8]>::to_vec);
-        let in_files = sources.as_ref().is_ok_and(|sources| sources.files);
-        let looks_for_others = in_force(rules.refuse_overlap).is_some();
-        let mut policy = Self {
-            grants: Grants::default(),
-            exists: false,
-            may_be_repeated: false,
-            sources,
-            failed: Vec::new(),
-            other_owner: Some(None),
-        };
-        if let Some(mut file) = if in_files || looks_for_others { file? } else { None } {
-            let owner = caller.owner();
-            let wanted = host::wanted(caller.own, triples);
-            let mut search = Search::new(&owner);
-            let mut others = looks_for_others.then(|| Others::new(&owner, &wanted));
-            file.blocks(&format!("/etc/{}", caller.kind.policy_file()), |line, block| {
-                if in_files {
-                    search.look_at(line, block);
-                }
-                if let Some(others) = &mut others {
-                    others.look_at(line, block);
-                }
-            })?;
-            policy.may_be_repeated = file.readable_by_all();
-            let may_know = policy.may_be_repeated;
-            let as_far_as_he_may_know =
-                |other: OtherOwner| OtherOwner { line: other.line.filter(|_| may_know), ..other };
-            policy.other_owner = others.map(|others| others.finish().map(as_far_as_he_may_know));
-            policy.grants = search.finish();
-            policy.exists = in_files;
+/// What policy says to him, as to the helpers.
+fn held(
+    asker: &Asker<'_>,
+    machine: &Machine<'_>,
+    file: Opened,
+    nsswitch: &Nsswitch,
+    rules: &Idmap,
+    triples: &[Triple],
+) -> Result<Holdings, Error> {
+    let held = Holdings::in_file(asker, nsswitch, rules, triples, |see| {
+        let Some(mut file) = file? else { return Ok(None) };
+        file.blocks(&format!("/etc/{}", asker.kind.policy_file()), see)?;
+        Ok(Some(file.readable_by_all()))
+    })?;
+    Ok(held.with_plugins(asker, triples, |source, ranges| {
+        if machine.is_live() {
+            Services.ask(source, &Inquiry { kind: asker.kind, owner: asker.name(), ranges, args: &[] })
+        } else {
+            Err("is one of the image's, and is not asked here".to_owned())
         }
-        policy.ask_plugins(caller, live, triples);
-        Ok(policy)
-    }
-
-    fn ask_plugins(&mut self, caller: &Caller<'_>, live: bool, triples: &[Triple]) {
-        let Ok(sources) = &self.sources else { return };
-        let wanted = wanted(caller.kind, caller.own, triples);
-        self.failed = complete(&mut self.grants, &wanted, &sources.plugins, |source, ranges| {
-            if live {
-                let inquiry = Inquiry { kind: caller.kind, owner: caller.name(), ranges, args: &[] };
-                Services.ask(source, &inquiry)
-            } else {
-                Err("is one of the image's, and is not asked here".to_owned())
-            }
-        });
-    }
-}
-
-/// As whom the helper would know him.
-struct Caller<'a> {
-    uid: Id,
-    own: Id,
-    kind: Kind,
-    names: &'a [Vec<u8>],
-}
-
-impl Caller<'_> {
-    fn name(&self) -> &[u8] {
-        self.names.first().map_or(b"?", Vec::as_slice)
-    }
-
-    fn owner(&self) -> Owner {
-        Owner::new(self.uid, self.names.iter().map(Vec::as_slice))
-    }
+    }))
 }
 
 impl Answer {
@@ -295,16 +213,6 @@ impl Answer {
     fn refuse(&mut self, error: Error) {
         self.refused.get_or_insert(error);
     }
-}
-
-/// The triples, every one of them a legal pair of ranges.
-fn parse(kind: Kind, words: &[OsString]) -> Result<Vec<Triple>, Error> {
-    let words: Vec<&[u8]> = words.iter().map(OsString::as_os_str).map(OsStr::as_bytes).collect();
-    let triples = words.chunks_exact(3).filter_map(|words| words.first_chunk::<3>());
-    let parse = |words: &[&[u8]; 3]| {
-        idmap::Triple::parse(*words).map_err(|wrong| usage(refusal::not_a_triple(kind, *words, wrong)))
-    };
-    triples.map(parse).collect()
 }
 
 fn usage(why: String) -> Error {

@@ -182,11 +182,7 @@ impl Answer {
                     Ok(Some(why)) => {
                         forbids = true;
                         says = why.clone();
-                        let rule = host_policy.rule("require-limits", line, why);
-                        self.refuse(Error::Forbidden {
-                            what: format!("a veth on {} is", Quoted(word.as_bytes())),
-                            rule,
-                        });
+                        self.refuse(host_policy.forbids_veth(word, ("require-limits", line), why));
                     }
                     Err(error) => {
                         forbids = true;

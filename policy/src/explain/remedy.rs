@@ -4,7 +4,7 @@ use common::Error;
 use common::policy::id::Range;
 use common::policy::idmap::{Kind, Triple};
 use common::policy::refusal::FIRST_FREE;
-use common::policy::text::Quoted;
+use common::policy::text::{Quoted, is_tame};
 
 use super::map::Answer;
 use super::rules::Says;
@@ -142,11 +142,8 @@ fn of_lines(places: &[String]) -> Vec<Remedy> {
 
 /// How to call a user on a command line: by a name that no shell takes for something else, or by number.
 pub(super) fn word_for(user: &User) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-    let name = &user.name;
-    let is_plain = name.iter().all(plain) && name.first().is_some_and(|first| *first != b'-');
-    match std::str::from_utf8(name) {
-        Ok(name) if is_plain => name.to_owned(),
+    match std::str::from_utf8(&user.name) {
+        Ok(name) if is_tame(&user.name) => name.to_owned(),
         _ => user.uid.to_string(),
     }
 }

@@ -1,19 +1,19 @@
 //! What `/etc/nsgate.ini` has in force for maps, and what each rule has against one.
 
-use common::os::limits::{Limited, not_finite, not_limited};
+use common::os::limits::{self, Limited};
 use common::os::live;
 use common::os::target::read_own;
-use common::policy::host::{self, Facts, OtherOwner, asks_for_any};
-use common::policy::id::{Id, Range};
+use common::policy::host::{self, Facts, OtherOwner, asks_for_any, asks_for_limits};
+use common::policy::id::Id;
 use common::policy::idmap::{Kind, Triple, decide};
-use common::policy::passwd::{Field, Numbers};
+use common::policy::passwd::account_among;
 use common::policy::refusal;
 use common::policy::settings::{Idmap, in_force, limit};
 use common::policy::subid::{Grant, Grants};
 
 use super::map::Question;
 use crate::failure::Failure;
-use crate::machine::{Machine, said};
+use crate::machine::said;
 
 /// What the rules are about, and what of it depends on a call that nobody makes.
 #[derive(Debug, Default)]
@@ -59,50 +59,23 @@ pub(super) fn find(
     let wanted = host::wanted(own, triples);
     let mut facts = Facts { other_owner, ..Facts::default() };
     if in_force(rules.protect_accounts).is_some() {
-        facts.account = account(machine, kind, own, &wanted)?;
+        facts.account = account_among(kind, own, &wanted, |name, see| {
+            let file = machine.database(name)?.map_err(said)?;
+            file.map(|mut file| file.beginnings(&format!("/etc/{name}"), see).map_err(said)).transpose()
+        })?;
     }
     let live = machine.is_live();
     let is_caller = live && nix::unistd::getuid().as_raw() == question.user.uid.raw();
     let live_maps = live && in_force(rules.exclusive).is_some();
-    facts.live =
-        if live_maps { or_why_not(live::user_of(&wanted, kind), &mut facts.unknown) } else { Some(None) };
+    facts.live = if live_maps { facts.or_why_not(live::user_of(&wanted, kind)) } else { Some(None) };
     (facts.no_limit, facts.no_ulimit) = (Some(None), Some(None));
-    let (limits, ulimits) = (rules.require_limits.as_ref(), rules.ulimits.as_ref());
-    if is_caller && asks_for_any(limits).or(asks_for_any(ulimits)).is_some() {
+    if is_caller && asks_for_limits(rules) {
         let (cgroup, own_limits) = (read_own("cgroup"), read_own("limits"));
         let caller =
             [Limited { who: "the caller", cgroup: cgroup.as_deref(), limits: own_limits.as_deref() }];
-        if let Some(limits) = limits {
-            facts.no_limit = or_why_not(not_limited(&limits.value, &caller), &mut facts.unknown);
-        }
-        if let Some(ulimits) = ulimits {
-            facts.no_ulimit = Some(not_finite(&ulimits.value, &caller));
-        }
+        limits::find(rules, &caller, &mut facts);
     }
     Ok(Known { facts, live, live_maps, is_caller })
-}
-
-fn or_why_not<T>(fact: Result<T, common::Error>, unknown: &mut Option<String>) -> Option<T> {
-    fact.map_err(|error| *unknown = Some(error.to_string())).ok()
-}
-
-/// As the helpers look for one.
-fn account(
-    machine: &Machine<'_>,
-    kind: Kind,
-    own: Id,
-    wanted: &[Range],
-) -> Result<Option<Option<host::Account>>, Failure> {
-    let mut numbers = Numbers::new(own, wanted);
-    let files = match kind {
-        Kind::Uid => &[("passwd", Field::Own)][..],
-        Kind::Gid => &[("group", Field::Own), ("passwd", Field::LoginGroup)],
-    };
-    for (name, field) in files {
-        let Some(mut file) = machine.database(name)?.map_err(said)? else { return Ok(None) };
-        file.beginnings(&format!("/etc/{name}"), |block| numbers.look_at(block, *field)).map_err(said)?;
-    }
-    Ok(Some(numbers.finish()))
 }
 
 /// Every rule in force by itself, so that not only the first one in the way is heard. A map that is not granted is looked at

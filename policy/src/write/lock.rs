@@ -87,10 +87,10 @@ impl Drop for Lock<'_> {
 
 /// Signals that ask us to end are heard when this has gone.
 #[derive(Debug)]
-pub(super) struct Later(Option<SigSet>);
+struct Later(Option<SigSet>);
 
 impl Later {
-    pub(super) fn begin() -> Self {
+    fn begin() -> Self {
         let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT]);
         // If they come through, they leave what a kill leaves.
         Self(signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok())

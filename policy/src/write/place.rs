@@ -9,12 +9,12 @@ use std::os::unix::ffi::OsStrExt;
 use common::policy::text::Quoted;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::fsync;
 
 use crate::cli::PolicyFile;
 use crate::failure::Failure;
-use crate::root::{Root, all_of};
+use crate::root::{Root, all_of, open_regular};
 
 /// A policy file's place.
 #[derive(Debug)]
@@ -92,12 +92,11 @@ impl Place {
     /// It cannot be read, or could not be replaced by a rename: it is a link, has a mount of its own, or is no regular file.
     pub fn read(&self) -> Result<Option<Found>, Failure> {
         let path = self.path;
-        let flags =
-            OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let how = OpenHow::new().flags(flags);
+        // A link itself is what O_PATH and O_NOFOLLOW would find; it is to be an error.
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC);
         let how = how.resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let file = match openat2(&self.directory, self.name, how) {
-            Ok(file) => file,
+        let found = match openat2(&self.directory, self.name, how) {
+            Ok(found) => found,
             Err(Errno::ENOENT) => return Ok(None),
             Err(Errno::ELOOP) => return Err(self.is_a_link()),
             Err(Errno::EXDEV) => {
@@ -110,10 +109,8 @@ impl Place {
             Err(errno) => return Err(Failure::new(format!("cannot open {path}: {}", errno.desc()))),
         };
         let cannot = |what: &str| format!("cannot {what} {path}");
+        let file = open_regular(&found, path)?;
         let status = fstat(&file).map_err(Failure::when(cannot("look at")))?;
-        if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-            return Err(Failure::new(format!("{path} is not a regular file")));
-        }
         let attributes =
             attributes(&file).map_err(Failure::when(cannot("read the extended attributes of")))?;
         let bytes = all_of(file).map_err(Failure::when(cannot("read")))?;

@@ -37,17 +37,23 @@ pub fn prefix(name: &str) -> String {
     format!(".{name}.nsgate.")
 }
 
+/// With the limit on a file's size reached, a write is to fail and not to kill.
+///
+/// # Errors
+/// The signal cannot be blocked.
+pub fn writes_fail_at_the_limit() -> Result<(), Failure> {
+    let mut too_large = SigSet::empty();
+    too_large.add(Signal::SIGXFSZ);
+    too_large.thread_block().map_err(Failure::when("cannot block a signal"))
+}
+
 impl<'a> Temporary<'a> {
     /// Makes one, for root's eyes alone.
     ///
     /// # Errors
     /// It cannot be made.
     pub fn make(place: &'a Place) -> Result<Self, Failure> {
-        // With the limit on a file's size reached, a write is to fail and not to kill.
-        let mut too_large = SigSet::empty();
-        too_large.add(Signal::SIGXFSZ);
-        too_large.thread_block().map_err(Failure::when("cannot block a signal"))?;
-
+        writes_fail_at_the_limit()?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         for turn in 0..100 {
             let name = format!("{}{:016x}", prefix(place.name), random().wrapping_add(turn));

@@ -90,8 +90,20 @@ fn ids(
             Holder::Word(_) => ", nor an account on this machine",
             Holder::Account(..) => "",
         };
+        let odd = odd_places(&holder, &found);
+        let help = if odd.is_empty() {
+            "who holds what: nsgate show".to_owned()
+        } else {
+            format!(
+                "{} grant{} nothing to the helpers, but programs that read odd numbers, as shadow's do, may take it for ids; to take it \
+                 out: {}",
+                odd.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>().join(" and "),
+                if odd.len() == 1 { "s" } else { "" },
+                odd_files(root, &odd)
+            )
+        };
         return Err(Failure::new(format!(
-            "{name} holds no ids{of_these} in /etc/subuid or /etc/subgid{unknown}; who holds what: nsgate show"
+            "{name} holds no ids{of_these} in /etc/subuid or /etc/subgid{unknown}; {help}"
         )));
     }
     if !dry_run {
@@ -134,21 +146,36 @@ fn ids(
     Ok(0)
 }
 
-/// Lines of his that stay, since they are none to us: to other programs they may be some.
+/// Notes of lines of his that stay.
 fn odd_lines(root: &Root, holder: &Holder, found: &[Option<Found>]) -> Vec<String> {
-    let mut notes = Vec::new();
+    let note = |(place, path): &(String, &str)| {
+        format!(
+            "{place} grants him nothing, but programs that read odd numbers, as shadow's do, may take it for more; to take it out: {} \
+             edit {}",
+            root.nsgate(),
+            path_name(path)
+        )
+    };
+    odd_places(holder, found).iter().map(note).collect()
+}
+
+/// Lines of his that are none to us: to other programs they may be some. Each with its file; a few of each.
+fn odd_places(holder: &Holder, found: &[Option<Found>]) -> Vec<(String, &'static str)> {
+    let mut places = Vec::new();
     for (file, found) in SUBIDS.iter().zip(found) {
-        let (path, name) = (file.path(), path_name(file.path()));
+        let path = file.path();
         let lines = lines_of(text_of(found)).zip(1_usize..).filter(|(line, _)| holder.has_odd(line));
-        notes.extend(lines.take(MOST_SHOWN).map(|(_, number)| {
-            format!(
-                "{path}:{number} grants him nothing, but programs that read odd numbers, as shadow's do, may take it for more; to take \
-                 it out: {} edit {name}",
-                root.nsgate()
-            )
-        }));
+        places.extend(lines.take(MOST_SHOWN).map(|(_, number)| (format!("{path}:{number}"), path)));
     }
-    notes
+    places
+}
+
+/// The commands that open the files of these lines.
+fn odd_files(root: &Root, odd: &[(String, &str)]) -> String {
+    let mut commands: Vec<String> =
+        odd.iter().map(|(_, path)| format!("{} edit {}", root.nsgate(), path_name(path))).collect();
+    commands.dedup();
+    commands.join(" && ")
 }
 
 fn path_name(path: &str) -> &str {

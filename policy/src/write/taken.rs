@@ -1,8 +1,6 @@
 //! Everything that stands in the way of new ids on a machine.
 
 use std::fmt;
-use std::io::Read;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::policy::id::{Id, Range};
@@ -12,12 +10,11 @@ use common::policy::{group, passwd, subid};
 
 use super::allocate::Taken;
 use super::live;
-use super::lock::Later;
 use crate::accounts::Accounts;
 use crate::check::reserved::{RESERVED, Reserved, When};
-use crate::doctor::tool::find;
 use crate::failure::Failure;
 use crate::root::Root;
+use crate::tool::{Limits, ask_within};
 
 /// Whose ids they are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -291,10 +288,8 @@ pub struct Listed {
     notes: Vec<String>,
 }
 
-/// LDAP may take its time; for longer nobody waits.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// More than any directory lists.
-const LARGEST_LIST: u64 = 1 << 28;
+/// LDAP may take its time; for longer nobody waits. It is more than any directory lists.
+const OF_LISTS: Limits = Limits { patience: Duration::from_secs(10), most: 1 << 28 };
 
 impl Listed {
     /// Asks `getent`. Only of the machine that we run on; some services (SSSD, as it comes) list nobody, and that is said.
@@ -350,34 +345,10 @@ impl Listed {
 }
 
 fn getent(database: &str) -> Result<Vec<u8>, String> {
-    let cannot = |error: &dyn fmt::Display| {
-        format!("getent {database} could not be asked ({error}): only the accounts in the files are known")
-    };
-    // Where root's own programs are: the caller's PATH may be a user's, after su(1).
-    let program = find("getent").ok_or_else(|| cannot(&"it is not there"))?;
-    let mut command = Command::new(program);
-    command.arg(database).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|error| cannot(&error))?;
-    let Some(pipe) = child.stdout.take() else { return Err(cannot(&"no pipe")) };
-    let (send, receive) = std::sync::mpsc::channel();
-    // For ever in that thread: it may outlast this function, and a signal that it got would end the process in spite of a lock.
-    let interruptions = Later::begin();
-    std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let read = pipe.take(LARGEST_LIST).read_to_end(&mut text);
-        // Nobody may wait for it any more.
-        send.send(read.map(|_| text)).unwrap_or_default();
-    });
-    drop(interruptions);
-    let answer = receive.recv_timeout(PATIENCE);
-    // It has said all, or is not waited for.
-    child.kill().unwrap_or_default();
-    let ended = child.wait();
-    match (answer, ended) {
-        (Ok(Ok(text)), Ok(_)) => Ok(text),
-        (Ok(Err(error)), _) | (_, Err(error)) => Err(cannot(&error)),
-        (Err(_), Ok(_)) => Err(cannot(&"no answer in 10 seconds")),
-    }
+    let said = ask_within(OF_LISTS, "getent", &[database]);
+    said.map(|said| said.stdout).map_err(|why| {
+        format!("getent {database} could not be asked ({why}): only the accounts in the files are known")
+    })
 }
 
 #[cfg(test)]

@@ -15,15 +15,18 @@ use common::policy::settings::Idmap;
 use common::policy::subid::{Grant, Grants, Owner, Search};
 use common::policy::text::Quoted;
 
+mod check;
 mod nics;
 mod rules;
 
+pub use check::check;
 pub use nics::{group, ledger, nic_arguments, quota, usernet};
 pub use rules::settings;
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("arguments", arguments),
+    ("check", check),
     ("decision", decision),
     ("group", group),
     ("ledger", ledger),
