@@ -3,7 +3,7 @@
 //! anything is what the program has done to itself. Then it goes on as if nothing had been.
 
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use nix::errno::Errno;
 use nix::libc::{self, c_long, c_void, user_regs_struct};

@@ -35,7 +35,7 @@ const PROT_EXEC: u32 = 4;
 /// Opening a file, and looking at one.
 #[must_use]
 pub fn files(libc: Libc) -> Vec<Call> {
-    [calls![SYS_openat], open_alone(libc), status(libc)].concat()
+    [calls![SYS_openat], by_path(libc), status(libc)].concat()
 }
 
 /// Looking at a file that is open, or not to be.
@@ -44,7 +44,7 @@ pub fn status(libc: Libc) -> &'static [Call] {
     match libc {
         // std asks for a file's metadata in its own way. glibc has used one and the other for fstat(3).
         Libc::Gnu => calls![SYS_fstat, SYS_newfstatat, SYS_statx],
-        Libc::Musl => musl_status(),
+        Libc::Musl => calls![SYS_fstat, SYS_newfstatat],
     }
 }
 
@@ -89,26 +89,19 @@ const fn alarm(_: Libc) -> &'static [Call] {
     calls![SYS_setitimer]
 }
 
-/// open(2), where there is one besides openat(2).
+/// open(2) and stat(2), where they are calls of their own.
 #[cfg(target_arch = "x86_64")]
-const fn open_alone(libc: Libc) -> &'static [Call] {
+#[must_use]
+pub const fn by_path(libc: Libc) -> &'static [Call] {
     match libc {
         Libc::Gnu => &[],
-        Libc::Musl => calls![SYS_open],
+        Libc::Musl => calls![SYS_open, SYS_stat],
     }
 }
 
+/// The same.
 #[cfg(not(target_arch = "x86_64"))]
-const fn open_alone(_: Libc) -> &'static [Call] {
+#[must_use]
+pub const fn by_path(_: Libc) -> &'static [Call] {
     &[]
-}
-
-#[cfg(target_arch = "x86_64")]
-const fn musl_status() -> &'static [Call] {
-    calls![SYS_fstat, SYS_newfstatat, SYS_stat]
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-const fn musl_status() -> &'static [Call] {
-    calls![SYS_fstat, SYS_newfstatat]
 }

@@ -195,6 +195,15 @@ impl WriteOnce {
         contents(&self.0)
     }
 
+    /// The same once more, from its beginning.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn read_again(&self) -> nix::Result<Vec<u8>> {
+        lseek(&self.0, 0, Whence::SeekSet)?;
+        self.read()
+    }
+
     /// One write or none: a rest could never be written.
     ///
     /// # Errors

@@ -16,10 +16,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use common::Error;
 use common::calls;
-use common::os::calls::{at_last, files, ioctl, socket};
+use common::os::calls::{at_last, by_path, ioctl, socket, status};
 use common::os::confine::{Call, Libc, Only, enter};
 use common::os::landlock::{self, Access};
-use nix::libc;
 
 use crate::ovs;
 
@@ -89,7 +88,6 @@ pub fn policy(libc: Libc) -> Vec<Call> {
         SYS_landlock_add_rule,
         SYS_landlock_create_ruleset,
         SYS_landlock_restrict_self,
-        SYS_lseek,
         SYS_mkdirat,
         SYS_prctl,
         SYS_readlinkat,
@@ -100,7 +98,7 @@ pub fn policy(libc: Libc) -> Vec<Call> {
         SYS_umask,
     ];
     let wiring = wiring(libc).into_iter().filter(|call| call.number != SOCKETS.number);
-    wiring.chain(own.iter().copied()).chain([SOCKETS]).collect()
+    wiring.chain(own.iter().chain(by_path(libc)).copied()).chain([SOCKETS]).collect()
 }
 
 /// Calls of the wiring. A connection to the kernel that has broken is replaced by a new one, to take back what was made.
@@ -115,13 +113,16 @@ pub fn wiring(libc: Libc) -> Vec<Call> {
         SYS_eventfd2,
         SYS_fcntl,
         SYS_ftruncate,
+        SYS_lseek,
+        SYS_openat,
         SYS_pread64,
         SYS_pwrite64,
         SYS_read,
         SYS_recvfrom,
         SYS_renameat,
     ];
-    [at_last(libc), own.to_vec(), vec![REQUESTS, SOCKETS], files(libc), by_libc(libc).to_vec()].concat()
+    [at_last(libc), own.to_vec(), vec![REQUESTS, SOCKETS], status(libc).to_vec(), by_libc(libc).to_vec()]
+        .concat()
 }
 
 /// epoll_wait(2)

@@ -8,7 +8,7 @@ use common::Error;
 use common::os::installed;
 use common::os::namespace::Relation;
 use common::os::privilege::Raised;
-use common::os::target::{Target, contents, open_own};
+use common::os::target::{Target, WriteOnce, contents, open_own};
 use common::policy::id::Range;
 use common::policy::idmap::{Approved, Kind};
 use common::policy::text::Quoted;
@@ -57,7 +57,7 @@ fn unprivileged(program: &Program) -> String {
 pub(crate) fn kernel_refusal(
     program: &Program,
     target: &Target,
-    (relation, label): (Relation, &Label),
+    (relation, held): (Relation, Option<&Held<'_>>),
     raised: &Raised,
     maps_host_root: bool,
     errno: Errno,
@@ -78,7 +78,8 @@ pub(crate) fn kernel_refusal(
                 its /proc files are root's; it has to stay dumpable until it is mapped"
             .to_owned();
     }
-    if target.read(file).is_some_and(|map| !map.is_empty()) {
+    let map = held.map_or_else(|| target.read(file), |held| held.map.read_again().ok());
+    if map.is_some_and(|map| !map.is_empty()) {
         return already_mapped(program.kind);
     }
     if maps_host_root && !raised.may_map_host_root {
@@ -89,7 +90,9 @@ pub(crate) fn kernel_refusal(
     if !raised.privileged {
         return unprivileged(program);
     }
-    match label.of_confined() {
+    let opened = if held.is_none() { open_own(LABEL) } else { None };
+    let label = held.map_or(opened.as_ref(), |held| held.label.as_ref());
+    match label.and_then(of_confined) {
         Some(label) => {
             format!(
                 "a security module may forbid it: this process is confined as \"{}\"; see the audit log",
@@ -104,20 +107,26 @@ pub(crate) fn kernel_refusal(
     }
 }
 
-/// The label of an LSM (AppArmor, SELinux, Smack) that may confine this process, to be read if there is something to explain.
-pub(crate) struct Label(Option<File>);
+/// What an explanation needs when nothing can be opened any more.
+pub(crate) struct Held<'a> {
+    map: &'a WriteOnce,
+    label: Option<File>,
+}
 
-impl Label {
-    pub(crate) fn open() -> Self {
-        Self(open_own("attr/current"))
+impl<'a> Held<'a> {
+    pub(crate) fn with(map: &'a WriteOnce) -> Self {
+        Self { map, label: open_own(LABEL) }
     }
+}
 
-    /// None: it does not, or the kernel does not say.
-    fn of_confined(&self) -> Option<Vec<u8>> {
-        let label = contents(self.0.as_ref()?).ok()?;
-        let label = label.split(|byte| *byte == b'\n' || *byte == 0).next()?.to_vec();
-        (!label.is_empty() && !label.starts_with(b"unconfined")).then_some(label)
-    }
+/// Under `/proc/self`: the label that an LSM (AppArmor, SELinux, Smack) has given to this process.
+const LABEL: &str = "attr/current";
+
+/// The label of one that confines it.
+fn of_confined(label: &File) -> Option<Vec<u8>> {
+    let label = contents(label).ok()?;
+    let label = label.split(|byte| *byte == b'\n' || *byte == 0).next()?.to_vec();
+    (!label.is_empty() && !label.starts_with(b"unconfined")).then_some(label)
 }
 
 /// What is granted, and what grants it, for the log. Host ids that adjoin are one range here, however they were asked for.

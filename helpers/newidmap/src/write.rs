@@ -6,7 +6,7 @@ use common::os::target::{Target, WriteOnce};
 use common::policy::idmap::{Approved, Kind, Map};
 use nix::errno::Errno;
 
-use crate::explain::Label;
+use crate::explain::Held;
 use crate::{Caller, Program, confine, explain};
 
 /// Writes the map, and denies setgroups before it if it must.
@@ -37,10 +37,10 @@ pub(crate) fn write(
 
     let maps_host_root = program.kind == Kind::Uid && map.maps_host_root();
     let raised = stage.raise(maps_host_root)?;
-    let because_by = |label: &Label, errno| {
-        explain::kernel_refusal(program, target, (relation, label), &raised, maps_host_root, errno)
+    let because_with = |held: Option<&Held<'_>>, errno| {
+        explain::kernel_refusal(program, target, (relation, held), &raised, maps_host_root, errno)
     };
-    let because = |errno| because_by(&Label::open(), errno);
+    let because = |errno| because_with(None, errno);
 
     // Of the same namespace or of none: if the target enters another one between these two, that is not the caller's
     // namespace's child, and the map is refused.
@@ -57,7 +57,7 @@ pub(crate) fn write(
     }
 
     // What an explanation may need cannot be opened any more when there is something to explain.
-    let label = Label::open();
+    let held = Held::with(&map_file);
     confine::to_the_deed()?;
     before_the_deed()?;
     let left_behind = if let Some(setgroups) = setgroups {
@@ -68,7 +68,7 @@ pub(crate) fn write(
     };
     map_file
         .write(map.text())
-        .map_err(|errno| refuse("write to", errno, because_by(&label, errno) + left_behind))
+        .map_err(|errno| refuse("write to", errno, because_with(Some(&held), errno) + left_behind))
 }
 
 fn deny(setgroups: &WriteOnce) -> Result<(), Error> {
