@@ -26,11 +26,19 @@ pub fn at_last(libc: Libc) -> Vec<Call> {
         SYS_write,
     ];
     let memory = const { anything("SYS_mmap", libc::SYS_mmap).only(&[Only::Without(2, PROT_EXEC)]) };
-    [all, &[memory], waiting(), alarm(libc)].concat()
+    [all, &[memory], waiting(), alarm(libc), allocator(libc)].concat()
 }
 
 /// `mman.h`: memory that can be run. None is needed any more.
 const PROT_EXEC: u32 = 4;
+
+/// glibc's allocator draws a number by lot when it is first asked: which may be late, as ours comes first.
+const fn allocator(libc: Libc) -> &'static [Call] {
+    match libc {
+        Libc::Gnu => calls![SYS_getrandom],
+        Libc::Musl => &[],
+    }
+}
 
 /// Opening a file, and looking at one.
 #[must_use]

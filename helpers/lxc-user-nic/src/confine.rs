@@ -82,7 +82,6 @@ pub fn policy(libc: Libc) -> Vec<Call> {
         SYS_getdents64,
         SYS_getgid,
         SYS_getgroups,
-        SYS_getrandom,
         SYS_getresgid,
         SYS_getresuid,
         SYS_landlock_add_rule,
@@ -98,7 +97,8 @@ pub fn policy(libc: Libc) -> Vec<Call> {
         SYS_umask,
     ];
     let wiring = wiring(libc).into_iter().filter(|call| call.number != SOCKETS.number);
-    wiring.chain(own.iter().chain(by_path(libc)).copied()).chain([SOCKETS]).collect()
+    let own = own.iter().chain(by_path(libc)).chain(random(libc)).copied();
+    wiring.chain(own).chain([SOCKETS]).collect()
 }
 
 /// Calls of the wiring. A connection to the kernel that has broken is replaced by a new one, to take back what was made.
@@ -123,6 +123,14 @@ pub fn wiring(libc: Libc) -> Vec<Call> {
     ];
     [at_last(libc), own.to_vec(), vec![REQUESTS, SOCKETS], status(libc).to_vec(), by_libc(libc).to_vec()]
         .concat()
+}
+
+/// getrandom(2), which with glibc is among what every program does.
+const fn random(libc: Libc) -> &'static [Call] {
+    match libc {
+        Libc::Gnu => &[],
+        Libc::Musl => calls![SYS_getrandom],
+    }
 }
 
 /// epoll_wait(2)
