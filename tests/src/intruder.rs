@@ -36,25 +36,7 @@ impl World {
         args: &[&str],
         (call, number): (c_long, u32),
     ) -> Intruder {
-        // It waits for its tracer, who is root: so the program's file gives it privilege all the same.
-        let mut command = self.command(user, "/bin/sh");
-        command.args(["-c", "kill -STOP $$; exec \"$0\" \"$@\"", program]).args(args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let child = command.spawn().expect("start");
-        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-        let stopped = || {
-            let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
-            status.contains(") T ")
-        };
-        while !stopped() {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        let options = ptrace::Options::PTRACE_O_TRACESYSGOOD
-            | ptrace::Options::PTRACE_O_TRACEEXEC
-            | ptrace::Options::PTRACE_O_EXITKILL;
-        ptrace::seize(pid, options).expect("seize");
-        kill(pid, Signal::SIGCONT).expect("go on");
-
+        let (child, pid) = self.traced(user, program, args);
         let (mut is_program, mut seen) = (false, 0);
         loop {
             match waitpid(pid, None).expect("wait") {
@@ -79,6 +61,65 @@ impl World {
             }
             ptrace::syscall(pid, None).expect("go on");
         }
+    }
+
+    /// Runs a program of this user's as on a machine whose clock only the kernel can read: it finds no vDSO (vdso(7)).
+    ///
+    /// # Panics
+    /// It cannot be run.
+    #[must_use]
+    pub fn without_vdso(&self, user: User, program: &str, args: &[&str]) -> Answer {
+        let (child, pid) = self.traced(user, program, args);
+        loop {
+            match waitpid(pid, None).expect("wait") {
+                WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) => break,
+                WaitStatus::PtraceEvent(..) | WaitStatus::Stopped(..) => {
+                    ptrace::cont(pid, None).expect("go on");
+                }
+                other => panic!("{program} has not been run: {other:?}"),
+            }
+        }
+        // On the stack: how many arguments, these, the environment, and then pairs, each a kind and a value.
+        let place = |address: u64| {
+            std::ptr::without_provenance_mut::<c_void>(usize::try_from(address).expect("an address"))
+        };
+        let word = |address: u64| ptrace::read(pid, place(address)).expect("read").cast_unsigned();
+        let mut next = ptrace::getregs(pid).expect("registers").rsp;
+        next += 8 * (word(next) + 2);
+        while word(next) != 0 {
+            next += 8;
+        }
+        next += 8;
+        while word(next) != libc::AT_SYSINFO_EHDR {
+            assert_ne!(word(next), libc::AT_NULL, "no vDSO");
+            next += 16;
+        }
+        ptrace::write(pid, place(next), libc::AT_IGNORE.cast_signed()).expect("write");
+        ptrace::detach(pid, None).expect("detach");
+        Answer::of(&child.wait_with_output().expect("wait"))
+    }
+
+    /// Starts a program of this user's, and traces it from before its first instruction.
+    fn traced(&self, user: User, program: &str, args: &[&str]) -> (Child, Pid) {
+        // It waits for its tracer, who is root: so the program's file gives it privilege all the same.
+        let mut command = self.command(user, "/bin/sh");
+        command.args(["-c", "kill -STOP $$; exec \"$0\" \"$@\"", program]).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let child = command.spawn().expect("start");
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+        let stopped = || {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
+            status.contains(") T ")
+        };
+        while !stopped() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let options = ptrace::Options::PTRACE_O_TRACESYSGOOD
+            | ptrace::Options::PTRACE_O_TRACEEXEC
+            | ptrace::Options::PTRACE_O_EXITKILL;
+        ptrace::seize(pid, options).expect("seize");
+        kill(pid, Signal::SIGCONT).expect("go on");
+        (child, pid)
     }
 }
 

@@ -82,6 +82,8 @@ fn for_a_reason(call: &str, libc: Libc) -> bool {
     match call {
         // After SIGSTOP and SIGCONT in a wait, by the kernel itself.
         "restart_syscall" => true,
+        // Where there is a clock that the process can read itself, it does.
+        "clock_gettime" => true,
         // Which of them depends on how much has been asked for before, and on what there is.
         "brk" | "mmap" | "mremap" | "munmap" => true,
         // glibc's allocator, when it is first asked.
@@ -352,6 +354,11 @@ fn can_make_no_other_call(intruder: &mut Intruder, list: &[Call]) {
             assert_eq!(intruder.tries(call, &arguments), Err(Errno::EPERM), "{what}");
         }
     }
+    // Having the kernel send a signal, which one, and when: root's would end anybody (10 is `F_SETSIG`, 15 `F_SETOWN_EX`).
+    for (request, argument) in [(libc::F_SETOWN, 1), (15, 1), (10, 9), (libc::F_NOTIFY, 2)] {
+        let arguments = [Number(2), Number(request.into()), Number(argument)];
+        assert_eq!(intruder.tries(libc::SYS_fcntl, &arguments), Err(Errno::EPERM), "fcntl {request}");
+    }
 }
 
 const SOCKET: [u8; 18] = *b"\x01\0/run/test.socket";
@@ -599,6 +606,7 @@ fn a_filter_that_the_kernel_refuses_is_the_end_and_none_at_all_is_not() {
             let fault = format!("seccomp:error=EINVAL:when={number}");
             run(LXC_USER_NIC, &create(&pid), &fault).refuses("enter a seccomp filter: Invalid argument");
             assert_eq!(world.state().links, before.links);
+            assert_eq!(world.state().ledger, before.ledger);
             for call in ["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"] {
                 let number = match call {
                     // The other one asks for the version.
@@ -612,6 +620,7 @@ fn a_filter_that_the_kernel_refuses_is_the_end_and_none_at_all_is_not() {
                         .refuses("enter a Landlock rule set: Invalid argument");
                 }
                 assert_eq!(world.state().links, before.links);
+                assert_eq!(world.state().ledger, before.ledger);
             }
         }
         assert_eq!(container.names(), Vec::<String>::new());
@@ -621,6 +630,32 @@ fn a_filter_that_the_kernel_refuses_is_the_end_and_none_at_all_is_not() {
             world.delete(ALICE, &container.netns(), "lxcbr0", &nic.host_name).succeeds();
         }
         let _nic = run(LXC_USER_NIC, &create(&pid), "seccomp:error=ENOSYS").nic();
+    });
+}
+
+/// A clock that only the kernel can read, as where the processor's is no good (`clocksource` is `hpet` or `acpi_pm`, or a
+/// hypervisor's): then the time is a system call, which C libraries otherwise do without.
+#[test]
+fn a_clock_that_only_the_kernel_can_read_is_no_obstacle() {
+    if theirs() {
+        return;
+    }
+    World::enter_with_nic(|world| {
+        world.without_open_vswitch();
+        world.bridge("lxcbr0");
+        world.usernet("alice veth lxcbr0 10\n");
+        for program in [NEWUIDMAP.to_owned(), twin(NEWUIDMAP), NEWGIDMAP.to_owned(), twin(NEWGIDMAP)] {
+            let target = world.target(ALICE);
+            let pid = target.pid();
+            let args: Vec<&str> = [&*pid].into_iter().chain(GRANTED).collect();
+            world.without_vdso(ALICE, &program, &args).succeeds();
+        }
+        for program in [LXC_USER_NIC, NIC_TWIN] {
+            let container = world.container(ALICE);
+            let nic = world.without_vdso(ALICE, program, &create(&container.pid())).nic();
+            let args = ["delete", "/dev/null", "dummy", &container.netns(), "veth", "lxcbr0", &nic.host_name];
+            world.without_vdso(ALICE, program, &args).succeeds();
+        }
     });
 }
 

@@ -68,6 +68,19 @@ pub const fn socket(only: &'static [Only]) -> Call {
     anything("SYS_socket", libc::SYS_socket).only(only)
 }
 
+/// fcntl(2), for these requests. Among the others are such as have the kernel send a signal in the process's name (`F_SETOWN`,
+/// `F_SETSIG`): from root's, to anybody.
+#[must_use]
+pub const fn fcntl(only: &'static [Only]) -> Call {
+    anything("SYS_fcntl", libc::SYS_fcntl).only(only)
+}
+
+/// prctl(2), for these requests.
+#[must_use]
+pub const fn prctl(only: &'static [Only]) -> Call {
+    anything("SYS_prctl", libc::SYS_prctl).only(only)
+}
+
 const fn anything(name: &'static str, number: libc::c_long) -> Call {
     Call { name, number, only: &[] }
 }

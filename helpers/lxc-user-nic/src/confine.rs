@@ -16,9 +16,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use common::Error;
 use common::calls;
-use common::os::calls::{at_last, by_path, ioctl, socket, status};
+use common::os::calls::{at_last, by_path, fcntl, ioctl, prctl, socket, status};
 use common::os::confine::{Call, Libc, Only, enter};
 use common::os::landlock::{self, Access};
+
+use nix::errno::Errno;
 
 use crate::ovs;
 
@@ -46,10 +48,14 @@ impl Confinement {
         if self.open_vswitch || self.in_policy.replace(true) {
             return Ok(());
         }
-        // It is there from boot on; if not, it is made, and the second stage makes up for it.
-        if let Ok(ledger) = landlock::directory(LEDGER) {
-            let taken = Access::ALL.without(Access::READ);
-            landlock::enter(taken, &given(&ledger, &settings()?))?;
+        match landlock::directory(LEDGER) {
+            Ok(ledger) => {
+                landlock::enter(Access::ALL.without(Access::READ), &given(&ledger, &settings()?))?;
+            }
+            // It is there from boot on; if not, it is made, and the second stage makes up for it.
+            Err(Errno::ENOENT) => {}
+            // The caller may have left no descriptor.
+            Err(errno) => return Err(Error::when(format!("open {LEDGER}"))(errno)),
         }
         enter(&policy(Libc::OURS))
     }
@@ -74,6 +80,8 @@ fn given<'a>(ledger: &'a OwnedFd, settings: &'a OwnedFd) -> [(&'a dyn AsFd, Acce
 pub fn policy(libc: Libc) -> Vec<Call> {
     // For the log and for questions about interfaces, besides the kernel's own.
     const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_UNIX, AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
+    // The process stays as it is: nobody is to look into it.
+    const HIDING: Call = prctl(&[Only::OneOf(0, &[PR_SET_DUMPABLE]), Only::OneOf(1, &[0])]);
     let own = calls![
         SYS_capget,
         SYS_capset,
@@ -88,7 +96,6 @@ pub fn policy(libc: Libc) -> Vec<Call> {
         SYS_landlock_create_ruleset,
         SYS_landlock_restrict_self,
         SYS_mkdirat,
-        SYS_prctl,
         SYS_readlinkat,
         SYS_seccomp,
         SYS_setgroups,
@@ -98,7 +105,7 @@ pub fn policy(libc: Libc) -> Vec<Call> {
     ];
     let wiring = wiring(libc).into_iter().filter(|call| call.number != SOCKETS.number);
     let own = own.iter().chain(by_path(libc)).chain(random(libc)).copied();
-    wiring.chain(own).chain([SOCKETS]).collect()
+    wiring.chain(own).chain([SOCKETS, HIDING]).collect()
 }
 
 /// Calls of the wiring. A connection to the kernel that has broken is replaced by a new one, to take back what was made.
@@ -106,12 +113,15 @@ pub fn policy(libc: Libc) -> Vec<Call> {
 pub fn wiring(libc: Libc) -> Vec<Call> {
     const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR, FIONBIO])]);
     const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
+    const DESCRIPTORS: Call =
+        fcntl(&[Only::OneOf(1, &[F_GETFD, F_SETFD, F_GETFL, F_OFD_SETLK, F_DUPFD_CLOEXEC])]);
     let own = calls![
+        // Where the processor's clock is no good, only the kernel can tell the time: vdso(7).
+        SYS_clock_gettime,
         SYS_clock_nanosleep,
         SYS_epoll_create1,
         SYS_epoll_ctl,
         SYS_eventfd2,
-        SYS_fcntl,
         SYS_ftruncate,
         SYS_lseek,
         SYS_openat,
@@ -121,8 +131,8 @@ pub fn wiring(libc: Libc) -> Vec<Call> {
         SYS_recvfrom,
         SYS_renameat,
     ];
-    [at_last(libc), own.to_vec(), vec![REQUESTS, SOCKETS], status(libc).to_vec(), by_libc(libc).to_vec()]
-        .concat()
+    let some = vec![REQUESTS, SOCKETS, DESCRIPTORS];
+    [at_last(libc), own.to_vec(), some, status(libc).to_vec(), by_libc(libc).to_vec()].concat()
 }
 
 /// getrandom(2), which with glibc is among what every program does.
@@ -151,6 +161,16 @@ const fn by_libc(_: Libc) -> &'static [Call] {
 const SIOCGIFNAME: u32 = 0x8910;
 const SIOCGIFHWADDR: u32 = 0x8927;
 const FIONBIO: u32 = 0x5421;
+
+// fcntl(2)
+const F_GETFD: u32 = 1;
+const F_SETFD: u32 = 2;
+const F_GETFL: u32 = 3;
+const F_OFD_SETLK: u32 = 37;
+const F_DUPFD_CLOEXEC: u32 = 1030;
+
+// prctl(2)
+const PR_SET_DUMPABLE: u32 = 4;
 
 // socket(2)
 const AF_UNIX: u32 = 1;

@@ -210,7 +210,10 @@ fn create(
             }
             asked.log(Verdict::Granted, &format!("{} as {}", permit.grounds(quota), record.name));
             if !matches!(bridge, Bridge::OpenVswitch { .. }) {
-                confinement.to_the_wiring(&ledger.lxc)?;
+                if let Err(refused) = confinement.to_the_wiring(&ledger.lxc) {
+                    places.withdraw()?;
+                    return Err(refused);
+                }
             }
             let making = Making {
                 asked,

@@ -6,7 +6,7 @@
 
 use common::Error;
 use common::calls;
-use common::os::calls::{at_last, files, ioctl, status};
+use common::os::calls::{at_last, fcntl, files, ioctl, status};
 use common::os::confine::{Call, Libc, Only, enter};
 
 /// As soon as nothing has to be run any more, neither the twin nor a child that asks somebody: from there to the end.
@@ -23,10 +23,10 @@ pub(crate) fn to_the_deed() -> Result<(), Error> {
 #[must_use]
 pub fn checks(libc: Libc) -> Vec<Call> {
     const NAMESPACES: Call = ioctl(&[Only::OneOf(1, &[NS_GET_PARENT, NS_GET_OWNER_UID])]);
+    const DESCRIPTORS: Call = fcntl(&[Only::OneOf(1, &[F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC])]);
     let own = calls![
         SYS_capget,
         SYS_capset,
-        SYS_fcntl,
         SYS_fstatfs,
         SYS_getdents64,
         SYS_getresgid,
@@ -36,7 +36,7 @@ pub fn checks(libc: Libc) -> Vec<Call> {
         SYS_statfs,
     ];
     let common: Vec<Call> = deed(libc).into_iter().filter(|call| !status(libc).contains(call)).collect();
-    [common, own.to_vec(), vec![NAMESPACES], files(libc)].concat()
+    [common, own.to_vec(), vec![NAMESPACES, DESCRIPTORS], files(libc)].concat()
 }
 
 /// Calls of the deed.
@@ -48,3 +48,9 @@ pub fn deed(libc: Libc) -> Vec<Call> {
 // ioctl_ns(2)
 const NS_GET_PARENT: u32 = 0xb702;
 const NS_GET_OWNER_UID: u32 = 0xb704;
+
+// fcntl(2)
+const F_GETFD: u32 = 1;
+const F_SETFD: u32 = 2;
+const F_GETFL: u32 = 3;
+const F_DUPFD_CLOEXEC: u32 = 1030;

@@ -88,7 +88,7 @@ pub(crate) fn kernel_refusal(
             .to_owned();
     }
     if !raised.privileged {
-        return unprivileged(program);
+        return held.map_or_else(|| unprivileged(program), |held| held.unprivileged.clone());
     }
     let opened = if held.is_none() { open_own(LABEL) } else { None };
     let label = held.map_or(opened.as_ref(), |held| held.label.as_ref());
@@ -107,15 +107,18 @@ pub(crate) fn kernel_refusal(
     }
 }
 
-/// What an explanation needs when nothing can be opened any more.
+/// What an explanation needs when nothing can be opened any more, nor looked at by a path.
 pub(crate) struct Held<'a> {
     map: &'a WriteOnce,
     label: Option<File>,
+    /// Why there is no privilege; empty if there is.
+    unprivileged: String,
 }
 
 impl<'a> Held<'a> {
-    pub(crate) fn with(map: &'a WriteOnce) -> Self {
-        Self { map, label: open_own(LABEL) }
+    pub(crate) fn with(program: &Program, raised: &Raised, map: &'a WriteOnce) -> Self {
+        let unprivileged = if raised.privileged { String::new() } else { unprivileged(program) };
+        Self { map, label: open_own(LABEL), unprivileged }
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn write(
     }
 
     // What an explanation may need cannot be opened any more when there is something to explain.
-    let held = Held::with(&map_file);
+    let held = Held::with(program, &raised, &map_file);
     confine::to_the_deed()?;
     before_the_deed()?;
     let left_behind = if let Some(setgroups) = setgroups {
