@@ -57,6 +57,11 @@ pub enum Error {
         /// What the kernel said.
         errno: Errno,
     },
+    /// The host's name services did something else than to answer.
+    NameServices {
+        /// What, as a part of a sentence.
+        instead: String,
+    },
     /// The caller's descriptor is not of a process.
     NotAProcess {
         /// Its number.
@@ -252,6 +257,9 @@ impl fmt::Display for Error {
                 Quoted(twin.to_bytes()),
                 errno.desc()
             ),
+            Self::NameServices { instead } => {
+                write!(f, "the name services of /etc/nsswitch.conf (passwd:, group:) {instead}")
+            }
             Self::NotAProcess { number, what } => write!(f, "fd:{number} is {what}"),
             Self::ForeignTarget { caller, account, target } => write!(
                 f,

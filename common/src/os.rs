@@ -2,13 +2,17 @@
 
 pub mod account;
 pub mod audit;
+pub mod calls;
 pub mod child;
+pub mod confine;
 pub mod host_policy;
 pub mod installed;
+pub mod landlock;
 pub mod limits;
 pub mod live;
 pub mod namespace;
 pub mod netns;
+mod powerless;
 pub mod privilege;
 pub mod startup;
 pub mod subid_source;

@@ -17,4 +17,5 @@ pub mod settings;
 pub mod subid;
 pub mod subid_source;
 pub mod text;
+pub mod told;
 pub mod usernet;

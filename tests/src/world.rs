@@ -26,11 +26,15 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 mod held;
+#[cfg(target_arch = "x86_64")]
+mod intruder;
 mod nic;
 pub mod ovs;
 pub mod packets;
 
 pub use held::{Held, Place};
+#[cfg(target_arch = "x86_64")]
+pub use intruder::{Argument, Intruder};
 pub use nic::{Container, LXC_USER_NIC, Link, NicAnswer, Record, State};
 
 /// Somebody who may log in here. His group has the number of his uid.
@@ -241,6 +245,22 @@ impl World {
             }
             fs::remove_file(format!("/usr/libexec/nsgate/{twin}")).expect("remove");
         }
+    }
+
+    /// Takes `ovs-vsctl` away, as on a host without Open vSwitch.
+    pub fn without_open_vswitch(&self) {
+        let place = format!("{PRIVATE}/overlay-bin");
+        for part in ["upper", "work"] {
+            fs::create_dir_all(format!("{place}/{part}")).expect("create");
+        }
+        fs::set_permissions(format!("{place}/upper"), fs::Permissions::from_mode(0o755)).expect("chmod");
+        run(Command::new("mknod").args([&format!("{place}/upper/ovs-vsctl"), "c", "0", "0"]));
+        let options = format!("lowerdir=/usr/bin,upperdir={place}/upper,workdir={place}/work");
+        run(Command::new("mount").args(["-n", "-t", "overlay", "-o", &options, "overlay", "/usr/bin"]));
+        for helper in ["newuidmap", "newgidmap"] {
+            bind(&format!("{PRIVATE}/bin/{helper}"), &format!("/usr/bin/{helper}"));
+        }
+        assert!(!Path::new(ovs::OVS_VSCTL).exists());
     }
 
     /// Replaces a file of the private machine.

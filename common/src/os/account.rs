@@ -3,20 +3,24 @@
 //! There are two ways to ask, and a program links one. [`Files`] reads `/etc/passwd` and `/etc/group` and loads
 //! nothing: it is for the static programs. What it cannot answer it hands over, with every privilege given up, to a
 //! dynamic twin of the same program, which is installed set-id itself and uses [`Services`]. So the hand-over gives
-//! nothing that the caller could not have by running the twin himself.
+//! nothing that the caller could not have by running the twin himself. The twin does not run the host's name services in its own
+//! process either, but in a child that has given up all power (`powerless.rs`).
 
 use std::ffi::{CStr, CString, OsStr};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
-use super::sys;
+use super::powerless::{Instead, hear_so_much};
 use super::trusted::{Etc, EtcFile};
+use super::{startup, sys};
 use crate::Error;
 use crate::policy::group::Groups;
 use crate::policy::id::Id;
 use crate::policy::nsswitch::Nsswitch;
 use crate::policy::passwd::Account;
+use crate::policy::told;
 
 /// Whose account is wanted, and what an answer needs.
 #[derive(Debug)]
@@ -56,6 +60,9 @@ macro_rules! twin {
 
 /// Where a program asks.
 pub trait Names {
+    /// Does what asking needs of the process while it still has all its privileges.
+    fn make_room(&self) {}
+
     /// The caller's account. Ok(None): this host has no such account.
     ///
     /// # Errors
@@ -152,14 +159,26 @@ impl Files {
 }
 
 impl Names for Services {
-    /// With his further names in `/etc/passwd`. Not for longer than the services are given.
+    fn make_room(&self) {
+        startup::allow_children();
+    }
+
+    /// With his further names in `/etc/passwd`. Who is not settled by that is asked for in a child without power.
     fn account(&self, question: &Question<'_>) -> Result<Option<Account>, Error> {
         let &Question { uid, etc, nsswitch, .. } = question;
-        let answer =
-            in_time(|| sys::account_by_uid(uid.raw()).map_err(Error::when("look up the caller's account")))?;
-        let Some(named) = answer else { return Ok(None) };
+        if let InFiles::Decides(account) = in_files(question)? {
+            return Ok(account);
+        }
+        let bytes = ask(told::ACCOUNT, || {
+            let found = sys::account_by_uid(uid.raw()).map_err(number_of);
+            told::tell_account(found.map(|account| account.map(|account| (account.gid, account.name))))
+        })?;
+        let told = told::hear_account(&bytes).ok_or_else(nonsense)?;
+        let found =
+            told.map_err(|errno| Error::when("look up the caller's account")(Errno::from_raw(errno)))?;
+        let Some((gid, name)) = found else { return Ok(None) };
         let mut account = Account::default();
-        account.add(&named.name, named.gid);
+        account.add(&name, gid);
         if !nsswitch.accounts_are_in_files_too() {
             return Ok(Some(account));
         }
@@ -170,30 +189,59 @@ impl Names for Services {
         Ok(Some(account))
     }
 
-    /// Not for longer than the services are given.
+    /// Those that are not in `/etc/group` are asked for in a child without power.
     fn groups<'a>(
         &self,
         question: &Question<'_>,
         names: impl Iterator<Item = &'a [u8]>,
     ) -> Result<Groups<'a>, Error> {
         let mut groups = groups_in_files(question.etc, names)?;
-        in_time(|| {
-            groups.complete(|name| match CString::new(name) {
-                Ok(name) => sys::group_by_name(&name)
-                    .map(|gid| gid.and_then(Id::new))
-                    .map_err(Error::when("look up a group of the policy's")),
+        if !groups.some_missing() || !question.nsswitch.groups_are_elsewhere_too() {
+            return Ok(groups);
+        }
+        let missing: Vec<&[u8]> = groups.missing().collect();
+        let bytes = ask(told::GROUP.saturating_mul(missing.len()), || {
+            let gid = |name: &&[u8]| match CString::new(*name) {
+                Ok(name) => sys::group_by_name(&name).map_err(number_of),
                 Err(_) => Ok(None),
-            })
+            };
+            missing.iter().flat_map(|name| told::tell_group(gid(name))).collect()
         })?;
+        let mut gids = Vec::with_capacity(missing.len());
+        for answer in bytes.chunks(told::GROUP) {
+            let gid = told::hear_group(answer).ok_or_else(nonsense)?;
+            let when = Error::when("look up a group of the policy's");
+            gids.push(gid.map_err(|errno| when(Errno::from_raw(errno)))?.and_then(Id::new));
+        }
+        groups.complete(gids);
         Ok(groups)
     }
 }
 
-fn in_time<T>(ask: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    sys::end_in_time().map_err(Error::when("limit the time of the account lookup"))?;
-    let answer = ask()?;
-    sys::ended_in_time().map_err(Error::when("end the limit of the account lookup"))?;
-    Ok(answer)
+/// Has the name services asked in a child without power, which answers in so many bytes.
+fn ask(length: usize, answer: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, Error> {
+    // Whatever the first byte is.
+    let expected = (0, length, length);
+    hear_so_much(expected, |forgone, mut pipe| {
+        forgone?;
+        pipe.write_all(&answer())
+    })
+    .map_err(|instead| match instead {
+        Instead::Cannot(Errno::EAGAIN) => Error::when(
+            "start a process to ask the name services in: too many of the caller's run (RLIMIT_NPROC)",
+        )(Errno::EAGAIN),
+        Instead::Cannot(errno) => Error::when("ask the name services")(errno),
+        Instead::Did(instead) => Error::NameServices { instead },
+    })
+}
+
+fn nonsense() -> Error {
+    Error::NameServices { instead: "answered something else than was asked".to_owned() }
+}
+
+/// As a number, which is all that a pipe takes.
+fn number_of(errno: Errno) -> i32 {
+    std::io::Error::from(errno).raw_os_error().unwrap_or(0)
 }
 
 fn groups_in_files<'a>(etc: &Etc, names: impl Iterator<Item = &'a [u8]>) -> Result<Groups<'a>, Error> {

@@ -1,8 +1,9 @@
 //! How this program's own file is installed, asked only to explain why it has no privilege.
 
-use nix::sys::prctl;
 use nix::sys::stat::{Mode, stat};
 use nix::sys::statvfs::{FsFlags, statvfs};
+
+use super::confine::no_new_privs_of_the_callers;
 
 /// What the file gives, or what keeps it from giving.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +27,7 @@ const OWN_FILE: &str = "/proc/self/exe";
 /// Looks.
 #[must_use]
 pub fn look() -> Installed {
-    if prctl::get_no_new_privs() == Ok(true) {
+    if no_new_privs_of_the_callers() {
         return Installed::NoNewPrivileges;
     }
     if statvfs(OWN_FILE).is_ok_and(|file_system| file_system.flags().contains(FsFlags::ST_NOSUID)) {

@@ -70,6 +70,13 @@ pub fn lift_limits() -> Result<(), Error> {
     }
 }
 
+/// Takes back the limit on the number of the caller's processes, as far as that may be done: a program that is about to ask
+/// something in a child is not to depend on how many others its caller runs. Needs the privileges of a set-user-ID root program.
+pub fn allow_children() {
+    use nix::sys::resource::RLIM_INFINITY as NONE;
+    setrlimit(Resource::RLIMIT_NPROC, NONE, NONE).unwrap_or_default();
+}
+
 /// No file that a helper writes is as large, in bytes.
 const LARGEST_FILE: u64 = 1 << 30;
 

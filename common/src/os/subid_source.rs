@@ -1,30 +1,18 @@
 //! Asks sources of subordinate ids other than the files: plugins by the interface of shadow's `libsubid_NAME.so`.
 //!
-//! A plugin is code of root's, but not of ours: it may hang, crash, print, or look for what it should not have at hand.
-//! So it never gets into the helper's own process. The dynamic twin makes a child, which gives up every capability for
-//! good, every descriptor but a pipe, and the caller's working directory, and only then loads the plugin and asks it. All
-//! that comes back is a few bytes of fixed size. What is odd about them, and what does not come in time, is no answer.
-//!
-//! The caller may signal that child, as it runs with his ids: so he can keep it from answering. He cannot trace it, nor
-//! get at the pipe: neither the child nor the twin is dumpable.
+//! A plugin is code of root's, but not of ours. So it never gets into the helper's own process: the dynamic twin makes a child
+//! without power (`powerless.rs`), which loads the plugin and asks it. All that comes back is a few bytes of fixed size. What is
+//! odd about them, and what does not come in time, is no answer.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::io::Write;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, pipe2};
 
 use super::account::{Files, Services};
-use super::sys::{self, CapabilitySets, SubidLister, SubidPlugin};
+use super::powerless::{Instead, hear_child, hear_so_much};
+use super::sys::{SubidLister, SubidPlugin};
 use super::trusted;
 use crate::policy::id::{Id, Range};
 use crate::policy::idmap::Kind;
@@ -65,28 +53,25 @@ impl Plugins for Files {
 impl Plugins for Services {
     /// Not for longer than name services are given.
     fn ask(&self, source: &SourceName, inquiry: &Inquiry<'_>) -> Result<Vec<Answer>, String> {
-        let cannot = |errno: Errno| format!("cannot be asked: {}", errno.desc());
         let library = find(source)?;
         let owner = CString::new(inquiry.owner).map_err(|_| cannot(Errno::EINVAL))?;
-        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(cannot)?;
-        sys::heed_children().map_err(cannot)?;
-        let now = Instant::now();
-        let deadline = now.checked_add(Duration::from_secs(sys::PATIENCE.into())).unwrap_or(now);
-        let child = sys::in_child(|| answer(writer, &library, &owner, inquiry)).map_err(cannot)?;
-        let heard = hear(reader, inquiry.ranges, deadline);
-        let ended = if heard == Err(Silence::Closed) { how_it_ended(child, deadline) } else { None };
-        if ended.is_none() {
-            // It has not been waited for, so the number is still its own.
-            kill(child, Signal::SIGKILL).unwrap_or_default();
-            while waitpid(child, None) == Err(Errno::EINTR) {}
-        }
-        match (heard, ended) {
-            (Ok(bytes), _) => understand(&bytes, inquiry.ranges),
-            (Err(Silence::Closed), Some(how)) => Err(how),
-            (Err(Silence::Closed), None) => Err("closed what it should answer on".to_owned()),
-            (Err(Silence::Late), _) => Err(format!("did not answer in {} seconds", sys::PATIENCE)),
-            (Err(Silence::Deaf(errno)), _) => Err(cannot(errno)),
-        }
+        let records = inquiry.ranges.len().saturating_mul(size_of::<Record>());
+        let head = LONGEST_REASON.saturating_add(1);
+        let expected = (LOADED, head.saturating_add(records), head);
+        hear_so_much(expected, |forgone, pipe| answer(forgone, pipe, &library, &owner, inquiry))
+            .map_err(in_words)
+            .and_then(|bytes| understand(&bytes, inquiry.ranges))
+    }
+}
+
+fn cannot(errno: Errno) -> String {
+    format!("cannot be asked: {}", errno.desc())
+}
+
+fn in_words(instead: Instead) -> String {
+    match instead {
+        Instead::Cannot(errno) => cannot(errno),
+        Instead::Did(what) => what,
     }
 }
 
@@ -102,34 +87,22 @@ const MOST_RANGES: usize = 4096;
 /// # Errors
 /// There is no answer. This is what the source did instead, as a part of a sentence.
 pub fn list(source: &SourceName, kind: Kind, owner: &[u8]) -> Result<Vec<Range>, String> {
-    let cannot = |errno: Errno| format!("cannot be asked: {}", errno.desc());
     let library = find(source)?;
     let owner = CString::new(owner).map_err(|_| cannot(Errno::EINVAL))?;
-    let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(cannot)?;
-    sys::heed_children().map_err(cannot)?;
-    let now = Instant::now();
-    let deadline = now.checked_add(Duration::from_secs(sys::PATIENCE.into())).unwrap_or(now);
-    let child = sys::in_child(|| enumerate(writer, &library, &owner, kind)).map_err(cannot)?;
-    let heard = hear_all(reader, deadline);
-    let ended = if heard.is_ok() { how_it_ended(child, deadline) } else { None };
-    if ended.is_none() {
-        // It has not been waited for, so the number is still its own.
-        kill(child, Signal::SIGKILL).unwrap_or_default();
-        while waitpid(child, None) == Err(Errno::EINTR) {}
-    }
-    match (heard, ended) {
-        (Ok(bytes), _) if !bytes.is_empty() => understand_list(&bytes),
-        (Ok(_), Some(how)) => Err(how),
-        (Ok(_), None) | (Err(Silence::Closed), _) => Err("closed what it should answer on".to_owned()),
-        (Err(Silence::Late), _) => Err(format!("did not answer in {} seconds", sys::PATIENCE)),
-        (Err(Silence::Deaf(errno)), _) => Err(cannot(errno)),
-    }
+    let most = MOST_RANGES.saturating_mul(16).saturating_add(LONGEST_REASON);
+    hear_child(most, |forgone, pipe| enumerate(forgone, pipe, &library, &owner, kind))
+        .map_err(in_words)
+        .and_then(|bytes| understand_list(&bytes))
 }
 
 /// The child's part: a letter, the status, and the ranges; or another letter, and why there are none.
-fn enumerate(pipe: OwnedFd, library: &CStr, owner: &CStr, kind: Kind) -> std::io::Result<()> {
-    let forgone = forgo_everything();
-    let mut pipe = File::from(sys::keep_only(pipe)?);
+fn enumerate(
+    forgone: nix::Result<()>,
+    mut pipe: File,
+    library: &CStr,
+    owner: &CStr,
+    kind: Kind,
+) -> std::io::Result<()> {
     let lister = match forgone {
         Ok(()) => SubidLister::load(library),
         Err(errno) => Err(errno.desc().as_bytes().to_vec()),
@@ -152,26 +125,6 @@ fn enumerate(pipe: OwnedFd, library: &CStr, owner: &CStr, kind: Kind) -> std::io
 
 /// What ends a list.
 const WHOLE: u8 = b'.';
-
-/// All that comes, up to what a list can have.
-fn hear_all(pipe: OwnedFd, deadline: Instant) -> Result<Vec<u8>, Silence> {
-    let mut pipe = File::from(pipe);
-    let most = MOST_RANGES.saturating_mul(16).saturating_add(LONGEST_REASON);
-    let mut heard = Vec::new();
-    loop {
-        wait_for(&pipe, deadline)?;
-        let mut part = [0_u8; 4096];
-        match pipe.read(&mut part) {
-            Ok(0) => return Ok(heard),
-            Ok(read) => heard.extend_from_slice(part.get(..read).unwrap_or_default()),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(Silence::Deaf(trusted::errno(&error))),
-        }
-        if heard.len() > most {
-            return Ok(heard);
-        }
-    }
-}
 
 /// The ranges, as far as they are any.
 fn understand_list(heard: &[u8]) -> Result<Vec<Range>, String> {
@@ -233,9 +186,13 @@ fn record(status: i32, yes: bool, range: Range) -> Record {
 }
 
 /// The child's part. Whoever reads does not believe a word of it.
-fn answer(pipe: OwnedFd, library: &CStr, owner: &CStr, inquiry: &Inquiry<'_>) -> std::io::Result<()> {
-    let forgone = forgo_everything();
-    let mut pipe = File::from(sys::keep_only(pipe)?);
+fn answer(
+    forgone: nix::Result<()>,
+    mut pipe: File,
+    library: &CStr,
+    owner: &CStr,
+    inquiry: &Inquiry<'_>,
+) -> std::io::Result<()> {
     let plugin = match forgone {
         Ok(()) => SubidPlugin::load(library),
         Err(errno) => Err(errno.desc().as_bytes().to_vec()),
@@ -252,89 +209,6 @@ fn answer(pipe: OwnedFd, library: &CStr, owner: &CStr, inquiry: &Inquiry<'_>) ->
         pipe.write_all(&record(status, yes, *range))?;
     }
     Ok(())
-}
-
-/// Leaves the child nothing of the helper's power, now or by any program that the plugin might start, and nothing of the
-/// caller's streams and working directory. It ends with the helper.
-fn forgo_everything() -> nix::Result<()> {
-    sys::set_capabilities(CapabilitySets::default())?;
-    prctl::set_no_new_privs()?;
-    prctl::set_dumpable(false)?;
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
-    chdir("/")?;
-    let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-    dup2_stdin(&null)?;
-    dup2_stdout(&null)?;
-    dup2_stderr(&null)
-}
-
-/// Why less came through the pipe than should.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Silence {
-    /// Nobody has it open any more.
-    Closed,
-    /// Time is up.
-    Late,
-    /// It cannot be read.
-    Deaf(Errno),
-}
-
-/// All that the child has to say, as bytes; if the plugin could not be loaded, that is less.
-fn hear(pipe: OwnedFd, ranges: &[Range], deadline: Instant) -> Result<Vec<u8>, Silence> {
-    let mut pipe = File::from(pipe);
-    let records = ranges.len().saturating_mul(size_of::<Record>());
-    let head = LONGEST_REASON.saturating_add(1);
-    let mut heard = vec![0; head.saturating_add(records)];
-    let mut filled = 0_usize;
-    loop {
-        let length = if heard.first() == Some(&LOADED) || filled == 0 { heard.len() } else { head };
-        let room = heard.get_mut(filled..length).unwrap_or_default();
-        if room.is_empty() {
-            heard.truncate(length);
-            return Ok(heard);
-        }
-        wait_for(&pipe, deadline)?;
-        match pipe.read(room) {
-            Ok(0) => return Err(Silence::Closed),
-            Ok(read) => filled = filled.saturating_add(read),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(Silence::Deaf(trusted::errno(&error))),
-        }
-    }
-}
-
-/// Waits until there is something to read, or nobody is left to write it.
-fn wait_for(pipe: &File, deadline: Instant) -> Result<(), Silence> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let patience = PollTimeout::try_from(left).map_err(|_| Silence::Late)?;
-        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], patience) {
-            Ok(0) if left.is_zero() => return Err(Silence::Late),
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(()),
-            Err(errno) => return Err(Silence::Deaf(errno)),
-        }
-    }
-}
-
-/// How the child has ended: then it has been waited for. None: it has not, and time is up.
-fn how_it_ended(child: Pid, deadline: Instant) -> Option<String> {
-    loop {
-        match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => {}
-            Ok(WaitStatus::Signaled(_, signal, _)) => return Some(format!("crashed ({})", signal.as_str())),
-            Ok(WaitStatus::Exited(_, status)) => {
-                return Some(format!("ended instead of answering (exit status {status})"));
-            }
-            // A signal that has no name.
-            Ok(_) | Err(_) => return Some("crashed".to_owned()),
-        }
-        if Instant::now() >= deadline {
-            return None;
-        }
-        // A process closes what it has open a moment before it has ended.
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// What the bytes mean.

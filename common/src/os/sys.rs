@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc::{self, c_char, c_int, c_ulong, gid_t, uid_t};
+use nix::libc::{self, c_char, c_int, c_uint, c_ulong, gid_t, uid_t};
 use nix::unistd::{ForkResult, Pid};
 
 use crate::policy::idmap::Kind;
@@ -258,6 +258,77 @@ unsafe impl GlobalAlloc for Memory {
             unsafe { System.dealloc(memory, layout) }
         }
     }
+}
+
+/// Enters a seccomp filter, which adds to those that are in force: seccomp(2). Without the guards against speculation that some
+/// kernels put on whoever does so: what runs here is no stranger's code.
+///
+/// # Errors
+/// `ENOSYS`: the kernel has no seccomp. `EINVAL`: it is not a program that it takes.
+pub(super) fn enter_filter(program: &[libc::sock_filter]) -> nix::Result<()> {
+    let length = u16::try_from(program.len()).map_err(|_| Errno::E2BIG)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    let (operation, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW);
+    // SAFETY: the kernel reads one sock_fprog and as many instructions as it says, which are there; it writes nothing.
+    Errno::result(unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, &raw const program) }).map(drop)
+}
+
+/// Which Landlock the kernel has: landlock_create_ruleset(2).
+///
+/// # Errors
+/// `ENOSYS`, `EOPNOTSUPP`: none.
+pub(super) fn landlock_version() -> nix::Result<u32> {
+    const VERSION: c_uint = 1;
+    let (none, no_size) = (std::ptr::null::<c_void>(), 0_usize);
+    // SAFETY: asked for its version, the kernel reads and writes nothing.
+    let version =
+        Errno::result(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, no_size, VERSION) })?;
+    Ok(u32::try_from(version).unwrap_or(0))
+}
+
+/// A rule set that takes these kinds of access to files away, and gives none of it back yet.
+///
+/// # Errors
+/// The kernel does not know one of them.
+pub(super) fn landlock_rules(taken: u64) -> nix::Result<OwnedFd> {
+    // The first member of struct landlock_ruleset_attr: what it is not told of the rest is 0.
+    let (no_flags, size) = (0_u32, size_of::<u64>());
+    // SAFETY: the kernel reads as many bytes as it is told, which is what `taken` has.
+    let rules = Errno::result(unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, &raw const taken, size, no_flags)
+    })?;
+    owned(c_int::try_from(rules).unwrap_or(-1))
+}
+
+/// Gives some of it back beneath this directory: landlock_add_rule(2).
+///
+/// # Errors
+/// `EINVAL`: it is not of what is taken away.
+pub(super) fn landlock_allow(rules: &OwnedFd, directory: BorrowedFd<'_>, access: u64) -> nix::Result<()> {
+    /// `struct landlock_path_beneath_attr`
+    #[repr(C, packed)]
+    struct Beneath {
+        allowed_access: u64,
+        parent: c_int,
+    }
+    const BENEATH: c_int = 1;
+    let beneath = Beneath { allowed_access: access, parent: directory.as_raw_fd() };
+    let (rules, no_flags) = (rules.as_raw_fd(), 0_u32);
+    // SAFETY: the descriptors are open while borrowed; the kernel reads one such structure.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_landlock_add_rule, rules, BENEATH, &raw const beneath, no_flags)
+    })
+    .map(drop)
+}
+
+/// Enters a rule set, which adds to those that are in force: landlock_restrict_self(2).
+///
+/// # Errors
+/// The kernel refused.
+pub(super) fn landlock_enter(rules: &OwnedFd) -> nix::Result<()> {
+    let (rules, no_flags) = (rules.as_raw_fd(), 0_u32);
+    // SAFETY: the descriptor is open while borrowed; nothing is read or written in memory.
+    Errno::result(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules, no_flags) }).map(drop)
 }
 
 /// Empties the environment, which is the caller's.
@@ -546,36 +617,6 @@ pub(super) fn account_by_uid(uid: uid_t) -> nix::Result<Option<NamedAccount>> {
     }
 }
 
-/// From now on the process ends, with exit status 1 and a line of [`PATIENCE`] in it, when that many seconds have
-/// passed: a limit on code that is not ours and may wait for ever.
-///
-/// # Errors
-/// The signal could not be set up.
-pub(super) fn end_in_time() -> nix::Result<()> {
-    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-
-    extern "C" fn end(_: c_int) {
-        end_with(": the name services of /etc/nsswitch.conf (passwd:, group:) did not answer in 25 seconds\n")
-    }
-
-    let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler calls only async-signal-safe functions.
-    unsafe { sigaction(Signal::SIGALRM, &action) }?;
-    nix::unistd::alarm::set(PATIENCE);
-    Ok(())
-}
-
-/// Takes back [`end_in_time`]; a SIGALRM that the caller sends later does nothing.
-///
-/// # Errors
-/// The kernel refused.
-pub(super) fn ended_in_time() -> nix::Result<()> {
-    use nix::sys::signal::{SigHandler, Signal, signal};
-    nix::unistd::alarm::cancel();
-    // SAFETY: ignoring a signal runs no code of ours.
-    unsafe { signal(Signal::SIGALRM, SigHandler::SigIgn) }.map(drop)
-}
-
 /// Where in 64 bytes this one is: the lowest bit is the first byte's. A policy file may have a million lines: this is what makes
 /// looking at each of them cheap.
 #[cfg(target_arch = "x86_64")]
@@ -628,9 +669,6 @@ pub(crate) fn die_in(seconds: u32) -> nix::Result<()> {
 pub(crate) fn live_on() {
     nix::unistd::alarm::cancel();
 }
-
-/// How long the host's name services may take, in seconds.
-pub(super) const PATIENCE: u32 = 25;
 
 /// Does a deed in a child process, which ends with it. For programs that start no threads.
 ///

@@ -195,6 +195,15 @@ impl WriteOnce {
         contents(&self.0)
     }
 
+    /// The same once more, from its beginning.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn read_again(&self) -> nix::Result<Vec<u8>> {
+        lseek(&self.0, 0, Whence::SeekSet)?;
+        self.read()
+    }
+
     /// One write or none: a rest could never be written.
     ///
     /// # Errors
@@ -237,7 +246,10 @@ const LONGEST: usize = 16 * 1024;
 
 /// All of a `/proc` file, or its first [`LONGEST`] bytes. The kernel hands out what fits in a page, in whole lines; none
 /// of these files has a line as long as half a page, so less than that is the end.
-pub(super) fn contents(mut file: impl Read) -> nix::Result<Vec<u8>> {
+///
+/// # Errors
+/// What the kernel said.
+pub fn contents(mut file: impl Read) -> nix::Result<Vec<u8>> {
     let mut text = Vec::new();
     while text.len() < LONGEST {
         let mut page = [0_u8; 4096];
@@ -277,7 +289,12 @@ pub(super) fn read_to_end(mut file: impl Read) -> std::io::Result<Vec<u8>> {
 /// What `/proc/self/NAME` says; None if it cannot be read.
 #[must_use]
 pub fn read_own(name: &str) -> Option<Vec<u8>> {
+    contents(open_own(name)?).ok()
+}
+
+/// Opens `/proc/self/NAME` for reading; None if it cannot be.
+#[must_use]
+pub fn open_own(name: &str) -> Option<File> {
     let path = format!("/proc/self/{name}");
-    let file = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-    contents(File::from(file)).ok()
+    open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map(File::from).ok()
 }

@@ -115,6 +115,19 @@ impl Etc {
         self.find(name, Writer::Anybody)
     }
 
+    /// Is there something of this name, or somewhere that a link of this name leads? Opens nothing. What may not be looked at is
+    /// there.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn has(&self, name: &'static str) -> Result<bool, Error> {
+        match fstatat(&self.etc, name, AtFlags::empty()) {
+            Ok(_) | Err(Errno::EACCES | Errno::ELOOP) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(Error::when(format!("look at /etc/{name}"))(errno)),
+        }
+    }
+
     fn find(&self, name: &'static str, writer: Writer) -> Result<Option<EtcFile>, Error> {
         let path = format!("/etc/{name}");
         // Nearly always a plain file. If not, the way to it is walked.

@@ -29,15 +29,17 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Sets what was learnt elsewhere about those that are still missing.
-    ///
-    /// # Errors
-    /// What `ask` answers.
-    pub fn complete<E>(&mut self, mut ask: impl FnMut(&[u8]) -> Result<Option<Id>, E>) -> Result<(), E> {
-        for (name, found) in self.wanted.iter_mut().filter(|(_, found)| found.is_none()) {
-            *found = ask(name)?;
+    /// The names that are still missing, in order.
+    pub fn missing(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.wanted.iter().filter(|(_, found)| found.is_none()).map(|(name, _)| *name)
+    }
+
+    /// Sets what was learnt elsewhere about those that are still missing, in the same order.
+    pub fn complete(&mut self, answers: impl IntoIterator<Item = Option<Id>>) {
+        let missing = self.wanted.values_mut().filter(|found| found.is_none());
+        for (found, answer) in missing.zip(answers) {
+            *found = answer;
         }
-        Ok(())
     }
 
     /// The gid of a group of this name.
@@ -108,10 +110,12 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_asked_for_elsewhere_and_nothing_else_is() {
-        let mut groups = Groups::named([b"a".as_slice(), b"b"]);
+        let mut groups = Groups::named([b"a".as_slice(), b"b", b"c"]);
         groups.collect(b"a:x:1:");
         assert!(groups.some_missing());
-        let answer = groups.complete(|name| if name == b"b" { Ok(Id::new(2)) } else { Err(()) });
-        assert_eq!((answer, groups.gid(b"b").map(Id::raw), groups.some_missing()), (Ok(()), Some(2), false));
+        assert_eq!(groups.missing().collect::<Vec<_>>(), [b"b".as_slice(), b"c"]);
+        groups.complete([Id::new(2), None]);
+        assert_eq!((groups.gid(b"a").map(Id::raw), groups.gid(b"b").map(Id::raw)), (Some(1), Some(2)));
+        assert_eq!(groups.missing().collect::<Vec<_>>(), [b"c".as_slice()]);
     }
 }

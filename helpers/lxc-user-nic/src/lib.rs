@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod census;
+pub mod confine;
 mod guards;
 mod ledger;
 mod links;
@@ -26,18 +27,19 @@ use common::os::audit::{Log, Verdict};
 use common::os::host_policy::{self, HostPolicy};
 use common::os::installed;
 use common::os::limits::{Limited, not_limited};
-use common::os::netns::{Interfaces, Netns, OwnNetns, own_netns};
+use common::os::netns::{Interfaces, Netns, own_netns};
 use common::os::privilege::{self, Capability, Cut};
 use common::os::startup;
 use common::os::target::read_own;
 use common::os::trusted::Etc;
 use common::policy::host::asks_for_any;
-use common::policy::ledger::{Record, State};
+use common::policy::ledger::{Port, Record, State};
 use common::policy::nic::{Attachment, InterfaceName};
-use common::policy::settings::{in_force, limit};
+use common::policy::settings::{Controller, in_force, limit};
 use common::policy::text::Words;
 use common::{Error, Outcome};
 
+use confine::Confinement;
 use guards::Guards;
 use ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, SOME, Table};
 use links::Links;
@@ -71,6 +73,7 @@ fn run(args: &[&OsStr], names: &impl Names) -> Result<(), Error> {
 
 fn tell(args: &[&OsStr], names: &impl Names, asked: &Asked<'_>) -> Result<(), Error> {
     startup::lift_limits()?;
+    names.make_room();
     // Looking into any process is something that root, as a caller, may do anyhow.
     let caller_is_root = nix::unistd::getuid().is_root();
     let for_root = if caller_is_root { Capability::SysPtrace } else { Capability::SetUid };
@@ -116,12 +119,20 @@ fn create(
     let host_policy = etc.policy(host_policy::NAME);
     let nsswitch = account::read_nsswitch(etc.policy("nsswitch.conf")?)?;
 
+    let confinement = Confinement::none_yet();
     let (permit, netns, host_policy) = stage.as_caller(|| {
         let caller = Caller::of_this_process(&etc, &nsswitch, names, args)?;
         let netns = Netns::of_process(target.pid)?.prove_power_of(caller.uid().raw())?;
         let host_policy = HostPolicy::read(host_policy?)?;
+        // The last look into another process: who is confined cannot.
+        let cgroup = limits_rule(&host_policy).map(|_| netns.cgroup_of(target.pid));
+        // Who can be asked about groups may have to be.
+        if !nsswitch.groups_are_elsewhere_too() {
+            confinement.to_policy()?;
+        }
         let permit = Permit::of(&caller, attachment, policy?, names)?;
-        require_limits(&host_policy, attachment, &netns, target.pid)?;
+        confinement.to_policy()?;
+        require_limits(&host_policy, attachment, cgroup)?;
         Ok((permit, netns, host_policy))
     })?;
     let rules = host_policy.settings.bridge(attachment.word());
@@ -211,6 +222,12 @@ fn create(
                 return Err(changed);
             }
             asked.log(Verdict::Granted, &format!("{} as {}", permit.grounds(quota), record.name));
+            if !matches!(bridge, Bridge::OpenVswitch { .. }) {
+                if let Err(refused) = confinement.to_the_wiring(&ledger.lxc) {
+                    places.withdraw()?;
+                    return Err(refused);
+                }
+            }
             let making = Making {
                 asked,
                 links: &mut links,
@@ -308,21 +325,27 @@ fn claim<'a>(
     }
 }
 
-/// Both the caller and the container must be limited, if the host wants it so: the caller could call from a place that is.
+/// What must be limited, if the host wants it so.
+fn limits_rule(host_policy: &HostPolicy) -> Option<(&[Controller], u32)> {
+    let rule = host_policy.settings.nic.require_limits.as_ref();
+    Some((&rule?.value, asks_for_any(rule)?))
+}
+
+/// Both the caller and the container must be limited: the caller could call from a place that is.
 fn require_limits(
     host_policy: &HostPolicy,
     attachment: &Attachment,
-    netns: &OwnNetns,
-    pid: i32,
+    container: Option<Result<Vec<u8>, Error>>,
 ) -> Result<(), Error> {
-    let rule = host_policy.settings.nic.require_limits.as_ref();
-    let (Some(rule), Some(line)) = (rule, asks_for_any(rule)) else { return Ok(()) };
-    let (caller, container) = (read_own("cgroup"), netns.cgroup_of(pid)?);
+    let (Some((controllers, line)), Some(container)) = (limits_rule(host_policy), container) else {
+        return Ok(());
+    };
+    let (caller, container) = (read_own("cgroup"), container?);
     let processes = [
         Limited { who: "the caller", cgroup: caller.as_deref(), limits: None },
         Limited { who: "the container", cgroup: Some(&container), limits: None },
     ];
-    match not_limited(&rule.value, &processes)? {
+    match not_limited(controllers, &processes)? {
         None => Ok(()),
         Some(why) => Err(host_policy.forbids_veth(attachment.word(), ("require-limits", line), why)),
     }
@@ -336,8 +359,10 @@ fn delete(
 ) -> Result<(), Error> {
     let uid = permit::own_uid()?;
     let host_policy = Etc::open()?.policy(host_policy::NAME);
+    let confinement = Confinement::none_yet();
     let (tables, _netns) = stage.as_caller(|| {
         let netns = Netns::at_path(path)?.prove_power_of(uid.raw())?;
+        confinement.to_policy()?;
         HostPolicy::read(host_policy?)?;
         Ok((permit::tables_of(uid, attachment)?, netns))
     })?;
@@ -350,6 +375,9 @@ fn delete(
         let Some(table) = ledger.table(&table)? else { continue };
         if let Some((place, record)) = table.find(is_it)? {
             asked.log(Verdict::Removed, &format!("{name}, as asked"));
+            if record.port == Port::Kernel {
+                confinement.to_the_wiring(&ledger.lxc)?;
+            }
             wire::clear(&mut links, &record, &[place.lock()])?;
             // Then the list, then the record: whoever dies between two of these leaves a record that the next run sees.
             let (bridge, hurried) = (attachment.word(), &Cell::new(false));

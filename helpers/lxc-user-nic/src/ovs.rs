@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use common::Error;
 use common::os::child;
 use common::policy::nic::InterfaceName;
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::stat;
 
 const COMMAND: &str = "/usr/bin/ovs-vsctl";
 
@@ -22,6 +24,11 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// More than the two short lines that are asked for, and less than a pipe holds.
 const LONGEST_ANSWER: u64 = 1024;
+
+/// Does this host have it? If that cannot be told, it is taken for one that has.
+pub(crate) fn is_here() -> bool {
+    !matches!(stat(COMMAND), Err(Errno::ENOENT | Errno::ENOTDIR))
+}
 
 /// Is there a bridge of this name? No, where there is no Open vSwitch.
 pub(crate) fn has_bridge(bridge: &InterfaceName) -> Result<bool, Error> {
@@ -110,6 +117,10 @@ fn succeed(args: &[&str], locks: &[BorrowedFd<'_>]) -> Result<String, Failure> {
 
 /// Runs it, with nothing of the caller's, and returns the beginning of what it prints.
 fn call(args: &[&str], locks: &[BorrowedFd<'_>]) -> Result<(ExitStatus, String), Failure> {
+    // Where it is not, nothing may be run.
+    if !is_here() {
+        return Err(Failure::Absent);
+    }
     let mut command = Command::new(COMMAND);
     command.arg(ITS_OWN_PATIENCE).args(args).env_clear().current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());

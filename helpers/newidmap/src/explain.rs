@@ -2,11 +2,13 @@
 //!
 //! Everything here runs after the verdict and cannot change it.
 
+use std::fs::File;
+
 use common::Error;
 use common::os::installed;
 use common::os::namespace::Relation;
 use common::os::privilege::Raised;
-use common::os::target::{Target, read_own};
+use common::os::target::{Target, WriteOnce, contents, open_own};
 use common::policy::id::Range;
 use common::policy::idmap::{Approved, Kind};
 use common::policy::text::Quoted;
@@ -55,6 +57,7 @@ fn unprivileged(program: &Program) -> String {
 pub(crate) fn kernel_refusal(
     program: &Program,
     target: &Target,
+    (relation, held): (Relation, Option<&Held<'_>>),
     raised: &Raised,
     maps_host_root: bool,
     errno: Errno,
@@ -75,7 +78,8 @@ pub(crate) fn kernel_refusal(
                 its /proc files are root's; it has to stay dumpable until it is mapped"
             .to_owned();
     }
-    if target.read(file).is_some_and(|map| !map.is_empty()) {
+    let map = held.map_or_else(|| target.read(file), |held| held.map.read_again().ok());
+    if map.is_some_and(|map| !map.is_empty()) {
         return already_mapped(program.kind);
     }
     if maps_host_root && !raised.may_map_host_root {
@@ -84,16 +88,18 @@ pub(crate) fn kernel_refusal(
             .to_owned();
     }
     if !raised.privileged {
-        return unprivileged(program);
+        return held.map_or_else(|| unprivileged(program), |held| held.unprivileged.clone());
     }
-    match confinement() {
+    let opened = if held.is_none() { open_own(LABEL) } else { None };
+    let label = held.map_or(opened.as_ref(), |held| held.label.as_ref());
+    match label.and_then(of_confined) {
         Some(label) => {
             format!(
                 "a security module may forbid it: this process is confined as \"{}\"; see the audit log",
                 Quoted(&label)
             )
         }
-        None if matches!(target.namespace(), Ok(Relation::Unknown)) => {
+        None if relation == Relation::Unknown => {
             "the kernel will not say whose user namespace the target is in: probably another user made it"
                 .to_owned()
         }
@@ -101,9 +107,27 @@ pub(crate) fn kernel_refusal(
     }
 }
 
-/// The label of an LSM (AppArmor, SELinux, Smack) that confines this process.
-fn confinement() -> Option<Vec<u8>> {
-    let label = read_own("attr/current")?;
+/// What an explanation needs when nothing can be opened any more, nor looked at by a path.
+pub(crate) struct Held<'a> {
+    map: &'a WriteOnce,
+    label: Option<File>,
+    /// Why there is no privilege; empty if there is.
+    unprivileged: String,
+}
+
+impl<'a> Held<'a> {
+    pub(crate) fn with(program: &Program, raised: &Raised, map: &'a WriteOnce) -> Self {
+        let unprivileged = if raised.privileged { String::new() } else { unprivileged(program) };
+        Self { map, label: open_own(LABEL), unprivileged }
+    }
+}
+
+/// Under `/proc/self`: the label that an LSM (AppArmor, SELinux, Smack) has given to this process.
+const LABEL: &str = "attr/current";
+
+/// The label of one that confines it.
+fn of_confined(label: &File) -> Option<Vec<u8>> {
+    let label = contents(label).ok()?;
     let label = label.split(|byte| *byte == b'\n' || *byte == 0).next()?.to_vec();
     (!label.is_empty() && !label.starts_with(b"unconfined")).then_some(label)
 }

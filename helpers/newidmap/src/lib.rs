@@ -3,6 +3,7 @@
 //! One story for both: [`Program`] says in what they differ. [`run`] reads like the list of checks in the manual.
 #![forbid(unsafe_code)]
 
+pub mod confine;
 mod explain;
 mod facts;
 mod request;
@@ -88,6 +89,7 @@ fn tell(
     log: &Log,
     record: &mut Record<'_>,
 ) -> Result<(), Error> {
+    host.make_room();
     let stage = privilege::cut_to(program.capability, program.also())?;
     let request = Request::parse(program, args)?;
     log.open()?;
@@ -104,6 +106,11 @@ fn tell(
     let nsswitch = nsswitch.and_then(account::read_nsswitch);
     let accounts_from = nsswitch.as_ref().cloned().unwrap_or_default();
     let account = host.account(&Question { uid, etc: &etc, nsswitch: &accounts_from, args })?;
+    // Whom nobody but the files can grant anything needs neither the twin nor a child any more.
+    let may_ask_plugins = accounts_from.subid_sources().is_ok_and(|sources| !sources.plugins.is_empty());
+    if !may_ask_plugins {
+        confine::to_checks()?;
+    }
 
     let target = Target::open(&request.target)?;
     let identity = target.identity();
@@ -123,6 +130,9 @@ fn tell(
             host.ask(source, &Inquiry { kind: asker.kind, owner: asker.name(), ranges, args })
         })
     });
+    if may_ask_plugins {
+        confine::to_checks()?;
+    }
     let (granted, others) = grant(program, &asker, &stage, triples, held)?;
     let facts = facts::find(program.kind, &caller, &target, &etc, rules, &granted, others)?;
     let approved = host::allow(asker.own, granted, rules, &facts)

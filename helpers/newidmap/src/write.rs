@@ -6,7 +6,8 @@ use common::os::target::{Target, WriteOnce};
 use common::policy::idmap::{Approved, Kind, Map};
 use nix::errno::Errno;
 
-use crate::{Caller, Program, explain};
+use crate::explain::Held;
+use crate::{Caller, Program, confine, explain};
 
 /// Writes the map, and denies setgroups before it if it must.
 ///
@@ -26,7 +27,8 @@ pub(crate) fn write(
     let own = caller.own(program.kind);
     let refuse = |doing: &str, errno, cause| Error::Map { doing: format!("{doing} {file}"), errno, cause };
 
-    if let Some(why) = explain::foreign_namespace(caller, target.namespace()?) {
+    let relation = target.namespace()?;
+    if let Some(why) = explain::foreign_namespace(caller, relation) {
         return Err(Error::ForeignNamespace { kind: program.kind, why });
     }
     if !stage.may_raise(program.capability) && !map.needs_no_privilege(own) {
@@ -35,7 +37,10 @@ pub(crate) fn write(
 
     let maps_host_root = program.kind == Kind::Uid && map.maps_host_root();
     let raised = stage.raise(maps_host_root)?;
-    let because = |errno| explain::kernel_refusal(program, target, &raised, maps_host_root, errno);
+    let because_with = |held: Option<&Held<'_>>, errno| {
+        explain::kernel_refusal(program, target, (relation, held), &raised, maps_host_root, errno)
+    };
+    let because = |errno| because_with(None, errno);
 
     // Of the same namespace or of none: if the target enters another one between these two, that is not the caller's
     // namespace's child, and the map is refused.
@@ -51,6 +56,9 @@ pub(crate) fn write(
         return Err(refuse("write to", Errno::EPERM, explain::already_mapped(program.kind)));
     }
 
+    // What an explanation may need cannot be opened any more when there is something to explain.
+    let held = Held::with(program, &raised, &map_file);
+    confine::to_the_deed()?;
     before_the_deed()?;
     let left_behind = if let Some(setgroups) = setgroups {
         deny(&setgroups)?;
@@ -58,7 +66,9 @@ pub(crate) fn write(
     } else {
         ""
     };
-    map_file.write(map.text()).map_err(|errno| refuse("write to", errno, because(errno) + left_behind))
+    map_file
+        .write(map.text())
+        .map_err(|errno| refuse("write to", errno, because_with(Some(&held), errno) + left_behind))
 }
 
 fn deny(setgroups: &WriteOnce) -> Result<(), Error> {

@@ -1,0 +1,128 @@
+//! The system calls behind what every helper does: the C libraries, and machines, differ in which.
+//!
+//! Kernels do not: what is listed here was there before Linux 5.10. A newer kernel, or C library, may have another call for the same;
+//! until it is in a list it fails, and so does the helper.
+
+use nix::libc;
+
+use super::confine::{Call, Libc, Only};
+use crate::calls;
+
+/// From anywhere to the end: memory, the log, a line on standard output or error that waits for nobody for long, and exit.
+#[must_use]
+pub fn at_last(libc: Libc) -> Vec<Call> {
+    let all: &[Call] = calls![
+        SYS_brk,
+        SYS_close,
+        SYS_exit_group,
+        SYS_getpid,
+        SYS_mremap,
+        SYS_munmap,
+        // The kernel's own, where a wait goes on after SIGSTOP and SIGCONT.
+        SYS_restart_syscall,
+        SYS_rt_sigaction,
+        SYS_rt_sigprocmask,
+        SYS_sendto,
+        SYS_write,
+    ];
+    let memory = const { anything("SYS_mmap", libc::SYS_mmap).only(&[Only::Without(2, PROT_EXEC)]) };
+    [all, &[memory], waiting(), alarm(libc), allocator(libc)].concat()
+}
+
+/// `mman.h`: memory that can be run. None is needed any more.
+const PROT_EXEC: u32 = 4;
+
+/// glibc's allocator draws a number by lot when it is first asked: which may be late, as ours comes first.
+const fn allocator(libc: Libc) -> &'static [Call] {
+    match libc {
+        Libc::Gnu => calls![SYS_getrandom],
+        Libc::Musl => &[],
+    }
+}
+
+/// Opening a file, and looking at one.
+#[must_use]
+pub fn files(libc: Libc) -> Vec<Call> {
+    [calls![SYS_openat], by_path(libc), status(libc)].concat()
+}
+
+/// Looking at a file that is open, or not to be.
+#[must_use]
+pub fn status(libc: Libc) -> &'static [Call] {
+    match libc {
+        // std asks for a file's metadata in its own way. glibc has used one and the other for fstat(3).
+        Libc::Gnu => calls![SYS_fstat, SYS_newfstatat, SYS_statx],
+        Libc::Musl => calls![SYS_fstat, SYS_newfstatat],
+    }
+}
+
+/// ioctl(2), for these requests.
+#[must_use]
+pub const fn ioctl(only: &'static [Only]) -> Call {
+    anything("SYS_ioctl", libc::SYS_ioctl).only(only)
+}
+
+/// socket(2), for these kinds.
+#[must_use]
+pub const fn socket(only: &'static [Only]) -> Call {
+    anything("SYS_socket", libc::SYS_socket).only(only)
+}
+
+/// fcntl(2), for these requests. Among the others are such as have the kernel send a signal in the process's name (`F_SETOWN`,
+/// `F_SETSIG`): from root's, to anybody.
+#[must_use]
+pub const fn fcntl(only: &'static [Only]) -> Call {
+    anything("SYS_fcntl", libc::SYS_fcntl).only(only)
+}
+
+/// prctl(2), for these requests.
+#[must_use]
+pub const fn prctl(only: &'static [Only]) -> Call {
+    anything("SYS_prctl", libc::SYS_prctl).only(only)
+}
+
+const fn anything(name: &'static str, number: libc::c_long) -> Call {
+    Call { name, number, only: &[] }
+}
+
+/// poll(2)
+#[cfg(target_arch = "x86_64")]
+const fn waiting() -> &'static [Call] {
+    calls![SYS_poll]
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const fn waiting() -> &'static [Call] {
+    calls![SYS_ppoll]
+}
+
+/// alarm(2). Only glibc, and only on x86_64, asks the kernel for it by that name.
+#[cfg(target_arch = "x86_64")]
+const fn alarm(libc: Libc) -> &'static [Call] {
+    match libc {
+        Libc::Gnu => calls![SYS_alarm],
+        Libc::Musl => calls![SYS_setitimer],
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const fn alarm(_: Libc) -> &'static [Call] {
+    calls![SYS_setitimer]
+}
+
+/// open(2) and stat(2), where they are calls of their own.
+#[cfg(target_arch = "x86_64")]
+#[must_use]
+pub const fn by_path(libc: Libc) -> &'static [Call] {
+    match libc {
+        Libc::Gnu => &[],
+        Libc::Musl => calls![SYS_open, SYS_stat],
+    }
+}
+
+/// The same.
+#[cfg(not(target_arch = "x86_64"))]
+#[must_use]
+pub const fn by_path(_: Libc) -> &'static [Call] {
+    &[]
+}

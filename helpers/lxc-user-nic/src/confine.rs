@@ -1,0 +1,179 @@
+//! What the process may still do: the system calls and files of each stage, and no others. `tests/tests/confinement.rs` compares
+//! them with those that are made.
+//!
+//! It becomes root, and root's files are all files: so here Landlock counts as much as the calls do.
+//!
+//! - [`Confinement::to_policy`], when the network namespace is held, and neither the twin nor a child that asks somebody is
+//!   needed any more: nothing is run, no other process looked into, and nothing written but beneath `/run/lxc` and `/proc/sys/net`.
+//! - [`Confinement::to_the_wiring`], when there is a place in the ledger and the grant is in the log: no id or
+//!   capability is changed; and no file is read either but beneath those two.
+//!
+//! `ovs-vsctl` does not go with that: it has to have root's full power and may do what it likes. On a host that has it, the first
+//! of these waits until it is known that a call has nothing to do with Open vSwitch; a call that has is not confined.
+
+use std::cell::Cell;
+use std::os::fd::{AsFd, OwnedFd};
+
+use common::Error;
+use common::calls;
+use common::os::calls::{at_last, by_path, fcntl, ioctl, prctl, socket, status};
+use common::os::confine::{Call, Libc, Only, enter};
+use common::os::landlock::{self, Access};
+
+use nix::errno::Errno;
+
+use crate::ovs;
+
+/// How far the process has confined itself.
+pub(crate) struct Confinement {
+    /// May `ovs-vsctl` have to be run?
+    open_vswitch: bool,
+    in_policy: Cell<bool>,
+}
+
+/// Where the ledger and the list are.
+const LEDGER: &str = "/run/lxc";
+
+/// Where the settings of interfaces are.
+const SETTINGS: &str = "/proc/sys/net";
+
+impl Confinement {
+    /// Nothing is confined yet.
+    pub(crate) fn none_yet() -> Self {
+        Self { open_vswitch: ovs::is_here(), in_policy: Cell::new(false) }
+    }
+
+    /// The first stage: once, and not where Open vSwitch may have to be asked.
+    pub(crate) fn to_policy(&self) -> Result<(), Error> {
+        if self.open_vswitch || self.in_policy.replace(true) {
+            return Ok(());
+        }
+        match landlock::directory(LEDGER) {
+            Ok(ledger) => {
+                landlock::enter(Access::ALL.without(Access::READ), &given(&ledger, &settings()?))?;
+            }
+            // It is there from boot on; if not, it is made, and the second stage makes up for it.
+            Err(Errno::ENOENT) => {}
+            // The caller may have left no descriptor.
+            Err(errno) => return Err(Error::when(format!("open {LEDGER}"))(errno)),
+        }
+        enter(&policy(Libc::OURS))
+    }
+
+    /// The second stage, for what has nothing to do with Open vSwitch. `ledger` is [`LEDGER`].
+    pub(crate) fn to_the_wiring(&self, ledger: &OwnedFd) -> Result<(), Error> {
+        landlock::enter(Access::ALL, &given(ledger, &settings()?))?;
+        enter(&wiring(Libc::OURS))
+    }
+}
+
+fn settings() -> Result<OwnedFd, Error> {
+    landlock::directory(SETTINGS).map_err(Error::when("open /proc/sys/net"))
+}
+
+fn given<'a>(ledger: &'a OwnedFd, settings: &'a OwnedFd) -> [(&'a dyn AsFd, Access); 2] {
+    [(ledger, Access::READ.and(Access::WRITE).and(Access::CHANGE)), (settings, Access::WRITE)]
+}
+
+/// Calls from the policy files on: becoming root, a bridge, a place, and all that follows.
+#[must_use]
+pub fn policy(libc: Libc) -> Vec<Call> {
+    // For the log and for questions about interfaces, besides the kernel's own.
+    const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_UNIX, AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
+    // The process stays as it is: nobody is to look into it.
+    const HIDING: Call = prctl(&[Only::OneOf(0, &[PR_SET_DUMPABLE]), Only::OneOf(1, &[0])]);
+    let own = calls![
+        SYS_capget,
+        SYS_capset,
+        SYS_fallocate,
+        SYS_fstatfs,
+        SYS_getdents64,
+        SYS_getgid,
+        SYS_getgroups,
+        SYS_getresgid,
+        SYS_getresuid,
+        SYS_landlock_add_rule,
+        SYS_landlock_create_ruleset,
+        SYS_landlock_restrict_self,
+        SYS_mkdirat,
+        SYS_readlinkat,
+        SYS_seccomp,
+        SYS_setgroups,
+        SYS_setresgid,
+        SYS_setresuid,
+        SYS_umask,
+    ];
+    let wiring = wiring(libc).into_iter().filter(|call| call.number != SOCKETS.number);
+    let own = own.iter().chain(by_path(libc)).chain(random(libc)).copied();
+    wiring.chain(own).chain([SOCKETS, HIDING]).collect()
+}
+
+/// Calls of the wiring. A connection to the kernel that has broken is replaced by a new one, to take back what was made.
+#[must_use]
+pub fn wiring(libc: Libc) -> Vec<Call> {
+    const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR, FIONBIO])]);
+    const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
+    const DESCRIPTORS: Call =
+        fcntl(&[Only::OneOf(1, &[F_GETFD, F_SETFD, F_GETFL, F_OFD_SETLK, F_DUPFD_CLOEXEC])]);
+    let own = calls![
+        // Where the processor's clock is no good, only the kernel can tell the time: vdso(7).
+        SYS_clock_gettime,
+        SYS_clock_nanosleep,
+        SYS_epoll_create1,
+        SYS_epoll_ctl,
+        SYS_eventfd2,
+        SYS_ftruncate,
+        SYS_lseek,
+        SYS_openat,
+        SYS_pread64,
+        SYS_pwrite64,
+        SYS_read,
+        SYS_recvfrom,
+        SYS_renameat,
+    ];
+    let some = vec![REQUESTS, SOCKETS, DESCRIPTORS];
+    [at_last(libc), own.to_vec(), some, status(libc).to_vec(), by_libc(libc).to_vec()].concat()
+}
+
+/// getrandom(2), which with glibc is among what every program does.
+const fn random(libc: Libc) -> &'static [Call] {
+    match libc {
+        Libc::Gnu => &[],
+        Libc::Musl => calls![SYS_getrandom],
+    }
+}
+
+/// epoll_wait(2)
+#[cfg(target_arch = "x86_64")]
+const fn by_libc(libc: Libc) -> &'static [Call] {
+    match libc {
+        Libc::Gnu => calls![SYS_epoll_wait],
+        Libc::Musl => calls![SYS_epoll_pwait],
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const fn by_libc(_: Libc) -> &'static [Call] {
+    calls![SYS_epoll_pwait]
+}
+
+// netdevice(7), ioctl_list(2)
+const SIOCGIFNAME: u32 = 0x8910;
+const SIOCGIFHWADDR: u32 = 0x8927;
+const FIONBIO: u32 = 0x5421;
+
+// fcntl(2)
+const F_GETFD: u32 = 1;
+const F_SETFD: u32 = 2;
+const F_GETFL: u32 = 3;
+const F_OFD_SETLK: u32 = 37;
+const F_DUPFD_CLOEXEC: u32 = 1030;
+
+// prctl(2)
+const PR_SET_DUMPABLE: u32 = 4;
+
+// socket(2)
+const AF_UNIX: u32 = 1;
+const AF_NETLINK: u32 = 16;
+/// rtnetlink(7), and no other: udev(7) believes what root says on another one. Of a unix socket, too, it is 0.
+const NETLINK_ROUTE: u32 = 0;

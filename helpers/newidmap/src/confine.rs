@@ -1,0 +1,56 @@
+//! What the process may still do: the system calls of each stage, and no others. `tests/tests/confinement.rs` compares them with those
+//! that are made.
+//!
+//! Files need no more than that. Until the last one is open, the process opens them with its caller's rights, so none that he
+//! could not open himself; from then on it opens nothing. So Landlock would take nothing away.
+
+use common::Error;
+use common::calls;
+use common::os::calls::{at_last, fcntl, files, ioctl, status};
+use common::os::confine::{Call, Libc, Only, enter};
+
+/// As soon as nothing has to be run any more, neither the twin nor a child that asks somebody: from there to the end.
+pub(crate) fn to_checks() -> Result<(), Error> {
+    enter(&checks(Libc::OURS))
+}
+
+/// When the last file is open: the log, two writes at most, and the end.
+pub(crate) fn to_the_deed() -> Result<(), Error> {
+    enter(&deed(Libc::OURS))
+}
+
+/// Calls of the checks and of all that follows. They open and read; they raise one capability.
+#[must_use]
+pub fn checks(libc: Libc) -> Vec<Call> {
+    const NAMESPACES: Call = ioctl(&[Only::OneOf(1, &[NS_GET_PARENT, NS_GET_OWNER_UID])]);
+    const DESCRIPTORS: Call = fcntl(&[Only::OneOf(1, &[F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC])]);
+    let own = calls![
+        SYS_capget,
+        SYS_capset,
+        SYS_fstatfs,
+        SYS_getdents64,
+        SYS_getresgid,
+        SYS_getresuid,
+        SYS_readlinkat,
+        SYS_seccomp,
+        SYS_statfs,
+    ];
+    let common: Vec<Call> = deed(libc).into_iter().filter(|call| !status(libc).contains(call)).collect();
+    [common, own.to_vec(), vec![NAMESPACES, DESCRIPTORS], files(libc)].concat()
+}
+
+/// Calls of the deed.
+#[must_use]
+pub fn deed(libc: Libc) -> Vec<Call> {
+    [&at_last(libc), status(libc), calls![SYS_lseek, SYS_read]].concat()
+}
+
+// ioctl_ns(2)
+const NS_GET_PARENT: u32 = 0xb702;
+const NS_GET_OWNER_UID: u32 = 0xb704;
+
+// fcntl(2)
+const F_GETFD: u32 = 1;
+const F_SETFD: u32 = 2;
+const F_GETFL: u32 = 3;
+const F_DUPFD_CLOEXEC: u32 = 1030;
