@@ -29,6 +29,10 @@ impl World {
     /// # Panics
     /// It ends before.
     #[must_use]
+    #[allow(
+        clippy::zombie_processes,
+        reason = "Intruder::goes waits for it; a test that fails ends, and takes it along"
+    )]
     pub fn intrude(
         &self,
         user: User,
@@ -130,13 +134,13 @@ impl Intruder {
     /// It has ended by that.
     pub fn tries(&mut self, call: c_long, arguments: &[Argument<'_>]) -> Result<c_long, Errno> {
         let mut registers = self.registers;
-        registers.orig_rax = call.cast_unsigned();
+        registers.orig_rax = unsigned(call);
         // Below the stack and what a function may keep there.
         let mut room = (registers.rsp - 4096) & !7;
         let mut numbers = [0; 6];
         for (number, argument) in numbers.iter_mut().zip(arguments) {
             *number = match argument {
-                Argument::Number(number) => number.cast_unsigned(),
+                Argument::Number(number) => unsigned(*number),
                 Argument::Bytes(bytes) => {
                     room -= 512;
                     self.put(room, bytes);
@@ -149,7 +153,7 @@ impl Intruder {
         (registers.r10, registers.r8, registers.r9) = (d, e, f);
         ptrace::setregs(self.pid, registers).expect("registers");
         self.to_the_next_stop();
-        let answer = ptrace::getregs(self.pid).expect("registers").rax.cast_signed();
+        let answer = signed(ptrace::getregs(self.pid).expect("registers").rax);
 
         // Back before the instruction, which has two bytes.
         let mut registers = self.registers;
@@ -212,9 +216,18 @@ pub enum Argument<'a> {
 
 /// Is it about to be made? Then the kernel has put this where its answer is going to be.
 fn begins(registers: &user_regs_struct) -> bool {
-    registers.rax.cast_signed() == -38
+    signed(registers.rax) == -38
 }
 
 fn number_of(registers: &user_regs_struct) -> c_long {
-    registers.orig_rax.cast_signed()
+    signed(registers.orig_rax)
+}
+
+/// A register holds either.
+fn signed(register: u64) -> i64 {
+    i64::from_ne_bytes(register.to_ne_bytes())
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::from_ne_bytes(number.to_ne_bytes())
 }

@@ -59,10 +59,8 @@ impl Seen {
             if !call.bytes().all(|letter| letter.is_ascii_alphanumeric() || letter == b'_') {
                 continue;
             }
-            if (1..=2).contains(&filters) && call != "exit_group" || call == "exit_group" {
-                for after in self.after.iter_mut().take(filters) {
-                    after.insert(call.to_owned());
-                }
+            for after in self.after.iter_mut().take(filters) {
+                after.insert(call.to_owned());
             }
             // Of nothing else does the kernel say so in these runs.
             let kernels = rest.contains("NS_GET_PARENT");
@@ -460,7 +458,7 @@ fn an_intruder_in_an_id_map_helper_can_neither_open_nor_run_nor_connect() {
     });
 }
 
-fn create<'a>(pid: &'a str) -> [&'a str; 7] {
+fn create(pid: &str) -> [&str; 7] {
     ["create", "/dev/null", "dummy", pid, "veth", "lxcbr0", "eth0"]
 }
 

@@ -121,10 +121,7 @@ pub const MACHINE: u32 = 0xC000_003E;
 #[cfg(target_arch = "aarch64")]
 #[allow(missing_docs, reason = "above")]
 pub const MACHINE: u32 = 0xC000_00B7;
-#[cfg(target_arch = "riscv64")]
-#[allow(missing_docs, reason = "above")]
-pub const MACHINE: u32 = 0xC000_00F3;
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("no list of system calls has been made for this architecture: common/src/os/confine.rs");
 
 /// Where `struct seccomp_data` has what: seccomp(2).
