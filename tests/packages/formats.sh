@@ -26,8 +26,10 @@ is 'RPM: newuidmap and newgidmap' '-rwxr-xr-x root:root /usr/bin/newgidmap cap_s
 is 'RPM: lxc-user-nic' '-rwsr-xr-x root:root /usr/libexec/nsgate/lxc-user-nic
 -rwsr-xr-x root:root /usr/libexec/nsgate/lxc-user-nic-nss' "$(privileges "$place"/rpms/nsgate-lxc-user-nic-*.rpm)"
 is 'RPM: nsgate' '' "$(privileges "$place"/rpms/nsgate-0*.rpm)"
-is 'RPM: the policy is the admin'"'"'s' '/etc/nsgate.ini' "$(rpm -qpc "$place"/rpms/nsgate-0*.rpm)"
-is 'RPM: everything is in a package' '' "$(rpm -qpl "$place"/rpms/*.rpm | sort | uniq -d | grep -v build-id || true)"
+for package in nsgate nsgate-uidmap nsgate-lxc-user-nic; do
+    is "RPM: the policy in $package is the admin's" '/etc/nsgate.ini' "$(rpm -qpc "$place/rpms/$package"-0*.rpm)"
+done
+is 'RPM: everything else is in one package' '/etc/nsgate.ini' "$(rpm -qpl "$place"/rpms/*.rpm | sort | uniq -d | grep -v build-id || true)"
 # Into a directory: what they really put there.
 mkdir "$place/installed"
 holds 'RPM: installed' rpm --root "$place/installed" -i --nodeps "$place"/rpms/*.rpm
@@ -35,7 +37,10 @@ is 'RPM: installed newuidmap' '755 root:root usr/bin/newuidmap cap_setuid=ep' \
     "$(cd "$place/installed" && echo "$(stat -c '%a %U:%G' usr/bin/newuidmap) $(getcap usr/bin/newuidmap)")"
 is 'RPM: installed lxc-user-nic' '4755 root:root' "$(stat -c '%a %U:%G' "$place/installed/usr/libexec/nsgate/lxc-user-nic")"
 echo mine >>"$place/installed/etc/nsgate.ini"
-holds 'RPM: erased' rpm --root "$place/installed" -e nsgate nsgate-uidmap nsgate-lxc-user-nic
+# No helper is left without the rules that it had.
+holds 'RPM: nsgate erased' rpm --root "$place/installed" -e nsgate
+is 'RPM: the rules of those who stay' mine "$(tail -n 1 "$place/installed/etc/nsgate.ini")"
+holds 'RPM: erased' rpm --root "$place/installed" -e nsgate-uidmap nsgate-lxc-user-nic
 is 'RPM: what is left' './etc/nsgate.ini.rpmsave' "$(cd "$place/installed" && find . -type f ! -path './var/lib/*' ! -path './usr/lib/sysimage/*' ! -path './root/*')"
 
 echo '-- RPM, openSUSE'

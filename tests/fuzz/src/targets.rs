@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use common::policy::host::{Facts, allow};
-use common::policy::id::{Id, NotDecimal, Range, decimal};
+use common::policy::host::{Facts, allow, first_wanted};
+use common::policy::id::{Id, NotDecimal, Range, decimal, merged};
 use common::policy::idmap::{Approved, Map, NotATriple, NotGranted, Triple, Unfit, decide, ids_of_namespace};
 use common::policy::login_defs::grants_aux_group_subids;
 use common::policy::nsswitch::Nsswitch;
+use common::policy::overlap::Others;
 use common::policy::passwd::Account;
 use common::policy::settings::Idmap;
 use common::policy::subid::{Grant, Grants, Owner, Search};
@@ -97,7 +98,7 @@ fn number(word: &[u8]) -> Number {
     if sign || value > u64::from(u32::MAX) { Err(NotDecimal::OutOfRange) } else { Ok(value) }
 }
 
-/// A policy file, searched for an owner in one piece, in pieces, and line by line.
+/// A policy file, searched for an owner, and for others, in one piece, in pieces, and line by line.
 ///
 /// The first byte says who the owner is, the next two where the file is cut, the rest is the file.
 pub fn subid(data: &[u8]) {
@@ -119,8 +120,15 @@ pub fn subid(data: &[u8]) {
     };
     let whole = found_by(&[(1, file)]);
     let grants = all_of(&whole);
-    assert_eq!(grants, all_of(&found_by(&pieces(file, u16::from_le_bytes(*cuts)))));
-    assert_eq!(grants, line_by_line(file, uid, names));
+    let pieces = pieces(file, u16::from_le_bytes(*cuts));
+    assert_eq!(grants, all_of(&found_by(&pieces)));
+    let (his, others): (Vec<_>, Vec<_>) =
+        line_by_line(file).into_iter().partition(|(owner, _)| is_his(owner, uid, names));
+    let mut expected: Vec<Grant> = his.into_iter().map(|(_, grant)| grant).collect();
+    expected.sort_unstable();
+    assert_eq!(grants, expected);
+    let others: Vec<Grant> = others.into_iter().map(|(_, grant)| grant).collect();
+    assert_others(&pieces, &Owner::new(id(uid), names.iter().copied()), &others);
 
     let spans: Vec<(u64, u64)> = grants.iter().map(|grant| range_of(grant.range)).collect();
     for wanted in around(&spans) {
@@ -150,23 +158,41 @@ fn pieces(file: &[u8], cuts: u16) -> Vec<(u32, &[u8])> {
     pieces
 }
 
-/// What `subuid(5)` and docs/differences.md say of a line.
-fn line_by_line(file: &[u8], uid: u32, names: &[&[u8]]) -> Vec<Grant> {
+/// The lines that grant something, and to whom: `subuid(5)` and docs/differences.md.
+fn line_by_line(file: &[u8]) -> Vec<(&[u8], Grant)> {
     let mut grants = Vec::new();
     for (line, number) in file.split(|byte| *byte == b'\n').zip(1..) {
         let [owner, first, count] = line.split(|byte| *byte == b':').collect::<Vec<_>>()[..] else {
             continue;
         };
-        let is_name = !matches!(owner, [] | [b'+' | b'-' | b'#', ..])
-            && owner.iter().any(|byte| !byte.is_ascii_digit());
-        let is_mine = owner == uid.to_string().as_bytes() || (is_name && names.contains(&owner));
         let (Ok(first), Ok(count)) = (self::number(first), self::number(count)) else { continue };
-        if is_mine && line.len() < 1024 && count > 0 && first + count <= NO_ID {
-            grants.push(Grant { range: range(first, count), line: number });
+        if !owner.is_empty() && line.len() < 1024 && count > 0 && first + count <= NO_ID {
+            grants.push((owner, Grant { range: range(first, count), line: number }));
         }
     }
-    grants.sort_unstable();
     grants
+}
+
+fn is_his(owner: &[u8], uid: u32, names: &[&[u8]]) -> bool {
+    let is_name =
+        !matches!(owner, [] | [b'+' | b'-' | b'#', ..]) && owner.iter().any(|byte| !byte.is_ascii_digit());
+    owner == uid.to_string().as_bytes() || (is_name && names.contains(&owner))
+}
+
+/// Of ranges that begin or end where a line of somebody else's does, or beside it: the first such line is found, in one piece or
+/// in pieces.
+fn assert_others(pieces: &[(u32, &[u8])], owner: &Owner, others: &[Grant]) {
+    let spans: Vec<(u64, u64)> = others.iter().map(|grant| range_of(grant.range)).collect();
+    let around = around(&spans);
+    for (one, another) in around.iter().zip(around.iter().rev()) {
+        for wanted in [vec![*one], merged(vec![*one, *another])] {
+            let mut search = Others::new(owner, &wanted);
+            pieces.iter().for_each(|(line, piece)| search.look_at(*line, piece));
+            let meets = |grant: &Grant| Some((first_wanted(&wanted, grant.range)?, Some(grant.line)));
+            let found = search.finish().map(|found| (found.id, found.line));
+            assert_eq!(found, others.iter().find_map(meets), "{wanted:?}");
+        }
+    }
 }
 
 fn all_of(grants: &Grants) -> Vec<Grant> {
