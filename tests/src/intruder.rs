@@ -87,7 +87,7 @@ impl World {
         let place = |address: u64| {
             std::ptr::without_provenance_mut::<c_void>(usize::try_from(address).expect("an address"))
         };
-        let word = |address: u64| ptrace::read(pid, place(address)).expect("read").cast_unsigned();
+        let word = |address: u64| unsigned(ptrace::read(pid, place(address)).expect("read"));
         let mut next = ptrace::getregs(pid).expect("registers").rsp;
         next += 8 * (word(next) + 2);
         while word(next) != 0 {
@@ -98,7 +98,7 @@ impl World {
             assert_ne!(word(next), libc::AT_NULL, "no vDSO");
             next += 16;
         }
-        ptrace::write(pid, place(next), libc::AT_IGNORE.cast_signed()).expect("write");
+        ptrace::write(pid, place(next), signed(libc::AT_IGNORE)).expect("write");
         ptrace::detach(pid, None).expect("detach");
         Answer::of(&child.wait_with_output().expect("wait"))
     }
