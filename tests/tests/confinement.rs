@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 use common::os::confine::{Call, Libc};
@@ -172,6 +172,14 @@ fn idmaps(world: &World, program: &str, seen: &mut Seen) {
     // One that allows it, and is looked at again; and a deed that fails.
     world.write("/etc/nsgate.ini", "[idmap]\nmax-ids = 100000\n");
     ask(&fresh(), &GRANTED, seen).succeeds();
+    // It cannot be looked at by its name, where the caller may not go.
+    fs::DirBuilder::new().mode(0o700).create("/etc/hidden").expect("a directory");
+    fs::rename("/etc/nsgate.ini", "/etc/hidden/nsgate.ini").expect("rename");
+    symlink("hidden/nsgate.ini", "/etc/nsgate.ini").expect("link");
+    ask(&fresh(), &GRANTED, seen).succeeds();
+    fs::remove_file("/etc/nsgate.ini").expect("remove");
+    fs::rename("/etc/hidden/nsgate.ini", "/etc/nsgate.ini").expect("rename");
+    fs::remove_dir("/etc/hidden").expect("remove");
     let target = fresh();
     let pid = target.pid();
     let args = [&[&*pid], &GRANTED[..]].concat();

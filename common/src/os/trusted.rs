@@ -341,7 +341,7 @@ impl EtcFile {
             Ok(status) => Ok(identity(&status) == self.identity),
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(false),
             // Opened as root, on a way that the caller has not.
-            Err(Errno::EACCES) if !self.readable_by_all => {
+            Err(Errno::EACCES) => {
                 fstat(&self.file).map(|status| identity(&status) == self.identity).map_err(when())
             }
             Err(errno) => Err(when()(errno)),
