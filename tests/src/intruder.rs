@@ -83,7 +83,7 @@ impl World {
         let place = |address: u64| {
             std::ptr::without_provenance_mut::<c_void>(usize::try_from(address).expect("an address"))
         };
-        let word = |address: u64| ptrace::read(pid, place(address)).expect("read").cast_unsigned();
+        let word = |address: u64| unsigned(ptrace::read(pid, place(address)).expect("read"));
         let mut next = ptrace::getregs(pid).expect("registers").rsp;
         next += 8 * (word(next) + 2);
         while word(next) != 0 {
@@ -94,7 +94,7 @@ impl World {
             assert_ne!(word(next), libc::AT_NULL, "no vDSO");
             next += 16;
         }
-        ptrace::write(pid, place(next), libc::AT_IGNORE.cast_signed()).expect("write");
+        ptrace::write(pid, place(next), signed(libc::AT_IGNORE)).expect("write");
         ptrace::detach(pid, None).expect("detach");
         Answer::of(&child.wait_with_output().expect("wait"))
     }
@@ -130,13 +130,13 @@ impl Intruder {
     /// It has ended by that.
     pub fn tries(&mut self, call: c_long, arguments: &[Argument<'_>]) -> Result<c_long, Errno> {
         let mut registers = self.registers;
-        registers.orig_rax = call.cast_unsigned();
+        registers.orig_rax = unsigned(call);
         // Below the stack and what a function may keep there.
         let mut room = (registers.rsp - 4096) & !7;
         let mut numbers = [0; 6];
         for (number, argument) in numbers.iter_mut().zip(arguments) {
             *number = match argument {
-                Argument::Number(number) => number.cast_unsigned(),
+                Argument::Number(number) => unsigned(*number),
                 Argument::Bytes(bytes) => {
                     room -= 512;
                     self.put(room, bytes);
@@ -149,7 +149,7 @@ impl Intruder {
         (registers.r10, registers.r8, registers.r9) = (d, e, f);
         ptrace::setregs(self.pid, registers).expect("registers");
         self.to_the_next_stop();
-        let answer = ptrace::getregs(self.pid).expect("registers").rax.cast_signed();
+        let answer = signed(ptrace::getregs(self.pid).expect("registers").rax);
 
         // Back before the instruction, which has two bytes.
         let mut registers = self.registers;
@@ -212,9 +212,19 @@ pub enum Argument<'a> {
 
 /// Is it about to be made? Then the kernel has put this where its answer is going to be.
 fn begins(registers: &user_regs_struct) -> bool {
-    registers.rax.cast_signed() == -38
+    signed(registers.rax) == -38
 }
 
 fn number_of(registers: &user_regs_struct) -> c_long {
-    registers.orig_rax.cast_signed()
+    signed(registers.orig_rax)
+}
+
+/// The same bits.
+const fn signed(number: u64) -> i64 {
+    i64::from_ne_bytes(number.to_ne_bytes())
+}
+
+/// The same bits.
+const fn unsigned(number: i64) -> u64 {
+    u64::from_ne_bytes(number.to_ne_bytes())
 }
