@@ -639,6 +639,25 @@ fn a_filter_that_the_kernel_refuses_is_the_end_and_none_at_all_is_not() {
     });
 }
 
+/// Why there was no privilege is told as it is, also when the file can no longer be looked at.
+#[test]
+fn a_refusal_after_the_last_filter_still_knows_how_the_program_is_installed() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        for program in [NEWUIDMAP.to_owned(), twin(NEWUIDMAP)] {
+            let target = world.target(ALICE);
+            let mut command = world.command(world::ROOT, "/usr/bin/strace");
+            command.args(["-o", "/dev/null", "-e", "inject=write:error=EPERM:when=1", "/usr/bin/setpriv"]);
+            command.args(["--reuid=52001", "--regid=52001", "--clear-groups", "--bounding-set=-all"]);
+            let answer = world.run(command.args([&program, &target.pid(), "0", "52001", "1"]));
+            answer.refuses("is installed set-user-ID root but was started without CAP_SETUID");
+            target.assert_untouched();
+        }
+    });
+}
+
 /// A clock that only the kernel can read, as where the processor's is no good (`clocksource` is `hpet` or `acpi_pm`, or a
 /// hypervisor's): then the time is a system call, which C libraries otherwise do without.
 #[test]
