@@ -1,6 +1,6 @@
 //! Who there is on the machine: `/etc/passwd` and `/etc/group`, and on the machine that we run on the name services too.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -109,7 +109,7 @@ impl Accounts {
     /// All names of this uid, the one to speak of first: whose lines count.
     #[must_use]
     pub fn names_of(&self, uid: Id) -> Vec<Vec<u8>> {
-        let mut known = HashSet::new();
+        let mut known = BTreeSet::new();
         let users = self.users.iter().filter(|user| user.uid == uid).cloned().chain(self.user_with(uid));
         users.map(|user| user.name).filter(|name| known.insert(name.clone())).collect()
     }
