@@ -86,6 +86,8 @@ fn for_a_reason(call: &str, libc: Libc) -> bool {
         "brk" | "mmap" | "mremap" | "munmap" => true,
         // glibc's allocator, when it is first asked.
         "getrandom" => libc == Libc::Gnu,
+        // musl's, where brk fails: `nic_faults.rs`.
+        "mprotect" => libc == Libc::Musl,
         // Versions of glibc differ in these.
         "fstat" | "newfstatat" | "statx" => libc == Libc::Gnu,
         _ => false,

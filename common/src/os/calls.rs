@@ -32,11 +32,13 @@ pub fn at_last(libc: Libc) -> Vec<Call> {
 /// `mman.h`: memory that can be run. None is needed any more.
 const PROT_EXEC: u32 = 4;
 
-/// glibc's allocator draws a number by lot when it is first asked: which may be late, as ours comes first.
+/// glibc's allocator draws a number by lot when it is first asked: which may be late, as ours comes first. musl's, where the kernel
+/// gives it nothing by `brk`, sets an area aside, and makes it writable in parts.
 const fn allocator(libc: Libc) -> &'static [Call] {
+    const WRITABLE: Call = anything("SYS_mprotect", libc::SYS_mprotect).only(&[Only::Without(2, PROT_EXEC)]);
     match libc {
         Libc::Gnu => calls![SYS_getrandom],
-        Libc::Musl => &[],
+        Libc::Musl => &[WRITABLE],
     }
 }
 
