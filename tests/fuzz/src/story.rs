@@ -598,7 +598,12 @@ impl Host {
             assert_eq!(host.outcomes[0], Some(expected));
             if let Outcome::Made { table } = expected {
                 let file = host.tables[table].unwrap();
-                assert!(host.records(file).all(|record| host.exists(&record).is_some()), "the dead are left");
+                // A second record of an interface, which somebody has put there, may take it away from the first.
+                let damaged = host.damaged[table];
+                assert!(
+                    damaged || host.records(file).all(|record| host.exists(&record).is_some()),
+                    "the dead are left"
+                );
             }
         }
     }
