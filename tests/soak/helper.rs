@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use world::Dice;
+
 use super::nursery::Cell;
-use super::{Dice, Soak, command, count};
+use super::{Soak, command, count};
 
 /// What befalls a run, after some part of the time that such a run takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use world::{World, theirs};
+use world::{Dice, World, theirs};
 
 mod census;
 mod helper;
@@ -260,27 +260,4 @@ fn command(world: &World, uid: u32, program: &str) -> Command {
     let mut command = world.command_as(uid, CREW, program);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     command
-}
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end.max(1)
-    }
-
-    /// As often as that in a hundred.
-    fn percent(&mut self, often: u64) -> bool {
-        self.below(100) < often
-    }
-
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        let number = self.below(u64::try_from(all.len()).expect("small"));
-        &all[usize::try_from(number).expect("small")]
-    }
 }

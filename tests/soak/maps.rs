@@ -1,8 +1,10 @@
 //! Maps: a process in a new user namespace gets both of them, or what can be had of them.
 
+use world::Dice;
+
 use super::helper::Fate;
 use super::nursery::Cell;
-use super::{CREW, Dice, FIRST_UID, User, count};
+use super::{CREW, FIRST_UID, User, count};
 
 /// The first of a user's subordinate ids, of 65536.
 pub(crate) fn first_id(user: u32) -> u32 {

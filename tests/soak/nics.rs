@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use world::{LXC_USER_NIC, World};
+use world::{Dice, LXC_USER_NIC, World};
 
 use super::census;
 use super::helper::{Answer, Fate, Helpers};
 use super::nursery::{Cell, Nursery};
-use super::{CREW, Dice, FIRST_UID, Soak, USERS, User, count};
+use super::{CREW, FIRST_UID, Soak, USERS, User, count};
 
 /// Whose quota it is.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+mod dice;
 mod held;
 #[cfg(target_arch = "x86_64")]
 mod intruder;
@@ -32,6 +33,7 @@ mod nic;
 pub mod ovs;
 pub mod packets;
 
+pub use dice::Dice;
 pub use held::{Held, Place};
 #[cfg(target_arch = "x86_64")]
 pub use intruder::{Argument, Intruder};

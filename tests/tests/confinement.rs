@@ -232,6 +232,16 @@ fn the_lists_of_the_id_map_helpers_are_what_they_do() {
     });
 }
 
+/// A host with the bridge lxcbr0 and this policy, on which all of lxc-user-nic is confined.
+fn enter_without_open_vswitch(policy: &str, test: impl FnOnce(&World) + Send) {
+    World::enter_with_nic(|world| {
+        world.without_open_vswitch();
+        world.bridge("lxcbr0");
+        world.usernet(policy);
+        test(world);
+    });
+}
+
 const NIC_POLICY: &str = "alice veth lxcbr0 2\nalice veth none 5\nalice veth gone 1\n";
 
 fn nics(world: &World, program: &str, seen: &mut Seen) {
@@ -325,10 +335,7 @@ fn the_lists_of_lxc_user_nic_are_what_it_does() {
     if theirs() {
         return;
     }
-    World::enter_with_nic(|world| {
-        world.without_open_vswitch();
-        world.bridge("lxcbr0");
-        world.usernet(NIC_POLICY);
+    enter_without_open_vswitch(NIC_POLICY, |world| {
         for program in [LXC_USER_NIC, NIC_TWIN] {
             let mut seen = Seen::default();
             // As after a boot.
@@ -483,10 +490,7 @@ fn an_intruder_in_lxc_user_nic_reaches_nothing_but_the_ledger_and_interfaces() {
     if theirs() {
         return;
     }
-    World::enter_with_nic(|world| {
-        world.without_open_vswitch();
-        world.bridge("lxcbr0");
-        world.usernet("alice veth lxcbr0 10\n");
+    enter_without_open_vswitch("alice veth lxcbr0 10\n", |world| {
         // The directories are there from boot on.
         fs::create_dir_all("/run/lxc").expect("mkdir");
         let has_landlock = has_landlock();
@@ -581,10 +585,7 @@ fn a_filter_that_the_kernel_refuses_is_the_end_and_none_at_all_is_not() {
     if theirs() {
         return;
     }
-    World::enter_with_nic(|world| {
-        world.without_open_vswitch();
-        world.bridge("lxcbr0");
-        world.usernet("alice veth lxcbr0 10\n");
+    enter_without_open_vswitch("alice veth lxcbr0 10\n", |world| {
         fs::create_dir_all("/run/lxc").expect("mkdir");
         let run = |program: &str, args: &[&str], fault: &str| {
             let fault = format!("inject={fault}");
@@ -667,10 +668,7 @@ fn a_clock_that_only_the_kernel_can_read_is_no_obstacle() {
     if theirs() {
         return;
     }
-    World::enter_with_nic(|world| {
-        world.without_open_vswitch();
-        world.bridge("lxcbr0");
-        world.usernet("alice veth lxcbr0 10\n");
+    enter_without_open_vswitch("alice veth lxcbr0 10\n", |world| {
         for program in [NEWUIDMAP.to_owned(), twin(NEWUIDMAP), NEWGIDMAP.to_owned(), twin(NEWGIDMAP)] {
             let target = world.target(ALICE);
             let pid = target.pid();

@@ -12,7 +12,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use world::{ALICE, Answer, BOB, CAROL, Container, LXC_USER_NIC, ROOT, User, World, theirs};
+use world::{ALICE, Answer, BOB, CAROL, Container, Dice, LXC_USER_NIC, ROOT, User, World, theirs};
 
 /// Alice and Bob are in it.
 const CREW: u32 = 53001;
@@ -492,23 +492,5 @@ fn parse(place: &[u8]) -> Option<Vec<String>> {
 fn remove(path: &Path) {
     if fs::remove_file(path).is_err() {
         drop(fs::remove_dir(path));
-    }
-}
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end.max(1)
-    }
-
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        let number = self.below(u64::try_from(all.len()).expect("small"));
-        &all[usize::try_from(number).expect("small")]
     }
 }

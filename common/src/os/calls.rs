@@ -77,6 +77,17 @@ pub const fn fcntl(only: &'static [Only]) -> Call {
     anything("SYS_fcntl", libc::SYS_fcntl).only(only)
 }
 
+/// Is it closed on exec?
+pub const F_GETFD: u32 = 1;
+/// Let it be.
+pub const F_SETFD: u32 = 2;
+/// How it was opened.
+pub const F_GETFL: u32 = 3;
+/// A lock that belongs to the open file.
+pub const F_OFD_SETLK: u32 = 37;
+/// A copy that is closed on exec.
+pub const F_DUPFD_CLOEXEC: u32 = 1030;
+
 /// prctl(2), for these requests.
 #[must_use]
 pub const fn prctl(only: &'static [Only]) -> Call {

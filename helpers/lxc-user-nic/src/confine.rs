@@ -16,10 +16,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use common::Error;
 use common::calls;
+use common::os::calls::{F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_OFD_SETLK, F_SETFD};
 use common::os::calls::{at_last, by_path, fcntl, ioctl, prctl, socket, status};
 use common::os::confine::{Call, Libc, Only, enter};
 use common::os::landlock::{self, Access};
-
 use nix::errno::Errno;
 
 use crate::ovs;
@@ -161,13 +161,6 @@ const fn by_libc(_: Libc) -> &'static [Call] {
 const SIOCGIFNAME: u32 = 0x8910;
 const SIOCGIFHWADDR: u32 = 0x8927;
 const FIONBIO: u32 = 0x5421;
-
-// fcntl(2)
-const F_GETFD: u32 = 1;
-const F_SETFD: u32 = 2;
-const F_GETFL: u32 = 3;
-const F_OFD_SETLK: u32 = 37;
-const F_DUPFD_CLOEXEC: u32 = 1030;
 
 // prctl(2)
 const PR_SET_DUMPABLE: u32 = 4;

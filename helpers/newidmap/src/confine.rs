@@ -2,10 +2,11 @@
 //! that are made.
 //!
 //! Files need no more than that. Until the last one is open, the process opens them with its caller's rights, so none that he
-//! could not open himself; from then on it opens nothing. So Landlock would take nothing away.
+//! could not open himself (all of them, if he is root); from then on it opens nothing. So Landlock would take nothing from him.
 
 use common::Error;
 use common::calls;
+use common::os::calls::{F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD};
 use common::os::calls::{at_last, fcntl, files, ioctl, status};
 use common::os::confine::{Call, Libc, Only, enter};
 
@@ -48,9 +49,3 @@ pub fn deed(libc: Libc) -> Vec<Call> {
 // ioctl_ns(2)
 const NS_GET_PARENT: u32 = 0xb702;
 const NS_GET_OWNER_UID: u32 = 0xb704;
-
-// fcntl(2)
-const F_GETFD: u32 = 1;
-const F_SETFD: u32 = 2;
-const F_GETFL: u32 = 3;
-const F_DUPFD_CLOEXEC: u32 = 1030;
