@@ -236,6 +236,12 @@ impl Intruder {
     }
 }
 
+/// `lsm_get_self_attr(2)`
+pub const LSM_GET_SELF_ATTR: c_long = 459;
+
+/// What Debian 12's strace calls it, which can neither stop a program there nor have it fail.
+pub const UNKNOWN_TO_STRACE: &str = "syscall_0x1cb";
+
 /// What the kernel is made to answer.
 #[derive(Clone, Debug)]
 pub struct Fake {

@@ -6,7 +6,10 @@ use std::process::Command;
 
 use nix::errno::Errno;
 use nix::libc;
-use world::{ALICE, Answer, CAROL, Fake, Install, NOBODY_AT_ALL, ROOT, Target, User, World, theirs};
+use world::{
+    ALICE, Answer, CAROL, Fake, Install, LSM_GET_SELF_ATTR, NOBODY_AT_ALL, ROOT, Target, UNKNOWN_TO_STRACE,
+    User, World, theirs,
+};
 
 const SETGID: u64 = 1 << 6;
 const SETUID: u64 = 1 << 7;
@@ -524,9 +527,6 @@ fn a_denial_names_its_label(world: &World, helper: Helper) {
     target.assert_untouched();
 }
 
-/// `lsm_get_self_attr(2)`
-const LSM_GET_SELF_ATTR: i64 = 459;
-
 /// G09: CAP_SETFCAP is in effect, or even permitted, only where host uid 0 is mapped.
 #[test]
 fn setfcap_is_held_for_host_uid_0_alone() {
@@ -702,8 +702,7 @@ const AFTER_THE_DROP: [&str; 35] = [
     "openat", "newfstatat", "readlinkat", "fstatfs", "statfs", "fcntl", "read", "lseek", "close", "ioctl", "poll",
     "prctl", "seccomp", "capset", "capget", "getresuid", "getresgid",
     "write", "socket", "sendto", "getpid", "exit_group",
-    // lsm_get_self_attr(2): this strace does not know it yet.
-    "syscall_0x1cb",
+    UNKNOWN_TO_STRACE,
 ];
 
 /// G10: after the change to the caller's ids nothing happens but reading, looking, the raising of one capability, the

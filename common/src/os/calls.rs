@@ -1,7 +1,7 @@
 //! The system calls behind what every helper does: the C libraries, and machines, differ in which.
 //!
-//! Kernels do not: what is listed here was there before Linux 5.10. A newer kernel, or C library, may have another call for the same;
-//! until it is in a list it fails, and so does the helper.
+//! Kernels do not: what is listed here was there before Linux 5.10, with one exception that says so. A newer kernel, or C library,
+//! may have another call for the same; until it is in a list it fails, and so does the helper.
 
 use nix::libc;
 
