@@ -286,6 +286,18 @@ mod tests {
         }
 
         #[test]
+        fn what_is_behind_is_what_counting_says(places: u64, before: u64, few: u64, fewer: u64) {
+            for (places, before) in [(places, before), (places & few, before & few), (places & few & fewer, before & fewer)] {
+                let all = u128::from(places) << 64 | u128::from(before);
+                let within = |most: u32| {
+                    let is_behind = |bit: &u32| (1..=most).any(|back| all >> (64 + bit - back) & 1 == 1);
+                    (0..64).filter(is_behind).map(|bit| 1_u64 << bit).sum::<u64>()
+                };
+                prop_assert_eq!(behind(places, before), (within(7), within(8)));
+            }
+        }
+
+        #[test]
         fn windows_show_every_place_once_and_what_is_before_it(text in "[a-z]{0,300}") {
             let (mut seen, mut first) = (String::new(), 0);
             for_windows(text.as_bytes(), |new, window| {
