@@ -8,6 +8,7 @@ pub mod census;
 pub mod confine;
 mod guards;
 mod ledger;
+mod line;
 mod links;
 mod ovs;
 mod own_bridge;

@@ -295,11 +295,12 @@ impl Making<'_> {
     }
 
     /// What the container end is to be called. None: the kernel knows what is free; but an address that depends on the name
-    /// has to be there before.
+    /// has to be there before. Nearly always it is the first of its container, and then it need not be asked what it has
+    /// been called.
     fn name_of_peer(&self, next_eth: u32) -> Result<Option<InterfaceName>, Error> {
         match self.wanted.name {
             Some(name) => Ok(Some(name.clone())),
-            None if self.wanted.rules.stable_mac => InterfaceName::parse(format!("eth{next_eth}").as_bytes())
+            None if next_eth == 0 || self.wanted.rules.stable_mac => InterfaceName::parse(format!("eth{next_eth}").as_bytes())
                 .map(Some)
                 .map_err(|_| Error::when("find a name for the interface")(Errno::EINVAL)),
             None => Ok(None),
