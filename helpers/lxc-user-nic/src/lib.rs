@@ -14,6 +14,7 @@ mod ovs;
 mod own_bridge;
 mod permit;
 mod request;
+mod sieve;
 mod view;
 mod wire;
 

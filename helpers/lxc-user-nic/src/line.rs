@@ -2,7 +2,7 @@
 //! is ever waited for, and the runtime needs no way to be told of events. A datagram is taken from the socket when there is an
 //! answer still to come, and no call is made only to see that there is no more.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll};
@@ -13,13 +13,19 @@ use nix::libc::MSG_DONTWAIT;
 use nix::poll::{PollFd, PollFlags, poll};
 use rtnetlink::sys::{AsyncSocket, Socket, SocketAddr};
 
+use crate::sieve::sifted;
+
 /// A kernel that answers later than we think is given so many milliseconds. Not for ever: nobody could end the process.
 const PATIENCE: u16 = 5000;
+
+/// As long as the kernel makes a datagram for one who reads with as much room: netlink(7).
+const LONGEST: usize = 32 << 10;
 
 /// A socket that is listened to when it has been said so, for one datagram.
 pub(crate) struct Line {
     socket: Socket,
     is_expecting: Cell<bool>,
+    datagram: RefCell<Vec<u8>>,
 }
 
 impl Line {
@@ -28,23 +34,20 @@ impl Line {
         self.is_expecting.set(true);
     }
 
-    /// One datagram, if there is one to come.
-    fn hear<T>(&self, mut receive: impl FnMut(&Socket) -> io::Result<T>) -> Poll<io::Result<T>> {
-        if !self.is_expecting.replace(false) {
-            return Poll::Pending;
-        }
-        let heard = match receive(&self.socket) {
+    /// The next datagram, in time, and who it is from.
+    fn hear(&self, datagram: &mut Vec<u8>) -> io::Result<SocketAddr> {
+        datagram.clear();
+        let mut receive = || self.socket.recv_from(datagram, MSG_DONTWAIT).map(|(_, from)| from);
+        match receive() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-                match poll(&mut polled, PATIENCE) {
-                    Ok(0) => Err(Errno::ETIMEDOUT.into()),
-                    Ok(_) => receive(&self.socket),
-                    Err(errno) => Err(errno.into()),
+                if poll(&mut polled, PATIENCE)? == 0 {
+                    return Err(Errno::ETIMEDOUT.into());
                 }
+                receive()
             }
             heard => heard,
-        };
-        Poll::Ready(heard)
+        }
     }
 }
 
@@ -58,19 +61,12 @@ impl AsyncSocket for Line {
     }
 
     fn new(protocol: isize) -> io::Result<Self> {
-        Ok(Self { socket: Socket::new(protocol)?, is_expecting: Cell::new(false) })
-    }
-
-    fn poll_send(&self, _: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.socket.send(message, 0))
+        let datagram = RefCell::new(Vec::with_capacity(LONGEST));
+        Ok(Self { socket: Socket::new(protocol)?, is_expecting: Cell::new(false), datagram })
     }
 
     fn poll_send_to(&self, _: &mut Context<'_>, message: &[u8], to: &SocketAddr) -> Poll<io::Result<usize>> {
         Poll::Ready(self.socket.send_to(message, to, 0))
-    }
-
-    fn poll_recv<B: BufMut>(&self, _: &mut Context<'_>, buffer: &mut B) -> Poll<io::Result<()>> {
-        self.hear(|socket| socket.recv(buffer, MSG_DONTWAIT).map(drop))
     }
 
     fn poll_recv_from<B: BufMut>(
@@ -78,10 +74,28 @@ impl AsyncSocket for Line {
         _: &mut Context<'_>,
         buffer: &mut B,
     ) -> Poll<io::Result<SocketAddr>> {
-        self.hear(|socket| socket.recv_from(buffer, MSG_DONTWAIT).map(|(_, from)| from))
+        if !self.is_expecting.replace(false) {
+            return Poll::Pending;
+        }
+        let mut datagram = self.datagram.borrow_mut();
+        let heard = self.hear(&mut datagram);
+        if heard.is_ok() {
+            buffer.put_slice(&sifted(&datagram));
+        }
+        Poll::Ready(heard)
+    }
+
+    // The connection does neither of these.
+
+    fn poll_send(&self, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(Errno::ENOSYS.into()))
+    }
+
+    fn poll_recv<B: BufMut>(&self, _: &mut Context<'_>, _: &mut B) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(Errno::ENOSYS.into()))
     }
 
     fn poll_recv_from_full(&self, _: &mut Context<'_>) -> Poll<io::Result<(Vec<u8>, SocketAddr)>> {
-        self.hear(Socket::recv_from_full)
+        Poll::Ready(Err(Errno::ENOSYS.into()))
     }
 }
