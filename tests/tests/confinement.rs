@@ -10,7 +10,7 @@ use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
-use common::os::confine::{Call, Libc};
+use common::os::confine::{Call, Libc, List};
 use nix::errno::Errno;
 use nix::libc::{self, c_long};
 use world::Argument::{Bytes, Number};
@@ -95,13 +95,12 @@ fn for_a_reason(call: &str, libc: Libc) -> bool {
 }
 
 #[track_caller]
-fn the_list_is_what_is_done(program: &str, seen: &Seen, lists: [Vec<Call>; 2]) {
+fn the_list_is_what_is_done(program: &str, seen: &Seen, lists: [List; 2]) {
     let mut wrong: Vec<String> = seen.refused.iter().map(|line| format!("refused: {line}")).collect();
     let libc = libc_of(program);
     for (stage, (after, list)) in seen.after.iter().zip(lists).enumerate() {
-        let listed: BTreeSet<String> =
-            list.iter().map(|call| call.name.trim_start_matches("SYS_").to_owned()).collect();
-        assert_eq!(listed.len(), list.len(), "twice in a list: {list:?}");
+        let name = |call: &Call| call.name.trim_start_matches("SYS_").to_owned();
+        let listed: BTreeSet<String> = list.calls().iter().map(name).collect();
         wrong.extend(after.difference(&listed).map(|call| format!("stage {stage}: not in the list: {call}")));
         let idle = listed.difference(after).filter(|call| !for_a_reason(call, libc));
         wrong.extend(idle.map(|call| format!("stage {stage}: in the list, and never made: {call}")));
@@ -356,15 +355,15 @@ fn the_lists_of_lxc_user_nic_are_what_it_does() {
 
 /// He tries every call that there is and is not in the list, and more that somebody like him would want.
 #[track_caller]
-fn can_make_no_other_call(intruder: &mut Intruder, list: &[Call]) {
-    let listed: BTreeSet<c_long> = list.iter().map(|call| call.number).collect();
+fn can_make_no_other_call(intruder: &mut Intruder, list: &List) {
+    let listed: BTreeSet<c_long> = list.calls().iter().map(|call| call.number).collect();
     // Some more than this kernel has; and x32's. But for two that no filter sees and that do nothing (uprobe, uretprobe).
     let x32 = [0x4000_0000, 0x4000_0002, 0x4000_0208];
     for call in (0..335).chain(337..=600).chain(x32).filter(|call| !listed.contains(call)) {
         assert_eq!(intruder.tries(call, &[]), Err(Errno::EPERM), "call {call}");
     }
     for (what, call, arguments) in wishes() {
-        let only = list.iter().find(|listed| listed.number == call).map(|listed| listed.only);
+        let only = list.calls().iter().find(|listed| listed.number == call).map(|listed| listed.only);
         if only.is_none_or(|only| !only.is_empty()) {
             assert_eq!(intruder.tries(call, &arguments), Err(Errno::EPERM), "{what}");
         }

@@ -5,13 +5,14 @@
 
 use nix::libc;
 
-use super::confine::{Call, Libc, Only};
+use super::confine::{Call, Libc, List, Only};
 use crate::calls;
 
 /// From anywhere to the end: memory, the log, a line on standard output or error that waits for nobody for long, and exit.
 #[must_use]
-pub fn at_last(libc: Libc) -> Vec<Call> {
-    let all: &[Call] = calls![
+pub const fn at_last(libc: Libc) -> List {
+    const MEMORY: Call = anything("SYS_mmap", libc::SYS_mmap).only(&[Only::Without(2, PROT_EXEC)]);
+    let all = calls![
         SYS_brk,
         SYS_close,
         SYS_exit_group,
@@ -25,8 +26,7 @@ pub fn at_last(libc: Libc) -> Vec<Call> {
         SYS_sendto,
         SYS_write,
     ];
-    let memory = const { anything("SYS_mmap", libc::SYS_mmap).only(&[Only::Without(2, PROT_EXEC)]) };
-    [all, &[memory], waiting(), alarm(libc), allocator(libc)].concat()
+    List::new().and(all).and(&[MEMORY]).and(waiting()).and(alarm(libc)).and(allocator(libc))
 }
 
 /// `mman.h`: memory that can be run. None is needed any more.
@@ -42,15 +42,9 @@ const fn allocator(libc: Libc) -> &'static [Call] {
     }
 }
 
-/// Opening a file, and looking at one.
-#[must_use]
-pub fn files(libc: Libc) -> Vec<Call> {
-    [calls![SYS_openat], by_path(libc), status(libc)].concat()
-}
-
 /// Looking at a file that is open, or not to be.
 #[must_use]
-pub fn status(libc: Libc) -> &'static [Call] {
+pub const fn status(libc: Libc) -> &'static [Call] {
     match libc {
         // std asks for a file's metadata in its own way. glibc has used one and the other for fstat(3).
         Libc::Gnu => calls![SYS_fstat, SYS_newfstatat, SYS_statx],

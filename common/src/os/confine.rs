@@ -1,9 +1,9 @@
 //! What a helper can still do to the machine, whatever it should come to think: a seccomp filter (seccomp(2)) of exactly the
 //! system calls that its remaining stages make, and for files Landlock (`landlock.rs`).
 //!
-//! [`program`] is pure: a list of calls in, a program for the kernel's packet filter out. Which calls is the helpers' own
-//! business: each has a `confine.rs`, which names them stage by stage. A filter is never taken back, and a later one can
-//! only take more away.
+//! [`Program::of`] is pure: a list of calls in, a program for the kernel's packet filter out. The compiler runs it, so that a list that
+//! makes no sense does not compile. Which calls is the helpers' own business: each has a `confine.rs`, which names them stage by
+//! stage. A filter is never taken back, and a later one can only take more away.
 //!
 //! What is not in the list fails with `EPERM`, and does not kill: a helper is whole or not at all, says in one line why it
 //! has failed, and takes back what it has begun. Where the C library makes another call than it did when the list was made,
@@ -61,6 +61,73 @@ impl Call {
     }
 }
 
+/// The calls of a stage, each once.
+#[derive(Clone, Copy, Debug)]
+pub struct List {
+    calls: [Call; List::LONGEST],
+    count: usize,
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "run by the compiler: a mistake does not compile"
+)]
+impl List {
+    const LONGEST: usize = 80;
+
+    /// No call.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { calls: [Call { name: "", number: -1, only: &[] }; Self::LONGEST], count: 0 }
+    }
+
+    /// These too.
+    ///
+    /// # Panics
+    /// One of them is in it already, or there are too many: the program does not compile.
+    #[must_use]
+    pub const fn and(mut self, mut more: &[Call]) -> Self {
+        while let [call, rest @ ..] = more {
+            let mut place = 0;
+            while place < self.count {
+                assert!(self.calls[place].number != call.number, "a call is in the list twice");
+                place += 1;
+            }
+            self.calls[place] = *call;
+            self.count += 1;
+            more = rest;
+        }
+        self
+    }
+
+    /// The same, but for this call, which may do more or less in it.
+    ///
+    /// # Panics
+    /// It is not in it: the program does not compile.
+    #[must_use]
+    pub const fn with(mut self, call: Call) -> Self {
+        let mut place = 0;
+        while self.calls[place].number != call.number {
+            place += 1;
+        }
+        self.calls[place] = call;
+        self
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn calls(&self) -> &[Call] {
+        self.calls.get(..self.count).unwrap_or_default()
+    }
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Which C library a program is linked with: the same function may be another system call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Libc {
@@ -75,17 +142,16 @@ impl Libc {
     pub const OURS: Self = if cfg!(target_env = "musl") { Self::Musl } else { Self::Gnu };
 }
 
-/// Enters a filter: from here on nothing but these calls.
+/// Enters a filter: from here on nothing but its calls.
 ///
 /// A kernel that has no seccomp at all has no filter to enter: then the helper is as safe as it is by itself. One that has it
 /// and refuses does so for a reason that we do not know, and the helper must not go on.
 ///
 /// # Errors
 /// The kernel refuses the filter.
-pub fn enter(calls: &[Call]) -> Result<(), Error> {
-    let filter = program(calls).ok_or(Errno::E2BIG).map_err(Error::when("make a seccomp filter"))?;
+pub fn enter(filter: &'static Program) -> Result<(), Error> {
     gain_nothing_by_exec()?;
-    match sys::enter_filter(&filter) {
+    match sys::enter_filter(filter.steps()) {
         // No list has seccomp(2) missing that another one follows, so this is what the kernel says.
         Ok(()) | Err(Errno::ENOSYS) => Ok(()),
         Err(errno) => Err(Error::when("enter a seccomp filter")(errno)),
@@ -140,102 +206,162 @@ const IF_EQUAL: u16 = 0x15;
 const IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
-/// A step of a program whose length is not known yet.
-struct Step {
-    code: u16,
-    value: u32,
-    yes: To,
-    no: To,
-}
-
-/// Where it goes on.
-#[derive(Clone, Copy)]
-enum To {
-    Next,
-    /// A place in the program.
-    Step(usize),
-    /// What is asked about the arguments of this call of the list.
-    Arguments(usize),
-    Allow,
-    Refuse,
-    Kill,
-}
-
-/// The program that allows these calls and nothing else. None: there are too many of them for its short jumps.
+/// A program that allows the calls of a list and nothing else.
 ///
 /// It is short rather than quick, as the kernel takes longer to install it than to run it for the few calls that are left. For
 /// the same reason it begins with a look at an argument, which nothing comes of: without that, kernels from 5.11 on run it
 /// for every number that there is first, to remember the calls that are always allowed.
-#[must_use]
-pub fn program(calls: &[Call]) -> Option<Vec<sock_filter>> {
-    let plain = |code, value| Step { code, value, yes: To::Next, no: To::Next };
-    let mut steps = vec![
-        plain(LOAD, ARGUMENTS_AT),
-        plain(LOAD, MACHINE_AT),
-        Step { code: IF_EQUAL, value: MACHINE, yes: To::Next, no: To::Kill },
-        plain(LOAD, NUMBER_AT),
-    ];
-    for (place, call) in calls.iter().enumerate() {
-        let number = u32::try_from(call.number).ok()?;
-        let yes = if call.only.is_empty() { To::Allow } else { To::Arguments(place) };
-        steps.push(Step { code: IF_EQUAL, value: number, yes, no: To::Next });
-    }
-    steps.push(plain(RETURN, REFUSE));
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    steps: [sock_filter; Program::LONGEST],
+    length: usize,
+}
 
-    let mut arguments = vec![0; calls.len()];
-    for (call, begin) in calls.iter().zip(&mut arguments) {
-        *begin = steps.len();
-        for (number, only) in (1..).zip(call.only) {
-            let is_last = number == call.only.len();
-            match *only {
-                Only::OneOf(argument, values) => {
-                    steps.push(plain(LOAD, argument_at(argument)?));
-                    let (last, others) = values.split_last()?;
-                    let next = steps.len().checked_add(values.len())?;
-                    let yes = if is_last { To::Allow } else { To::Step(next) };
-                    let equal = |value: &u32, no| Step { code: IF_EQUAL, value: *value, yes, no };
-                    steps.extend(others.iter().map(|value| equal(value, To::Next)));
-                    steps.push(equal(last, To::Refuse));
-                }
-                Only::Without(argument, bits) => {
-                    steps.push(plain(LOAD, argument_at(argument)?));
-                    let no = if is_last { To::Allow } else { To::Next };
-                    steps.push(Step { code: IF_ANY_BIT, value: bits, yes: To::Refuse, no });
-                }
-            }
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "run by the compiler: a mistake does not compile"
+)]
+impl Program {
+    const LONGEST: usize = 160;
+
+    /// The program for this list.
+    ///
+    /// # Panics
+    /// It would be too long, or the list makes no sense: it does not compile.
+    #[must_use]
+    pub const fn of(list: &List) -> Self {
+        let nothing = sock_filter { code: RETURN, jt: 0, jf: 0, k: KILL };
+        let mut program = Self { steps: [nothing; Self::LONGEST], length: 0 };
+        // Behind the list come what is asked about arguments, and three ends.
+        let ends = HEAD + list.count + 1 + lengths(list, list.count);
+        let (allow, refuse, kill) = (ends, ends + 1, ends + 2);
+        program.load(ARGUMENTS_AT);
+        program.load(MACHINE_AT);
+        program.jump(IF_EQUAL, MACHINE, program.length + 1, kill);
+        program.load(NUMBER_AT);
+
+        let mut place = 0;
+        while place < list.count {
+            let Call { number, only, .. } = list.calls[place];
+            let asked = HEAD + list.count + 1 + lengths(list, place);
+            let yes = if only.is_empty() { allow } else { asked };
+            program.jump(IF_EQUAL, number_of_call(number), yes, program.length + 1);
+            place += 1;
         }
+        program.end(REFUSE);
+
+        place = 0;
+        while place < list.count {
+            let mut asked = list.calls[place].only;
+            while let [only, rest @ ..] = asked {
+                let next = program.length + length(only);
+                let yes = if rest.is_empty() { allow } else { next };
+                match *only {
+                    Only::OneOf(argument, mut values) => {
+                        program.load(argument_at(argument));
+                        while let [value, others @ ..] = values {
+                            let no = if others.is_empty() { refuse } else { program.length + 1 };
+                            program.jump(IF_EQUAL, *value, yes, no);
+                            values = others;
+                        }
+                    }
+                    Only::Without(argument, bits) => {
+                        program.load(argument_at(argument));
+                        program.jump(IF_ANY_BIT, bits, refuse, yes);
+                    }
+                }
+                asked = rest;
+            }
+            place += 1;
+        }
+        assert!(program.length == ends, "the program is not as long as it was to be");
+        program.end(ALLOW);
+        program.end(REFUSE);
+        program.end(KILL);
+        program
     }
 
-    let ends = steps.len();
-    let place = |to: To, next: usize| match to {
-        To::Next => Some(next),
-        To::Step(place) => Some(place),
-        To::Arguments(call) => arguments.get(call).copied(),
-        To::Allow => Some(ends),
-        To::Refuse => ends.checked_add(1),
-        To::Kill => ends.checked_add(2),
-    };
-    let mut program = Vec::with_capacity(ends.saturating_add(3));
-    for (number, Step { code, value, yes, no }) in steps.into_iter().enumerate() {
-        let next = number.checked_add(1)?;
-        let jump = |to| u8::try_from(place(to, next)?.checked_sub(next)?).ok();
-        program.push(sock_filter { code, jt: jump(yes)?, jf: jump(no)?, k: value });
+    fn steps(&self) -> &[sock_filter] {
+        self.steps.get(..self.length).unwrap_or_default()
     }
-    program.extend([ALLOW, REFUSE, KILL].map(|k| sock_filter { code: RETURN, jt: 0, jf: 0, k }));
-    Some(program)
+
+    const fn step(&mut self, code: u16, value: u32, yes: u8, no: u8) {
+        self.steps[self.length] = sock_filter { code, jt: yes, jf: no, k: value };
+        self.length += 1;
+    }
+
+    const fn load(&mut self, place: u32) {
+        self.step(LOAD, place, 0, 0);
+    }
+
+    const fn end(&mut self, answer: u32) {
+        self.step(RETURN, answer, 0, 0);
+    }
+
+    /// Goes on at one place in the program or another.
+    const fn jump(&mut self, code: u16, value: u32, yes: usize, no: usize) {
+        let next = self.length + 1;
+        self.step(code, value, distance(next, yes), distance(next, no));
+    }
+}
+
+/// Steps before the list.
+const HEAD: usize = 4;
+
+/// Steps that it takes to ask about the arguments of the first calls of a list.
+#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "as above")]
+const fn lengths(list: &List, calls: usize) -> usize {
+    let (mut sum, mut place) = (0, 0);
+    while place < calls {
+        let mut asked = list.calls[place].only;
+        while let [only, rest @ ..] = asked {
+            sum += length(only);
+            asked = rest;
+        }
+        place += 1;
+    }
+    sum
+}
+
+#[expect(clippy::arithmetic_side_effects, reason = "as above")]
+const fn length(only: &Only) -> usize {
+    match only {
+        Only::OneOf(_, values) => {
+            assert!(!values.is_empty(), "nothing that an argument may be");
+            1 + values.len()
+        }
+        Only::Without(..) => 2,
+    }
+}
+
+/// The kernel's jumps go forward, by so much at most.
+#[expect(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "as above")]
+const fn distance(from: usize, to: usize) -> u8 {
+    assert!(to >= from && to - from <= 255, "too far for a jump");
+    (to - from) as u8
+}
+
+#[expect(clippy::as_conversions, reason = "as above")]
+const fn number_of_call(number: c_long) -> u32 {
+    assert!(number >= 0 && number <= 0xffff, "no number of a call");
+    number as u32
 }
 
 /// Where the lower half of an argument is. These machines have it first.
-fn argument_at(argument: u32) -> Option<u32> {
-    const MOST: u32 = 5;
+#[expect(clippy::arithmetic_side_effects, reason = "as above")]
+const fn argument_at(argument: u32) -> u32 {
     const {
         assert!(cfg!(target_endian = "little"), "the lower half of an argument comes second");
     }
-    (argument <= MOST).then(|| argument.checked_mul(8)?.checked_add(ARGUMENTS_AT)).flatten()
+    assert!(argument < 6, "no call has so many arguments");
+    ARGUMENTS_AT + 8 * argument
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// What the kernel would answer: its interpreter, as far as our programs use it.
@@ -265,11 +391,16 @@ mod tests {
         numbers.iter().map(|number| Call { name: "x", number: *number, only: &[] }).collect()
     }
 
+    fn program(calls: &[Call]) -> Vec<sock_filter> {
+        Program::of(&List::new().and(calls)).steps().to_vec()
+    }
+
     #[test]
     fn what_is_in_the_list_is_allowed_and_nothing_else() {
         for count in 0..60_i64 {
-            let numbers: Vec<c_long> = (0..count).map(|n| n * n * 7 % 463).collect();
-            let program = program(&list(&numbers)).unwrap();
+            let numbers: BTreeSet<c_long> = (0..count).map(|n| n * n * 7 % 463).collect();
+            let numbers: Vec<c_long> = numbers.into_iter().rev().collect();
+            let program = program(&list(&numbers));
             for number in (0..2000).chain([0x3fff_ffff, 0x4000_0000, 0x4000_0001, u32::MAX]) {
                 let expected = if numbers.contains(&i64::from(number)) { ALLOW } else { REFUSE };
                 assert_eq!(verdict(&program, MACHINE, number, [0; 6]), expected, "{number} of {numbers:?}");
@@ -288,7 +419,7 @@ mod tests {
         calls[5] = calls[5].only(&[Only::Without(5, 0x8000_0004)]);
         // All of several.
         calls[6] = calls[6].only(&[Only::OneOf(0, &[3, 4]), Only::Without(2, 1), Only::OneOf(1, &[9])]);
-        let program = program(&calls).unwrap();
+        let program = program(&calls);
         let with = |number, place: usize, argument| {
             let mut arguments = [u64::MAX; 6];
             arguments[place] = argument;
@@ -319,11 +450,22 @@ mod tests {
 
     #[test]
     fn a_list_that_is_too_long_or_makes_no_sense_makes_no_program() {
-        assert!(program(&list(&(0..100).collect::<Vec<_>>())).is_some());
-        assert!(program(&list(&(0..2000).collect::<Vec<_>>())).is_none());
-        assert!(program(&list(&[-1])).is_none());
-        let odd = |only| program(&[Call { name: "x", number: 1, only }]);
-        assert!(odd(&[Only::Without(6, 1)]).is_none());
-        assert!(odd(&[Only::OneOf(0, &[])]).is_none());
+        let makes = |calls: &[Call]| std::panic::catch_unwind(|| program(calls)).is_ok();
+        let longest = i64::try_from(List::LONGEST).unwrap();
+        assert!(makes(&list(&(0..longest).collect::<Vec<_>>())));
+        assert!(!makes(&list(&(0..=longest).collect::<Vec<_>>())));
+        assert!(!makes(&list(&[-1])) && !makes(&list(&[0x4000_0000])) && !makes(&list(&[1, 2, 1])));
+        let odd = |only| makes(&[Call { name: "x", number: 1, only }]);
+        assert!(odd(&[Only::Without(5, 1)]) && !odd(&[Only::Without(6, 1)]));
+        assert!(!odd(&[Only::OneOf(0, &[])]));
+        let many: &[u32] = &[7; 300];
+        assert!(!odd(Box::leak(Box::new([Only::OneOf(0, many)]))));
+    }
+
+    #[test]
+    fn another_call_of_the_same_number_takes_its_place() {
+        let calls = List::new().and(&list(&[3, 4, 5]));
+        let other = Call { name: "x", number: 4, only: &[Only::OneOf(0, &[1])] };
+        assert_eq!(calls.with(other).calls(), [calls.calls()[0], other, calls.calls()[2]]);
     }
 }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, stat};
+use nix::sys::stat::{Mode, fstat, stat};
 
 use super::netns::is;
 use super::sys;
@@ -16,10 +16,12 @@ use crate::policy::idmap::{Kind, ids_of_namespace};
 /// How a process's user namespace stands to ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Relation {
-    /// It was made in ours, by this uid.
+    /// It was made in ours.
     Child {
-        /// Whom the kernel calls its owner.
+        /// By this uid: whom the kernel calls its owner.
         owner: u32,
+        /// Is ours the one that the machine has started with, in which there is every id?
+        of_initial: bool,
     },
     /// It is ours.
     Same,
@@ -40,16 +42,33 @@ pub fn relation(process: BorrowedFd<'_>) -> Result<Relation, Error> {
         Err(Errno::EACCES | Errno::EPERM | Errno::ENOENT | Errno::ESRCH) => return Ok(Relation::Unknown),
         Err(errno) => return Err(when()(errno)),
     };
-    let ours = stat("/proc/self/ns/user").map_err(when())?;
-    match sys::namespace_parent(theirs.as_fd()) {
-        Ok(parent) if is(&parent, &ours) => {
-            Ok(Relation::Child { owner: sys::namespace_owner(theirs.as_fd()).map_err(when())? })
+    // The kernel shows a parent that is ours or was made below ours, and no other: ours is the one whose own it does not show.
+    let parent = match sys::namespace_parent(theirs.as_fd()) {
+        Ok(parent) => parent,
+        Err(Errno::EPERM) => {
+            let ours = stat("/proc/self/ns/user").map_err(when())?;
+            return Ok(if is(&theirs, &ours) { Relation::Same } else { Relation::Elsewhere });
         }
+        Err(errno) => return Err(when()(errno)),
+    };
+    match sys::namespace_parent(parent.as_fd()) {
         Ok(_) => Ok(Relation::Elsewhere),
-        // Our own has its parent outside of what we may see; so has any that is not below our own.
-        Err(Errno::EPERM) if is(&theirs, &ours) => Ok(Relation::Same),
-        Err(Errno::EPERM) => Ok(Relation::Elsewhere),
+        Err(Errno::EPERM) => Ok(Relation::Child {
+            owner: sys::namespace_owner(theirs.as_fd()).map_err(when())?,
+            of_initial: fstat(&parent).is_ok_and(|status| status.st_ino == INITIAL),
+        }),
         Err(errno) => Err(when()(errno)),
+    }
+}
+
+/// The number of the user namespace that the machine has started with: `linux/nsfs.h`, `USER_NS_INIT_INO`; the same since 3.8.
+const INITIAL: u64 = 0xEFFF_FFFD;
+
+impl Relation {
+    /// The ids that exist in our own user namespace.
+    #[must_use]
+    pub fn ids_here(self, kind: Kind) -> Vec<Range> {
+        if matches!(self, Self::Child { of_initial: true, .. }) { every_id() } else { ids_here(kind) }
     }
 }
 
@@ -57,11 +76,11 @@ pub fn relation(process: BorrowedFd<'_>) -> Result<Relation, Error> {
 #[must_use]
 pub fn ids_here(kind: Kind) -> Vec<Range> {
     let ids = read_own(kind.map_file()).map(|map| ids_of_namespace(&map)).unwrap_or_default();
-    if ids.is_empty() {
-        Vec::from_iter(Id::new(0).and_then(|first| Range::new(first, u32::MAX)))
-    } else {
-        ids
-    }
+    if ids.is_empty() { every_id() } else { ids }
+}
+
+fn every_id() -> Vec<Range> {
+    Vec::from_iter(Id::new(0).and_then(|first| Range::new(first, u32::MAX)))
 }
 
 /// A file of a user whom our user namespace does not have shows as uid 65534's: `user_namespaces(7)`, overflowuid.

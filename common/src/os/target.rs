@@ -1,6 +1,7 @@
 //! The process whose map is to be written: one `/proc/PID` directory, opened once with the caller's own rights and
 //! held. Everything later goes through that descriptor, so a recycled pid cannot take the process's place.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -175,7 +176,7 @@ impl Target {
         let status = fstat(&file)?;
         let regular = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
         if regular && status.st_dev == self.device {
-            Ok(WriteOnce(File::from(file)))
+            Ok(WriteOnce { file: File::from(file), moved: Cell::new(false) })
         } else {
             Err(Errno::ENOTSUP)
         }
@@ -184,7 +185,11 @@ impl Target {
 
 /// A file that the kernel takes whole, at offset 0, in one call: `uid_map`, `gid_map`, `setgroups`.
 #[derive(Debug)]
-pub struct WriteOnce(File);
+pub struct WriteOnce {
+    file: File,
+    /// Has reading moved the offset?
+    moved: Cell<bool>,
+}
 
 impl WriteOnce {
     /// What it says now.
@@ -192,7 +197,9 @@ impl WriteOnce {
     /// # Errors
     /// What the kernel said.
     pub fn read(&self) -> nix::Result<Vec<u8>> {
-        contents(&self.0)
+        let text = contents(&self.file)?;
+        self.moved.set(self.moved.get() || !text.is_empty());
+        Ok(text)
     }
 
     /// The same once more, from its beginning.
@@ -200,7 +207,7 @@ impl WriteOnce {
     /// # Errors
     /// What the kernel said.
     pub fn read_again(&self) -> nix::Result<Vec<u8>> {
-        lseek(&self.0, 0, Whence::SeekSet)?;
+        self.rewind()?;
         self.read()
     }
 
@@ -209,12 +216,15 @@ impl WriteOnce {
     /// # Errors
     /// What the kernel said; `EIO` if it took a part, which it never does.
     pub fn write(&self, text: &str) -> nix::Result<()> {
-        // Reading has moved the offset.
-        lseek(&self.0, 0, Whence::SeekSet)?;
-        match write(&self.0, text.as_bytes())? {
+        self.rewind()?;
+        match write(&self.file, text.as_bytes())? {
             written if written == text.len() => Ok(()),
             _ => Err(Errno::EIO),
         }
+    }
+
+    fn rewind(&self) -> nix::Result<()> {
+        if self.moved.replace(false) { lseek(&self.file, 0, Whence::SeekSet).map(drop) } else { Ok(()) }
     }
 }
 

@@ -305,7 +305,7 @@ fn others_can_write(status: &FileStat) -> bool {
 }
 
 /// How much is read at once. A line that does not fit is nobody's line.
-const BLOCK: usize = 16 * 1024;
+const BLOCK: usize = 32 * 1024;
 
 /// What a small file (`login.defs`, `nsswitch.conf`) may have at most.
 const SMALL: usize = 1 << 20;
@@ -402,11 +402,12 @@ fn blocks_of(
     mut see: impl FnMut(u32, &[u8]),
     mut see_long: impl FnMut(&[u8]),
 ) -> std::io::Result<()> {
-    let mut buffer = vec![0_u8; BLOCK.min(size)];
+    // The beginning of a line, and what follows it in the file: always as much of that, as the kernel copies whole pages faster.
+    let mut buffer = vec![0_u8; BLOCK.min(size).saturating_add(BLOCK.min(size.saturating_sub(BLOCK)))];
     let (mut to_read, mut kept, mut dirty, mut line, mut in_long_line) =
         (size, 0_usize, 0_usize, 1_u32, false);
     let outcome = loop {
-        let room = buffer.len().saturating_sub(kept).min(to_read);
+        let room = BLOCK.min(to_read);
         let room = buffer.get_mut(kept..kept.saturating_add(room)).unwrap_or_default();
         let read = if room.is_empty() { Ok(0) } else { file.read(room) };
         let filled = match read {
@@ -419,24 +420,24 @@ fn blocks_of(
         };
         dirty = dirty.max(filled);
         let text = buffer.get(..filled).unwrap_or_default();
+        let first_ends = memchr(b'\n', text).unwrap_or(filled);
+        if first_ends >= BLOCK && !in_long_line {
+            in_long_line = true;
+            see_long(text.get(..first_ends).unwrap_or_default());
+        }
         let Some(last_newline) = memrchr(b'\n', text) else {
-            if filled == BLOCK && !in_long_line {
-                in_long_line = true;
-                see_long(text);
-            }
             kept = if in_long_line { 0 } else { filled };
             continue;
         };
         let whole = text.get(..=last_newline).unwrap_or_default();
-        let lines = u32::try_from(newlines(whole)).unwrap_or(u32::MAX);
         if in_long_line {
-            let end = memchr(b'\n', whole).map_or(0, |newline| newline.saturating_add(1));
-            see(line.saturating_add(1), whole.get(end..).unwrap_or_default());
+            let others = whole.get(first_ends.saturating_add(1)..).unwrap_or_default();
+            see(line.saturating_add(1), others);
         } else {
             see(line, whole);
         }
         in_long_line = false;
-        line = line.saturating_add(lines);
+        line = line.saturating_add(u32::try_from(newlines(whole)).unwrap_or(u32::MAX));
         buffer.copy_within(last_newline.saturating_add(1)..filled, 0);
         kept = filled.saturating_sub(last_newline).saturating_sub(1);
     };
@@ -493,6 +494,21 @@ mod tests {
                 (1..).zip(crate::policy::text::lines(text.as_bytes()).map(<[u8]>::to_vec)).collect()
             };
             prop_assert_eq!(seen(text.as_bytes(), sizes), expected);
+        }
+    }
+
+    #[test]
+    fn whether_a_line_fits_does_not_depend_on_where_it_stands() {
+        for before in [0, 1, 2, BLOCK / 2, BLOCK - 2, BLOCK - 1] {
+            let head = if before == 0 { String::new() } else { "a".repeat(before - 1) + "\n" };
+            for (length, fits) in [(BLOCK - 2, true), (BLOCK - 1, true), (BLOCK, false), (BLOCK + 1, false)] {
+                for sizes in [vec![], vec![1000; 200], vec![BLOCK - 1; 9]] {
+                    let text = format!("{head}{}\nend\n", "x".repeat(length));
+                    let lines = seen(text.as_bytes(), sizes);
+                    assert_eq!(lines.iter().any(|(_, line)| line.len() == length), fits, "{before} {length}");
+                    assert_eq!(lines.last().unwrap(), &(if before == 0 { 2 } else { 3 }, b"end".to_vec()));
+                }
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use memchr::{memchr, memrchr};
 use super::host::{self, OtherOwner};
 use super::id::Range;
 use super::subid::{Owner, granted_by};
-use super::text::newlines;
+use super::text::{PART, newlines};
 use crate::os::places_of;
 
 /// Looks for a line of another owner that grants an id which is wanted.
@@ -29,11 +29,12 @@ impl<'a> Others<'a> {
 
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        for_windows(block, |new, window| {
-            let mut places = self.filter.places(window) & NEW;
+        let mut colons = 0;
+        for_windows(block, |start, window| {
+            let mut places = self.filter.places(window, &mut colons);
             while places != 0 && self.found.is_none() {
-                let place = usize::try_from(places.trailing_zeros()).unwrap_or(0).wrapping_sub(CONTEXT);
-                self.read_line_at(new.wrapping_add(place), first_line, block);
+                let place = usize::try_from(places.trailing_zeros()).unwrap_or(0);
+                self.read_line_at(start.wrapping_add(place), first_line, block);
                 places &= places.wrapping_sub(1);
             }
         });
@@ -64,14 +65,19 @@ impl<'a> Others<'a> {
 
 /// Knows of most lines, by a few bytes of their numbers alone, that they grant nothing of what is wanted.
 #[derive(Debug)]
-struct Filter {
-    /// How the first id of a line that does may begin, with the last seven digits left out: 0 if it has no more than those.
-    /// None: in too many ways.
-    beginnings: Option<Vec<Vec<u8>>>,
+enum Filter {
+    /// By how the first id of a line that does may begin, with the last seven digits left out.
+    Beginnings {
+        /// All places if it may have no more than those, and no place otherwise.
+        none: u64,
+        digits: Vec<Vec<u8>>,
+    },
+    /// There are too many ways in which it may begin.
+    LineEnds,
 }
 
 /// So many digits at the end of a first id are not looked at.
-const REST: u32 = 7;
+const REST: usize = 7;
 const SIZE_OF_REST: u32 = 10_000_000;
 
 /// A usual count has at most six digits. Of larger ones a few thousand use up all the ids there are.
@@ -88,92 +94,109 @@ impl Filter {
             let lowest = range.first().raw().saturating_sub(MOST_OF_USUAL);
             for beginning in lowest.wrapping_div(SIZE_OF_REST)..=range.last().raw().wrapping_div(SIZE_OF_REST)
             {
-                let beginning = beginning.to_string().into_bytes();
                 if !beginnings.contains(&beginning) {
                     beginnings.push(beginning);
                 }
                 if beginnings.len() > MOST_BEGINNINGS {
-                    return Self { beginnings: None };
+                    return Self::LineEnds;
                 }
             }
         }
-        Self { beginnings: Some(beginnings) }
+        let none = if beginnings.contains(&0) { u64::MAX } else { 0 };
+        let digits = beginnings.iter().filter(|beginning| **beginning != 0);
+        let digits = digits.map(|beginning| beginning.to_string().into_bytes()).collect();
+        Self::Beginnings { none, digits }
     }
 
     /// The places in a window where a line may grant an id that is wanted: each is in that line, or ends it. It may be a line
     /// that does not, even one that grants nothing, but none that does is left out: only [`granted_by`] knows.
     ///
-    /// To know a place one has to look at [`CONTEXT`] bytes before it at most.
+    /// `colons` are those of the window before, and then those of this one.
     #[inline]
-    fn places(&self, window: &[u8; WINDOW]) -> u64 {
-        let (newlines, colons) = (places_of(b'\n', window), places_of(b':', window));
-        let Some(beginnings) = &self.beginnings else { return newlines };
-        // One to seven bytes after a colon, and one to eight.
-        let two = colons << 1 | colons << 2;
-        let four = two | two << 2;
-        let seven = four | four << 3;
-        let eight = seven | seven << 1;
-        // The count is no usual one.
-        let special = newlines & !seven;
-        beginnings.iter().fold(special, |places, beginning| {
-            places
-                | match beginning.as_slice() {
-                    b"0" => colons & eight,
-                    digits => places_of_number(digits, window, colons),
-                }
-        })
+    fn places(&self, window: &Window, colons: &mut u64) -> u64 {
+        let newlines = places_of(b'\n', seen_from(window, 0));
+        let Self::Beginnings { none, digits } = self else { return newlines };
+        let before = std::mem::replace(colons, places_of(b':', seen_from(window, 0)));
+        let (seven, eight) = behind(*colons, before);
+        // The count is no usual one, or the first id is short.
+        let places = newlines & !seven | *colons & eight & none;
+        digits.iter().fold(places, |places, digits| places | places_of_number(digits, window, *colons))
     }
+}
+
+/// The places one to seven bytes behind one of these, and one to eight; `before` are those of the 64 bytes before.
+#[inline]
+const fn behind(places: u64, before: u64) -> (u64, u64) {
+    let two = places << 1 | places << 2;
+    let four = two | two << 2;
+    let seven = four | four << 3;
+    // The last eight of those before reach as far as there are places from them to the end.
+    let last = before >> 56;
+    let last = last | last >> 1;
+    let last = last | last >> 2;
+    let last = last | last >> 4;
+    (seven | last >> 1, seven | seven << 1 | last)
 }
 
 /// Where in a window with colons in these places one stands behind a number of these digits and as many as [`REST`] more.
 #[inline]
-fn places_of_number(digits: &[u8], window: &[u8; WINDOW], colons: u64) -> u64 {
+fn places_of_number(digits: &[u8], window: &Window, colons: u64) -> u64 {
     let (mut places, mut back) = (colons, REST);
     for digit in digits.iter().rev() {
-        back = back.wrapping_add(1);
-        places &= places_of(*digit, window).wrapping_shl(back);
+        back = back.saturating_add(1);
+        places &= places_of(*digit, seen_from(window, back));
         // The last of them is not that of most lines.
         if places == 0 {
             return 0;
         }
     }
-    places & colons.wrapping_shl(back.wrapping_add(1))
+    places & places_of(b':', seen_from(window, back.saturating_add(1)))
 }
 
-/// So much of a text is looked at together.
-const WINDOW: usize = 64;
+/// Bytes of a text that are looked at together, and behind them those which it takes to know what they are.
+type Window = [u8; CONTEXT + PART];
 
-/// So much of it has been in the window before: two colons and a number of ten digits have room in it.
-const CONTEXT: usize = 16;
+/// A number of ten digits and a colon, seen from the colon behind it.
+const CONTEXT: usize = 11;
 
-/// The places of the others.
-const NEW: u64 = u64::MAX << CONTEXT;
+/// As many bytes as are looked at, but that many places before them.
+#[inline]
+fn seen_from(window: &Window, back: usize) -> &[u8; PART] {
+    const NOTHING: &[u8; PART] = &[0; PART];
+    CONTEXT.checked_sub(back).and_then(|start| window.get(start..)?.first_chunk()).unwrap_or(NOTHING)
+}
 
-/// Shows a text to `see` in windows, each with the place in the text of its first new byte. As the last line may have no
+/// Shows a text to `see` in windows, each with the place in the text of the bytes that are looked at. As the last line may have no
 /// newline, one is added to the text.
 #[inline]
-fn for_windows(text: &[u8], mut see: impl FnMut(usize, &[u8; WINDOW])) {
-    let mut new = 0_usize;
-    while new <= text.len() {
+fn for_windows(text: &[u8], mut see: impl FnMut(usize, &Window)) {
+    let mut start = 0_usize;
+    while start <= text.len() {
         let inside =
-            new.checked_sub(CONTEXT).and_then(|start| text.get(start..)).and_then(<[u8]>::first_chunk);
-        match inside {
-            Some(window) => see(new, window),
-            None => see(new, &window_at_an_end(text, new)),
-        }
-        new = new.wrapping_add(WINDOW.wrapping_sub(CONTEXT));
+            start.checked_sub(CONTEXT).and_then(|first| text.get(first..)).and_then(<[u8]>::first_chunk);
+        let at_an_end;
+        let window = if let Some(window) = inside {
+            window
+        } else {
+            at_an_end = window_at_an_end(text, start);
+            &at_an_end
+        };
+        see(start, window);
+        start = start.wrapping_add(PART);
     }
 }
 
 /// What there is of it, with nothing around it.
 #[cold]
-fn window_at_an_end(text: &[u8], new: usize) -> [u8; WINDOW] {
-    let mut window = [0; WINDOW];
-    let (before, rest) = text.split_at(new.min(text.len()));
+fn window_at_an_end(text: &[u8], start: usize) -> Window {
+    let copy = |from: &[u8], to: &mut [u8]| to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    let (before, rest) = text.split_at(start.min(text.len()));
     let before = before.get(before.len().saturating_sub(CONTEXT)..).unwrap_or_default();
-    let missing = CONTEXT.saturating_sub(before.len());
-    let bytes = before.iter().chain(rest).chain(b"\n");
-    window.iter_mut().skip(missing).zip(bytes).for_each(|(place, byte)| *place = *byte);
+    let mut window = [0; CONTEXT + PART];
+    let (context, seen) = window.split_at_mut(CONTEXT);
+    copy(before, context.get_mut(CONTEXT.saturating_sub(before.len())..).unwrap_or_default());
+    copy(rest, seen);
+    copy(b"\n", seen.get_mut(rest.len()..).unwrap_or_default());
     window
 }
 
@@ -196,11 +219,11 @@ mod tests {
 
     /// Where in a text a filter has its places.
     fn places(filter: &Filter, text: &str) -> Vec<usize> {
-        let mut all = Vec::new();
-        for_windows(text.as_bytes(), |new, window| {
-            let places = filter.places(window) & NEW;
+        let (mut all, mut colons) = (Vec::new(), 0);
+        for_windows(text.as_bytes(), |start, window| {
+            let places = filter.places(window, &mut colons);
             let is_one = |bit: &usize| places >> bit & 1 == 1;
-            all.extend((0..WINDOW).filter(is_one).map(|bit| new + bit - CONTEXT));
+            all.extend((0..PART).filter(is_one).map(|bit| start + bit));
         });
         all
     }

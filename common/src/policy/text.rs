@@ -7,7 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 use memchr::memchr_iter;
 
 use super::id::decimal;
-use crate::os::places_of;
 
 /// Shows bytes with everything but printable ASCII escaped (`\n`, `\x1b`), and cut after 64: a name must not move
 /// the reader's cursor, forge a second log line, or fill the screen.
@@ -71,28 +70,20 @@ pub fn newlines(text: &[u8]) -> usize {
     text.chunks(PART).map(in_part).fold(0, |sum, number| sum.saturating_add(number.into()))
 }
 
-/// Shows to `see` where the lines of a text end: at each newline, and at the end of the text if there is none. For short lines,
-/// of which there may be a million.
-#[inline]
-pub(crate) fn for_line_ends(text: &[u8], mut see: impl FnMut(usize)) {
-    let parts = text.chunks_exact(PART);
-    let mut last = [0; PART];
-    let open = text.last().is_some_and(|last| *last != b'\n');
-    // What is left, and the newline that a last line may lack.
-    let rest = parts.remainder().iter().chain(open.then_some(&b'\n'));
-    last.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
-    let mut here = 0_usize;
-    for part in parts.filter_map(|part| part.first_chunk()).chain(std::iter::once(&last)) {
-        let mut newlines = places_of(b'\n', part);
-        while newlines != 0 {
-            see(here.wrapping_add(usize::try_from(newlines.trailing_zeros()).unwrap_or(0)));
-            newlines &= newlines.wrapping_sub(1);
-        }
-        here = here.wrapping_add(PART);
-    }
-}
+/// So much of a text is looked at together.
+pub(crate) const PART: usize = 64;
 
-const PART: usize = 64;
+/// Does a line begin in this part of a text with one of two bytes? `behind` is as much of the text, from one byte later on. As with
+/// [`newlines`], the compiler makes something quick of it.
+#[inline]
+pub(crate) fn a_line_begins(part: &[u8; PART], behind: &[u8; PART], with: [u8; 2]) -> bool {
+    let [one, other] = with;
+    let pairs = part.iter().zip(behind);
+    let any = pairs.fold(0, |any, (last, first)| {
+        any | u8::from(*last == b'\n') & (u8::from(*first == one) | u8::from(*first == other))
+    });
+    any != 0
+}
 
 /// The lines of a text, without their newlines. A last line that has none counts.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -108,6 +99,7 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::places_of;
     use proptest::prelude::*;
 
     #[test]
@@ -149,15 +141,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_end_where_their_newlines_are(text in "[a\n]{0,200}") {
-            let text = text.as_bytes();
-            let mut ends: Vec<_> = (0..text.len()).filter(|place| text[*place] == b'\n').collect();
-            if text.last().is_some_and(|last| *last != b'\n') {
-                ends.push(text.len());
-            }
-            let mut seen = Vec::new();
-            for_line_ends(text, |end| seen.push(end));
-            prop_assert_eq!(seen, ends);
+        fn a_line_begins_where_a_newline_is_before_it(text in "[abc\n]{65}", one in "[abc]", other in "[abcd]") {
+            let (one, other) = (one.as_bytes()[0], other.as_bytes()[0]);
+            let expected = [one, other].iter().any(|first| text.contains(&format!("\n{}", char::from(*first))));
+            let (part, behind) = (text.as_bytes().first_chunk().unwrap(), text.as_bytes().last_chunk().unwrap());
+            prop_assert_eq!(a_line_begins(part, behind, [one, other]), expected);
         }
 
         #[test]

@@ -18,7 +18,7 @@ use common::Error;
 use common::calls;
 use common::os::calls::{F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_OFD_SETLK, F_SETFD};
 use common::os::calls::{at_last, by_path, fcntl, ioctl, prctl, socket, status};
-use common::os::confine::{Call, Libc, Only, enter};
+use common::os::confine::{Call, Libc, List, Only, Program, enter};
 use common::os::landlock::{self, Access};
 use nix::errno::Errno;
 
@@ -57,13 +57,15 @@ impl Confinement {
             // The caller may have left no descriptor.
             Err(errno) => return Err(Error::when(format!("open {LEDGER}"))(errno)),
         }
-        enter(&policy(Libc::OURS))
+        static POLICY: Program = Program::of(&policy(Libc::OURS));
+        enter(&POLICY)
     }
 
     /// The second stage, for what has nothing to do with Open vSwitch. `ledger` is [`LEDGER`].
     pub(crate) fn to_the_wiring(&self, ledger: &OwnedFd) -> Result<(), Error> {
         landlock::enter(Access::ALL, &given(ledger, &settings()?))?;
-        enter(&wiring(Libc::OURS))
+        static WIRING: Program = Program::of(&wiring(Libc::OURS));
+        enter(&WIRING)
     }
 }
 
@@ -77,7 +79,7 @@ fn given<'a>(ledger: &'a OwnedFd, settings: &'a OwnedFd) -> [(&'a dyn AsFd, Acce
 
 /// Calls from the policy files on: becoming root, a bridge, a place, and all that follows.
 #[must_use]
-pub fn policy(libc: Libc) -> Vec<Call> {
+pub const fn policy(libc: Libc) -> List {
     // For the log and for questions about interfaces, besides the kernel's own.
     const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_UNIX, AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
     // The process stays as it is: nobody is to look into it.
@@ -103,14 +105,12 @@ pub fn policy(libc: Libc) -> Vec<Call> {
         SYS_setresuid,
         SYS_umask,
     ];
-    let wiring = wiring(libc).into_iter().filter(|call| call.number != SOCKETS.number);
-    let own = own.iter().chain(by_path(libc)).chain(random(libc)).copied();
-    wiring.chain(own).chain([SOCKETS, HIDING]).collect()
+    wiring(libc).with(SOCKETS).and(own).and(by_path(libc)).and(random(libc)).and(&[HIDING])
 }
 
 /// Calls of the wiring. A connection to the kernel that has broken is replaced by a new one, to take back what was made.
 #[must_use]
-pub fn wiring(libc: Libc) -> Vec<Call> {
+pub const fn wiring(libc: Libc) -> List {
     const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR, FIONBIO])]);
     const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
     const DESCRIPTORS: Call =
@@ -131,8 +131,7 @@ pub fn wiring(libc: Libc) -> Vec<Call> {
         SYS_recvfrom,
         SYS_renameat,
     ];
-    let some = vec![REQUESTS, SOCKETS, DESCRIPTORS];
-    [at_last(libc), own.to_vec(), some, status(libc).to_vec(), by_libc(libc).to_vec()].concat()
+    at_last(libc).and(own).and(&[REQUESTS, SOCKETS, DESCRIPTORS]).and(status(libc)).and(by_libc(libc))
 }
 
 /// getrandom(2), which with glibc is among what every program does.

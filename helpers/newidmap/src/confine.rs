@@ -7,22 +7,24 @@
 use common::Error;
 use common::calls;
 use common::os::calls::{F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD};
-use common::os::calls::{at_last, fcntl, files, ioctl, status};
-use common::os::confine::{Call, Libc, Only, enter};
+use common::os::calls::{at_last, by_path, fcntl, ioctl, status};
+use common::os::confine::{Call, Libc, List, Only, Program, enter};
 
 /// As soon as nothing has to be run any more, neither the twin nor a child that asks somebody: from there to the end.
 pub(crate) fn to_checks() -> Result<(), Error> {
-    enter(&checks(Libc::OURS))
+    static CHECKS: Program = Program::of(&checks(Libc::OURS));
+    enter(&CHECKS)
 }
 
 /// When the last file is open: the log, two writes at most, and the end.
 pub(crate) fn to_the_deed() -> Result<(), Error> {
-    enter(&deed(Libc::OURS))
+    static DEED: Program = Program::of(&deed(Libc::OURS));
+    enter(&DEED)
 }
 
 /// Calls of the checks and of all that follows. They open and read; they raise one capability.
 #[must_use]
-pub fn checks(libc: Libc) -> Vec<Call> {
+pub const fn checks(libc: Libc) -> List {
     const NAMESPACES: Call = ioctl(&[Only::OneOf(1, &[NS_GET_PARENT, NS_GET_OWNER_UID])]);
     const DESCRIPTORS: Call = fcntl(&[Only::OneOf(1, &[F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC])]);
     let own = calls![
@@ -32,18 +34,18 @@ pub fn checks(libc: Libc) -> Vec<Call> {
         SYS_getdents64,
         SYS_getresgid,
         SYS_getresuid,
+        SYS_openat,
         SYS_readlinkat,
         SYS_seccomp,
         SYS_statfs,
     ];
-    let common: Vec<Call> = deed(libc).into_iter().filter(|call| !status(libc).contains(call)).collect();
-    [common, own.to_vec(), vec![NAMESPACES, DESCRIPTORS], files(libc)].concat()
+    deed(libc).and(own).and(&[NAMESPACES, DESCRIPTORS]).and(by_path(libc))
 }
 
 /// Calls of the deed.
 #[must_use]
-pub fn deed(libc: Libc) -> Vec<Call> {
-    [&at_last(libc), status(libc), calls![SYS_lseek, SYS_read]].concat()
+pub const fn deed(libc: Libc) -> List {
+    at_last(libc).and(status(libc)).and(calls![SYS_lseek, SYS_read])
 }
 
 // ioctl_ns(2)

@@ -20,8 +20,8 @@ use crate::{Caller, Program};
 pub(crate) fn foreign_namespace(caller: &Caller, relation: Relation) -> Option<String> {
     let uid = caller.own(Kind::Uid);
     match relation {
-        Relation::Child { owner } if owner == uid.raw() => None,
-        Relation::Child { owner } => {
+        Relation::Child { owner, .. } if owner == uid.raw() => None,
+        Relation::Child { owner, .. } => {
             Some(format!("the target's user namespace was made by uid {owner}, not by the caller, uid {uid}"))
         }
         Relation::Same => Some(

@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use common::os::account::{self, Names, Question};
 use common::os::audit::{Log, Verdict};
 use common::os::host_policy::{self, HostPolicy};
-use common::os::namespace::{ids_here, is_of_an_owner_unknown_here};
+use common::os::namespace::is_of_an_owner_unknown_here;
 use common::os::privilege::{self, Capability, Lowered};
 use common::os::subid_source::{Inquiry, Plugins};
 use common::os::target::Target;
@@ -137,10 +137,11 @@ fn tell(
     let facts = facts::find(program.kind, &caller, &target, &etc, rules, &granted, others)?;
     let approved = host::allow(asker.own, granted, rules, &facts)
         .map_err(|forbidden| host_policy.forbids_map(program.kind, &forbidden))?;
+    let relation = target.namespace()?;
     let map = approved
-        .for_parent(&ids_here(program.kind))
+        .for_parent(&relation.ids_here(program.kind))
         .map_err(|why| Error::Unfit { kind: program.kind, why })?;
-    write::write(program, &caller, &target, &approved, &map, stage, || {
+    write::write(program, &caller, (&target, relation), &approved, &map, stage, || {
         // He may have stopped us since it was read, or have met the moment in which it was being replaced.
         if !host_policy.is_as_it_was(&etc)? {
             return Err(Error::Changed);

@@ -1,6 +1,7 @@
 //! The deed. Everything that can be known to fail is refused before anything is changed.
 
 use common::Error;
+use common::os::namespace::Relation;
 use common::os::privilege::Lowered;
 use common::os::target::{Target, WriteOnce};
 use common::policy::idmap::{Approved, Kind, Map};
@@ -17,7 +18,7 @@ use crate::{Caller, Program, confine, explain};
 pub(crate) fn write(
     program: &Program,
     caller: &Caller,
-    target: &Target,
+    (target, relation): (&Target, Relation),
     approved: &Approved,
     map: &Map,
     stage: Lowered,
@@ -27,7 +28,6 @@ pub(crate) fn write(
     let own = caller.own(program.kind);
     let refuse = |doing: &str, errno, cause| Error::Map { doing: format!("{doing} {file}"), errno, cause };
 
-    let relation = target.namespace()?;
     if let Some(why) = explain::foreign_namespace(caller, relation) {
         return Err(Error::ForeignNamespace { kind: program.kind, why });
     }
