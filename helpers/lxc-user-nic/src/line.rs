@@ -69,11 +69,7 @@ impl AsyncSocket for Line {
         Poll::Ready(self.socket.send_to(message, to, 0))
     }
 
-    fn poll_recv_from<B: BufMut>(
-        &self,
-        _: &mut Context<'_>,
-        buffer: &mut B,
-    ) -> Poll<io::Result<SocketAddr>> {
+    fn poll_recv_from<B: BufMut>(&self, _: &mut Context<'_>, buffer: &mut B) -> Poll<io::Result<SocketAddr>> {
         if !self.is_expecting.replace(false) {
             return Poll::Pending;
         }

@@ -300,9 +300,11 @@ impl Making<'_> {
     fn name_of_peer(&self, next_eth: u32) -> Result<Option<InterfaceName>, Error> {
         match self.wanted.name {
             Some(name) => Ok(Some(name.clone())),
-            None if next_eth == 0 || self.wanted.rules.stable_mac => InterfaceName::parse(format!("eth{next_eth}").as_bytes())
-                .map(Some)
-                .map_err(|_| Error::when("find a name for the interface")(Errno::EINVAL)),
+            None if next_eth == 0 || self.wanted.rules.stable_mac => {
+                InterfaceName::parse(format!("eth{next_eth}").as_bytes())
+                    .map(Some)
+                    .map_err(|_| Error::when("find a name for the interface")(Errno::EINVAL))
+            }
             None => Ok(None),
         }
     }
