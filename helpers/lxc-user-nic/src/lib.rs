@@ -29,7 +29,7 @@ use common::os::audit::{Log, Verdict};
 use common::os::host_policy::{self, HostPolicy};
 use common::os::installed;
 use common::os::limits::{Limited, not_limited};
-use common::os::netns::{Interfaces, Netns, own_netns};
+use common::os::netns::{Interfaces, Netns};
 use common::os::privilege::{self, Capability, Cut};
 use common::os::startup;
 use common::os::target::read_own;
@@ -151,7 +151,7 @@ fn create(
     policy_is_as_it_was(&permit, &host_policy, &etc)?;
     let mut links = Links::open()?;
     let interfaces = Interfaces::open()?;
-    let (bridge, _kept) = reach(&mut links, &interfaces, asked, &permit, &host_policy, attachment)?;
+    let (bridge, _kept) = reach(&mut links, &interfaces, asked, &permit, &host_policy, (attachment, netns.ours()))?;
     if let Bridge::OpenVswitch { name, .. } = &bridge {
         wanted.rules.guards.without_a_kernel_port().map_err(|rule| {
             let why = "a port of Open vSwitch cannot be guarded in this way".to_owned();
@@ -159,7 +159,7 @@ fn create(
         })?;
     }
 
-    let ledger = Ledger::open(own_netns()?)?;
+    let ledger = Ledger::open(netns.ours())?;
     let most = limit(rules.max_nics);
     let all = most.map(|_| ledger.make_table(&permit::table_of_all(attachment))).transpose()?;
     let (start, hurried) = (Instant::now(), Cell::new(false));
@@ -270,12 +270,12 @@ fn reach(
     asked: &Asked<'_>,
     permit: &Permit,
     host_policy: &HostPolicy,
-    attachment: &Attachment,
+    (attachment, netns): (&Attachment, u64),
 ) -> Result<(Bridge, Option<Table>), Error> {
     let makes_bridges = in_force(host_policy.settings.per_user_bridge.create).is_some();
     if let Attachment::Bridge(name) = attachment {
         if makes_bridges && permit.names_an_own_bridge() {
-            let ledger = Ledger::open(own_netns()?)?;
+            let ledger = Ledger::open(netns)?;
             let kept = own_bridge::keep(&ledger, name)?;
             let bridge = OwnBridge { asked, host_policy, uid: permit.uid(), name };
             bridge.provide(links, &ledger, interfaces)?;
@@ -284,7 +284,7 @@ fn reach(
     }
     let bridge = Bridge::find(links, attachment)?;
     let Bridge::Kernel { name, is_ours: true, .. } = &bridge else { return Ok((bridge, None)) };
-    let kept = own_bridge::keep(&Ledger::open(own_netns()?)?, name)?;
+    let kept = own_bridge::keep(&Ledger::open(netns)?, name)?;
     // It may have been removed before.
     Ok((Bridge::find(links, attachment)?, Some(kept)))
 }
@@ -362,7 +362,7 @@ fn delete(
     let uid = permit::own_uid()?;
     let host_policy = Etc::open()?.policy(host_policy::NAME);
     let confinement = Confinement::none_yet();
-    let (tables, _netns) = stage.as_caller(|| {
+    let (tables, netns) = stage.as_caller(|| {
         let netns = Netns::at_path(path)?.prove_power_of(uid.raw())?;
         confinement.to_policy()?;
         HostPolicy::read(host_policy?)?;
@@ -371,7 +371,7 @@ fn delete(
 
     let _root = stage.become_root()?;
     let mut links = Links::open()?;
-    let ledger = Ledger::open(own_netns()?)?;
+    let ledger = Ledger::open(netns.ours())?;
     let is_it = |record: &Record| record.uid == uid && record.name == *name;
     for table in tables {
         let Some(table) = ledger.table(&table)? else { continue };

@@ -13,7 +13,7 @@ use nix::libc::MSG_DONTWAIT;
 use nix::poll::{PollFd, PollFlags, poll};
 use rtnetlink::sys::{AsyncSocket, Socket, SocketAddr};
 
-use crate::sieve::sifted;
+use crate::sieve::sift;
 
 /// A kernel that answers later than we think is given so many milliseconds. Not for ever: nobody could end the process.
 const PATIENCE: u16 = 5000;
@@ -25,7 +25,8 @@ const LONGEST: usize = 32 << 10;
 pub(crate) struct Line {
     socket: Socket,
     is_expecting: Cell<bool>,
-    datagram: RefCell<Vec<u8>>,
+    /// A datagram, and what is kept of it.
+    buffers: RefCell<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Line {
@@ -61,8 +62,9 @@ impl AsyncSocket for Line {
     }
 
     fn new(protocol: isize) -> io::Result<Self> {
-        let datagram = RefCell::new(Vec::with_capacity(LONGEST));
-        Ok(Self { socket: Socket::new(protocol)?, is_expecting: Cell::new(false), datagram })
+        // Of memory that is not written to there is none.
+        let buffers = RefCell::new((Vec::with_capacity(LONGEST), Vec::with_capacity(LONGEST)));
+        Ok(Self { socket: Socket::new(protocol)?, is_expecting: Cell::new(false), buffers })
     }
 
     fn poll_send_to(&self, _: &mut Context<'_>, message: &[u8], to: &SocketAddr) -> Poll<io::Result<usize>> {
@@ -73,10 +75,11 @@ impl AsyncSocket for Line {
         if !self.is_expecting.replace(false) {
             return Poll::Pending;
         }
-        let mut datagram = self.datagram.borrow_mut();
-        let heard = self.hear(&mut datagram);
+        let (datagram, kept) = &mut *self.buffers.borrow_mut();
+        let heard = self.hear(datagram);
         if heard.is_ok() {
-            buffer.put_slice(&sifted(&datagram));
+            sift(datagram, kept);
+            buffer.put_slice(kept);
         }
         Poll::Ready(heard)
     }

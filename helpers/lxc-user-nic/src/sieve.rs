@@ -8,22 +8,38 @@ use nix::libc::{
     IFLA_INFO_SLAVE_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, RTM_NEWLINK,
 };
 
-/// The attributes that `Link::of` reads.
-const OF_A_LINK: [u16; 10] = [
-    IFLA_ADDRESS,
-    IFLA_IFNAME,
-    IFLA_MTU,
-    IFLA_LINK,
-    IFLA_MASTER,
-    IFLA_LINKINFO,
-    IFLA_IFALIAS,
-    IFLA_AF_SPEC,
-    IFLA_GROUP,
-    IFLA_LINK_NETNSID,
+/// An attribute that is read, by its type.
+enum Part {
+    /// All that is in it.
+    Whole(u16),
+    /// Only these of the attributes in it.
+    Of(u16, &'static [Part]),
+}
+use Part::{Of, Whole};
+
+/// What `Link::of` reads.
+const OF_A_LINK: &[Part] = &[
+    Whole(IFLA_ADDRESS),
+    Whole(IFLA_IFNAME),
+    Whole(IFLA_MTU),
+    Whole(IFLA_LINK),
+    Whole(IFLA_MASTER),
+    Of(IFLA_LINKINFO, &[Whole(IFLA_INFO_KIND), Whole(IFLA_INFO_SLAVE_KIND), Of(IFLA_INFO_SLAVE_DATA, OF_A_PORT)]),
+    Whole(IFLA_IFALIAS),
+    Of(IFLA_AF_SPEC, &[Whole(INET), Of(INET6, &[Whole(INET6_CONF), Whole(INET6_ADDR_GEN_MODE)])]),
+    Whole(IFLA_GROUP),
+    Whole(IFLA_LINK_NETNSID),
 ];
 
-/// Those in its `IFLA_LINKINFO`: what it is, and what it is as a port. What it is by itself, nobody asks.
-const OF_ITS_KIND: [u16; 3] = [IFLA_INFO_KIND, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA];
+/// The guards (`guards.rs`), by their numbers in `linux/if_link.h`: `IFLA_BRPORT_GUARD`, `_PROTECT`, `_LEARNING`,
+/// `_MULTICAST_ROUTER`, `_ISOLATED`, `_LOCKED`, `_MCAST_MAX_GROUPS`. One that is missing here is never confirmed.
+const OF_A_PORT: &[Part] = &[Whole(5), Whole(6), Whole(8), Whole(25), Whole(33), Whole(39), Whole(42)];
+
+/// Address families, `AF_INET` and `AF_INET6`, and `IFLA_INET6_CONF`, `IFLA_INET6_ADDR_GEN_MODE` in one of them.
+const INET: u16 = 2;
+const INET6: u16 = 10;
+const INET6_CONF: u16 = 2;
+const INET6_ADDR_GEN_MODE: u16 = 8;
 
 /// netlink(7): `struct nlmsghdr`. Behind it in such a message is a `struct ifinfomsg`, of the same size.
 const HEADER: usize = 16;
@@ -34,23 +50,17 @@ const ATTRIBUTE: usize = 4;
 /// Of its type, what is not a flag: `NLA_TYPE_MASK`.
 const TYPE: u16 = 0x3fff;
 
-/// The messages of a datagram, with what is read of them.
-pub(crate) fn sifted(mut datagram: &[u8]) -> Vec<u8> {
-    let mut kept = Vec::with_capacity(datagram.len());
+/// Puts the messages of a datagram, with what is read of them, in place of what was kept before.
+pub(crate) fn sift(mut datagram: &[u8], kept: &mut Vec<u8>) {
+    kept.clear();
     while let Some((message, rest)) = first(datagram) {
-        let start = kept.len();
-        kept.extend_from_slice(message.get(..BODY).unwrap_or(message));
-        let attributes = message.get(BODY..).unwrap_or_default();
-        if number(message, 4) != Some(RTM_NEWLINK) || sift(attributes, &OF_A_LINK, &mut kept).is_none() {
-            kept.truncate(start);
+        let sifted = if number(message, 4) == Some(RTM_NEWLINK) { sift_link(message, kept) } else { None };
+        if sifted.is_none() {
             kept.extend_from_slice(message);
-        } else {
-            put_length(&mut kept, start, |length| u32::try_from(length).ok().map(u32::to_ne_bytes));
         }
         datagram = rest;
     }
     kept.extend_from_slice(datagram);
-    kept
 }
 
 /// The first message, with what aligns the next one. None: there is none, or it is cut off.
@@ -61,20 +71,35 @@ fn first(datagram: &[u8]) -> Option<(&[u8], &[u8])> {
     (HEADER <= length && length <= datagram.len()).then(|| datagram.split_at_checked(aligned)).flatten()
 }
 
-/// Keeps the attributes of these types. None: these are no attributes.
-fn sift(mut attributes: &[u8], read: &[u16], kept: &mut Vec<u8>) -> Option<()> {
+/// None, and nothing kept: it is not as it should be.
+fn sift_link(message: &[u8], kept: &mut Vec<u8>) -> Option<()> {
+    let (start, (head, attributes)) = (kept.len(), message.split_at_checked(BODY)?);
+    kept.extend_from_slice(head);
+    let sifted = sift_attributes(attributes, OF_A_LINK, kept)
+        .and_then(|()| put_length(kept, start, |length| u32::try_from(length).ok().map(u32::to_ne_bytes)));
+    if sifted.is_none() {
+        kept.truncate(start);
+    }
+    sifted
+}
+
+/// Keeps these. None: these are no attributes.
+fn sift_attributes(mut attributes: &[u8], parts: &[Part], kept: &mut Vec<u8>) -> Option<()> {
     while !attributes.is_empty() {
         let (length, kind) = (usize::from(number(attributes, 0)?), number(attributes, 2)? & TYPE);
         let content = attributes.get(ATTRIBUTE..length)?;
-        let (attribute, rest) =
-            attributes.split_at(length.checked_next_multiple_of(ATTRIBUTE)?.min(attributes.len()));
-        if kind == IFLA_LINKINFO && read == OF_A_LINK {
-            let start = kept.len();
-            kept.extend_from_slice(attribute.get(..ATTRIBUTE)?);
-            sift(content, &OF_ITS_KIND, kept)?;
-            put_length(kept, start, |length| u16::try_from(length).ok().map(u16::to_ne_bytes))?;
-        } else if read.contains(&kind) {
-            kept.extend_from_slice(attribute);
+        let aligned = length.checked_next_multiple_of(ATTRIBUTE)?.min(attributes.len());
+        let (attribute, rest) = attributes.split_at_checked(aligned)?;
+        let is_it = |part: &&Part| matches!(part, Whole(wanted) | Of(wanted, _) if *wanted == kind);
+        match parts.iter().find(is_it) {
+            Some(Whole(_)) => kept.extend_from_slice(attribute),
+            Some(Of(_, parts)) => {
+                let start = kept.len();
+                kept.extend_from_slice(attribute.get(..ATTRIBUTE)?);
+                sift_attributes(content, parts, kept)?;
+                put_length(kept, start, |length| u16::try_from(length).ok().map(u16::to_ne_bytes))?;
+            }
+            None => {}
         }
         attributes = rest;
     }
@@ -100,6 +125,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn sifted(datagram: &[u8]) -> Vec<u8> {
+        let mut kept = vec![1];
+        sift(datagram, &mut kept);
+        kept
+    }
+
     fn attribute(kind: u16, content: &[u8]) -> Vec<u8> {
         let length = u16::try_from(content.len() + ATTRIBUTE).unwrap();
         let mut attribute = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), content].concat();
@@ -118,10 +149,10 @@ mod tests {
         const NESTED: u16 = 0x8000;
         let (name, stats) = (attribute(IFLA_IFNAME, b"veth0\0"), attribute(23, &[1; 204]));
         let (kind, data) = (attribute(IFLA_INFO_KIND, b"veth\0"), attribute(2, &[2; 99]));
-        let port = attribute(NESTED | IFLA_INFO_SLAVE_DATA, &attribute(2, &[3; 5]));
+        let port = attribute(NESTED | IFLA_INFO_SLAVE_DATA, &attribute(5, &[1]));
         let whole = attribute(NESTED | IFLA_LINKINFO, &[kind.clone(), data, port.clone()].concat());
         let less = attribute(NESTED | IFLA_LINKINFO, &[kind, port].concat());
-        let families = attribute(IFLA_AF_SPEC, &[4; 30]);
+        let families = attribute(IFLA_AF_SPEC, &attribute(INET, &[4; 30]));
         let link = |info: &Vec<u8>, more: &[Vec<u8>]| {
             message(RTM_NEWLINK, &[&[name.clone(), info.clone(), families.clone()], more].concat())
         };
