@@ -97,12 +97,20 @@ impl Netns {
                 Err(Errno::EPERM) => {
                     let Some(child) = child else {
                         let why = "it does not belong to a user namespace that the caller made";
-                        return if uid == 0 { Ok(OwnNetns { theirs: self.0, ours: ours.st_ino }) } else { Err(foreign(why)) };
+                        return if uid == 0 {
+                            Ok(OwnNetns { theirs: self.0, ours: ours.st_ino })
+                        } else {
+                            Err(foreign(why))
+                        };
                     };
                     let owner = sys::namespace_owner(child.as_fd())
                         .map_err(Error::when("ask who made the user namespace"))?;
                     let why = "it belongs to a user namespace that somebody else made";
-                    return if owner == uid || uid == 0 { Ok(OwnNetns { theirs: self.0, ours: ours.st_ino }) } else { Err(foreign(why)) };
+                    return if owner == uid || uid == 0 {
+                        Ok(OwnNetns { theirs: self.0, ours: ours.st_ino })
+                    } else {
+                        Err(foreign(why))
+                    };
                 }
                 Err(errno) => return Err(Error::when("ask where the user namespace was made")(errno)),
             }

@@ -11,7 +11,7 @@
 //! `ovs-vsctl` does not go with that: it has to have root's full power and may do what it likes. On a host that has it, the first
 //! of these waits until it is known that a call has nothing to do with Open vSwitch; a call that has is not confined.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::os::fd::{AsFd, OwnedFd};
 
 use common::Error;
@@ -20,6 +20,7 @@ use common::os::calls::{F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_OFD_SETLK, F_SETFD}
 use common::os::calls::{at_last, by_path, fcntl, ioctl, prctl, socket, status};
 use common::os::confine::{Call, Libc, List, Only, Program, enter};
 use common::os::landlock::{self, Access};
+use common::os::sysctl;
 use nix::errno::Errno;
 
 use crate::ovs;
@@ -29,18 +30,16 @@ pub(crate) struct Confinement {
     /// May `ovs-vsctl` have to be run?
     open_vswitch: bool,
     in_policy: Cell<bool>,
+    settings: OnceCell<OwnedFd>,
 }
 
 /// Where the ledger and the list are.
 const LEDGER: &str = "/run/lxc";
 
-/// Where the settings of interfaces are.
-const SETTINGS: &str = "/proc/sys/net";
-
 impl Confinement {
     /// Nothing is confined yet.
     pub(crate) fn none_yet() -> Self {
-        Self { open_vswitch: ovs::is_here(), in_policy: Cell::new(false) }
+        Self { open_vswitch: ovs::is_here(), in_policy: Cell::new(false), settings: OnceCell::new() }
     }
 
     /// The first stage: once, and not where Open vSwitch may have to be asked.
@@ -50,7 +49,7 @@ impl Confinement {
         }
         match landlock::directory(LEDGER) {
             Ok(ledger) => {
-                landlock::enter(Access::ALL.without(Access::READ), &given(&ledger, &settings()?))?;
+                landlock::enter(Access::ALL.without(Access::READ), &given(&ledger, self.settings()?))?;
             }
             // It is there from boot on; if not, it is made, and the second stage makes up for it.
             Err(Errno::ENOENT) => {}
@@ -61,16 +60,21 @@ impl Confinement {
         enter(&POLICY)
     }
 
+    /// The directory of the settings of interfaces.
+    pub(crate) fn settings(&self) -> Result<&OwnedFd, Error> {
+        if let Some(settings) = self.settings.get() {
+            return Ok(settings);
+        }
+        let settings = sysctl::directory()?;
+        Ok(self.settings.get_or_init(|| settings))
+    }
+
     /// The second stage, for what has nothing to do with Open vSwitch. `ledger` is [`LEDGER`].
     pub(crate) fn to_the_wiring(&self, ledger: &OwnedFd) -> Result<(), Error> {
-        landlock::enter(Access::ALL, &given(ledger, &settings()?))?;
+        landlock::enter(Access::ALL, &given(ledger, self.settings()?))?;
         static WIRING: Program = Program::of(&wiring(Libc::OURS));
         enter(&WIRING)
     }
-}
-
-fn settings() -> Result<OwnedFd, Error> {
-    landlock::directory(SETTINGS).map_err(Error::when("open /proc/sys/net"))
 }
 
 fn given<'a>(ledger: &'a OwnedFd, settings: &'a OwnedFd) -> [(&'a dyn AsFd, Access); 2] {

@@ -24,7 +24,10 @@ const OF_A_LINK: &[Part] = &[
     Whole(IFLA_MTU),
     Whole(IFLA_LINK),
     Whole(IFLA_MASTER),
-    Of(IFLA_LINKINFO, &[Whole(IFLA_INFO_KIND), Whole(IFLA_INFO_SLAVE_KIND), Of(IFLA_INFO_SLAVE_DATA, OF_A_PORT)]),
+    Of(
+        IFLA_LINKINFO,
+        &[Whole(IFLA_INFO_KIND), Whole(IFLA_INFO_SLAVE_KIND), Of(IFLA_INFO_SLAVE_DATA, OF_A_PORT)],
+    ),
     Whole(IFLA_IFALIAS),
     Of(IFLA_AF_SPEC, &[Whole(INET), Of(INET6, &[Whole(INET6_CONF), Whole(INET6_ADDR_GEN_MODE)])]),
     Whole(IFLA_GROUP),
