@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use common::Error;
 use common::calls;
-use common::os::calls::{F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_OFD_SETLK, F_SETFD};
+use common::os::calls::{F_GETFD, F_GETFL, F_OFD_SETLK, F_SETFD};
 use common::os::calls::{at_last, by_path, fcntl, ioctl, prctl, socket, status};
 use common::os::confine::{Call, Libc, List, Only, Program, enter};
 use common::os::landlock::{self, Access};
@@ -115,17 +115,13 @@ pub const fn policy(libc: Libc) -> List {
 /// Calls of the wiring. A connection to the kernel that has broken is replaced by a new one, to take back what was made.
 #[must_use]
 pub const fn wiring(libc: Libc) -> List {
-    const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR, FIONBIO])]);
+    const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR])]);
     const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
-    const DESCRIPTORS: Call =
-        fcntl(&[Only::OneOf(1, &[F_GETFD, F_SETFD, F_GETFL, F_OFD_SETLK, F_DUPFD_CLOEXEC])]);
+    const DESCRIPTORS: Call = fcntl(&[Only::OneOf(1, &[F_GETFD, F_SETFD, F_GETFL, F_OFD_SETLK])]);
     let own = calls![
         // Where the processor's clock is no good, only the kernel can tell the time: vdso(7).
         SYS_clock_gettime,
         SYS_clock_nanosleep,
-        SYS_epoll_create1,
-        SYS_epoll_ctl,
-        SYS_eventfd2,
         SYS_ftruncate,
         SYS_lseek,
         SYS_openat,
@@ -135,7 +131,7 @@ pub const fn wiring(libc: Libc) -> List {
         SYS_recvfrom,
         SYS_renameat,
     ];
-    at_last(libc).and(own).and(&[REQUESTS, SOCKETS, DESCRIPTORS]).and(status(libc)).and(by_libc(libc))
+    at_last(libc).and(own).and(&[REQUESTS, SOCKETS, DESCRIPTORS]).and(status(libc))
 }
 
 /// getrandom(2), which with glibc is among what every program does.
@@ -146,24 +142,9 @@ const fn random(libc: Libc) -> &'static [Call] {
     }
 }
 
-/// epoll_wait(2)
-#[cfg(target_arch = "x86_64")]
-const fn by_libc(libc: Libc) -> &'static [Call] {
-    match libc {
-        Libc::Gnu => calls![SYS_epoll_wait],
-        Libc::Musl => calls![SYS_epoll_pwait],
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-const fn by_libc(_: Libc) -> &'static [Call] {
-    calls![SYS_epoll_pwait]
-}
-
-// netdevice(7), ioctl_list(2)
+// netdevice(7)
 const SIOCGIFNAME: u32 = 0x8910;
 const SIOCGIFHWADDR: u32 = 0x8927;
-const FIONBIO: u32 = 0x5421;
 
 // prctl(2)
 const PR_SET_DUMPABLE: u32 = 4;

@@ -241,9 +241,7 @@ impl Table {
         }
         match free {
             Some(place) if may_use(taken_below, taken.saturating_sub(taken_below), limit) => {
-                if place.number >= seen.len() {
-                    self.extend_to(place.number)?;
-                }
+                self.extend_to(place.number)?;
                 place.write(record)?;
                 Ok(Claim::Placed(place))
             }

@@ -124,6 +124,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
