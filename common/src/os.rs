@@ -7,6 +7,7 @@ pub mod child;
 pub mod confine;
 pub mod host_policy;
 pub mod installed;
+pub mod label;
 pub mod landlock;
 pub mod limits;
 pub mod live;

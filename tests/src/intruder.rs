@@ -2,6 +2,7 @@
 //! has there. He is played by a tracer, which has the program make other calls before that one; so what keeps him from
 //! anything is what the program has done to itself. Then it goes on as if nothing had been.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 
@@ -103,6 +104,47 @@ impl World {
         Answer::of(&child.wait_with_output().expect("wait"))
     }
 
+    /// Runs a program of this user's, where the kernel answers some of its calls in another way than it would.
+    ///
+    /// # Panics
+    /// It ends before it has made them all.
+    #[must_use]
+    pub fn answered(&self, user: User, program: &str, args: &[&str], fakes: &[Fake]) -> Answer {
+        let (child, pid) = self.traced(user, program, args);
+        let (mut is_program, mut made, mut left) = (false, BTreeMap::new(), fakes.len());
+        let mut faked: Option<&Fake> = None;
+        while left > 0 {
+            match waitpid(pid, None).expect("wait") {
+                WaitStatus::PtraceSyscall(_) => {
+                    let mut registers = ptrace::getregs(pid).expect("registers");
+                    if let Some(fake) = faked.take() {
+                        put(pid, registers.rsi, &fake.text);
+                        registers.rax = unsigned(fake.answer);
+                        left -= 1;
+                    } else if is_program && begins(&registers) {
+                        let number = made.entry(number_of(&registers)).or_insert(0);
+                        *number += 1;
+                        let this = (number_of(&registers), *number);
+                        faked = fakes.iter().find(|fake| (fake.call, fake.number) == this);
+                        if faked.is_some() {
+                            // No call at all.
+                            registers.orig_rax = u64::MAX;
+                        }
+                    }
+                    ptrace::setregs(pid, registers).expect("registers");
+                }
+                WaitStatus::PtraceEvent(_, _, event) => is_program |= event == libc::PTRACE_EVENT_EXEC,
+                WaitStatus::Stopped(_, _) => {}
+                other => panic!("{program} has not made {left} of its calls: {other:?}"),
+            }
+            if left > 0 {
+                ptrace::syscall(pid, None).expect("go on");
+            }
+        }
+        ptrace::detach(pid, None).expect("detach");
+        Answer::of(&child.wait_with_output().expect("wait"))
+    }
+
     /// Starts a program of this user's, and traces it from before its first instruction.
     fn traced(&self, user: User, program: &str, args: &[&str]) -> (Child, Pid) {
         // It waits for its tracer, who is root: so the program's file gives it privilege all the same.
@@ -143,7 +185,7 @@ impl Intruder {
                 Argument::Number(number) => unsigned(*number),
                 Argument::Bytes(bytes) => {
                     room -= 512;
-                    self.put(room, bytes);
+                    put(self.pid, room, bytes);
                     room
                 }
             };
@@ -170,17 +212,6 @@ impl Intruder {
         }
     }
 
-    fn put(&self, place: u64, bytes: &[u8]) {
-        let mut bytes = bytes.to_vec();
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
-        for (word, place) in bytes.chunks(8).zip((place..).step_by(8)) {
-            let place =
-                std::ptr::without_provenance_mut::<c_void>(usize::try_from(place).expect("an address"));
-            let word = c_long::from_ne_bytes(word.try_into().expect("eight bytes"));
-            ptrace::write(self.pid, place, word).expect("write");
-        }
-    }
-
     fn to_the_next_stop(&self) {
         ptrace::syscall(self.pid, None).expect("go on");
         loop {
@@ -202,6 +233,35 @@ impl Intruder {
     pub fn goes(self) -> Answer {
         ptrace::detach(self.pid, None).expect("detach");
         Answer::of(&self.child.wait_with_output().expect("wait"))
+    }
+}
+
+/// `lsm_get_self_attr(2)`
+pub const LSM_GET_SELF_ATTR: c_long = 459;
+
+/// What Debian 12's strace calls it, which can neither stop a program there nor have it fail.
+pub const UNKNOWN_TO_STRACE: &str = "syscall_0x1cb";
+
+/// What the kernel is made to answer.
+#[derive(Clone, Debug)]
+pub struct Fake {
+    /// To this system call
+    pub call: c_long,
+    /// when it is made for the so-manieth time, from 1 on:
+    pub number: u32,
+    /// this, or an error as the kernel has it, below 0,
+    pub answer: i64,
+    /// with this where the second argument points to.
+    pub text: Vec<u8>,
+}
+
+fn put(pid: Pid, place: u64, bytes: &[u8]) {
+    let mut bytes = bytes.to_vec();
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    for (word, place) in bytes.chunks(8).zip((place..).step_by(8)) {
+        let place = std::ptr::without_provenance_mut::<c_void>(usize::try_from(place).expect("an address"));
+        let word = c_long::from_ne_bytes(word.try_into().expect("eight bytes"));
+        ptrace::write(pid, place, word).expect("write");
     }
 }
 

@@ -36,7 +36,7 @@ pub mod packets;
 pub use dice::Dice;
 pub use held::{Held, Place};
 #[cfg(target_arch = "x86_64")]
-pub use intruder::{Argument, Intruder};
+pub use intruder::{Argument, Fake, Intruder, LSM_GET_SELF_ATTR, UNKNOWN_TO_STRACE};
 pub use nic::{Container, LXC_USER_NIC, Link, NicAnswer, Record, State};
 
 /// Somebody who may log in here. His group has the number of his uid.

@@ -4,7 +4,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
-use world::{ALICE, Answer, CAROL, Install, NOBODY_AT_ALL, ROOT, Target, User, World, theirs};
+use nix::errno::Errno;
+use nix::libc;
+use world::{
+    ALICE, Answer, CAROL, Fake, Install, LSM_GET_SELF_ATTR, NOBODY_AT_ALL, ROOT, Target, UNKNOWN_TO_STRACE,
+    User, World, theirs,
+};
 
 const SETGID: u64 = 1 << 6;
 const SETUID: u64 = 1 << 7;
@@ -475,39 +480,50 @@ fn a_denial_by_a_security_module_is_refused_and_names_its_label() {
 fn a_denial_names_its_label(world: &World, helper: Helper) {
     let target = world.target(ALICE);
     let trace = "/run/world/trace";
-    let denied = "inject=write:error=EPERM:when=1";
-    let run = |options: &[&str]| {
-        let mut all = vec!["-o", trace, "-e", denied];
-        all.extend(options);
-        world.run(world.strace(ALICE, &all, helper.path()).args(helper.args(&target, GRANT)))
-    };
+    let denied = ["-o", trace, "-e", "inject=write:error=EPERM:when=1"];
     let failed = format!("write to {} failed: Operation not permitted", helper.map_file());
-    // Without a module the first run is refused too, and shows which read is of the label.
-    run(&[]).refuses(&failed);
+    let args = helper.args(&target, GRANT);
+    // Without a module it is refused too.
+    world.run(world.strace(ALICE, &denied, helper.path()).args(&args)).refuses(&failed);
     if theirs() {
         return;
     }
-    let reads = |trace: &str| trace.lines().filter(|line| line.starts_with("read(")).count();
-    let whole = fs::read_to_string(trace).expect("trace");
-    let label = whole.find("\"/proc/self/attr/current\"").expect("asks for its label");
-    // It is opened before the map is written and read afterwards: after the map, which is looked at once more.
-    let nth = reads(&whole[..label]) + 2;
+    // After the refusal the map is read once more; and then the label, where it is in a file.
+    let reads =
+        fs::read_to_string(trace).expect("trace").lines().filter(|line| line.starts_with("read(")).count();
+    let of_label = u32::try_from(reads + 1).expect("a few");
+
+    let fake = |call, number, answer: Result<usize, Errno>, text: Vec<u8>| {
+        let answer = answer
+            .map_or_else(|errno| -i64::from(errno as i32), |value| i64::try_from(value).expect("small"));
+        Fake { call, number, answer, text }
+    };
+    let run = |fakes: Vec<Fake>, shown: Option<&str>| {
+        let denied = fake(libc::SYS_write, 1, Err(Errno::EPERM), vec![]);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let answer = world.answered(ALICE, helper.path(), &args, &[fakes, vec![denied]].concat());
+        match shown {
+            Some(label) => answer
+                .refuses(&format!("{failed}: a security module may forbid it"))
+                .refuses(&format!("confined as \"{label}\"")),
+            None => answer.refuses(&failed).refuses("the kernel gives no reason"),
+        };
+        assert_eq!(answer.stderr.contains("confined as"), shown.is_some(), "{answer:?}");
+    };
     for (label, shown) in [
-        ("unprivileged_userns (enforce)\n", "confined as \"unprivileged_userns (enforce)\""),
-        ("user_u:user_r:user_t:s0\0", "confined as \"user_u:user_r:user_t:s0\""),
+        ("unprivileged_userns (enforce)\n", Some("unprivileged_userns (enforce)")),
+        ("user_u:user_r:user_t:s0\0", Some("user_u:user_r:user_t:s0")),
+        ("unconfined\n", None),
+        ("", None),
     ] {
-        let bytes: String = label.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let fake = format!("inject=read:retval={}:poke_exit=@arg2={bytes}:when={nth}", label.len());
-        run(&["-e", &fake]).refuses(&format!("{failed}: a security module may forbid it")).refuses(shown);
+        let head = [104, 0, 32 + label.len(), label.len()].map(usize::to_ne_bytes).concat();
+        run(vec![fake(LSM_GET_SELF_ATTR, 1, Ok(1), [&head, label.as_bytes()].concat())], shown);
+        // Before Linux 6.8 it is in a file.
+        let old = fake(LSM_GET_SELF_ATTR, 1, Err(Errno::ENOSYS), vec![]);
+        run(vec![old, fake(libc::SYS_read, of_label, Ok(label.len()), label.as_bytes().to_vec())], shown);
     }
-    for label in ["unconfined\n", ""] {
-        let bytes: String = label.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let poke = if label.is_empty() { String::new() } else { format!(":poke_exit=@arg2={bytes}") };
-        let fake = format!("inject=read:retval={}{poke}:when={nth}", label.len());
-        let answer = run(&["-e", &fake]);
-        answer.refuses("the kernel gives no reason");
-        assert!(!answer.stderr.contains("confined as"), "{answer:?}");
-    }
+    // Longer than any.
+    run(vec![fake(LSM_GET_SELF_ATTR, 1, Err(Errno::E2BIG), vec![])], None);
     target.assert_untouched();
 }
 
@@ -680,12 +696,13 @@ fn call(line: &str) -> Option<&str> {
 /// All that is needed once the caller's ids are taken: memory, reading, looking, one capability, a write, the log. glibc
 /// and musl have other calls for the same; musl blocks signals while it changes ids.
 #[rustfmt::skip]
-const AFTER_THE_DROP: [&str; 34] = [
+const AFTER_THE_DROP: [&str; 35] = [
     "rt_sigprocmask", "rt_sigaction", "alarm", "setitimer", "open", "fstat", "stat", "lstat",
     "brk", "mmap", "mremap", "munmap",
     "openat", "newfstatat", "readlinkat", "fstatfs", "statfs", "fcntl", "read", "lseek", "close", "ioctl", "poll",
     "prctl", "seccomp", "capset", "capget", "getresuid", "getresgid",
     "write", "socket", "sendto", "getpid", "exit_group",
+    UNKNOWN_TO_STRACE,
 ];
 
 /// G10: after the change to the caller's ids nothing happens but reading, looking, the raising of one capability, the

@@ -15,7 +15,8 @@ use nix::errno::Errno;
 use nix::libc::{self, c_long};
 use world::Argument::{Bytes, Number};
 use world::{
-    ALICE, Answer, Argument, Container, Install, Intruder, LXC_USER_NIC, Target, User, World, theirs,
+    ALICE, Answer, Argument, Container, Install, Intruder, LXC_USER_NIC, Target, UNKNOWN_TO_STRACE, User,
+    World, theirs,
 };
 
 const NEWUIDMAP: &str = "/usr/bin/newuidmap";
@@ -56,6 +57,7 @@ impl Seen {
         let mut filters = 0;
         for line in trace.lines() {
             let Some((call, rest)) = line.split_once('(') else { continue };
+            let call = if call == UNKNOWN_TO_STRACE { "lsm_get_self_attr" } else { call };
             if !call.bytes().all(|letter| letter.is_ascii_alphanumeric() || letter == b'_') {
                 continue;
             }

@@ -4,6 +4,7 @@
 //! lost, as with `syslog(3)` when the daemon is down. But the caller has no say in that: what the log needs of the process
 //! is there before the deed, or there is no deed.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::os::unix::net::UnixDatagram;
 
@@ -78,8 +79,13 @@ fn lines(program: &str, pid: u32, verdict: Verdict, what: &str) -> Vec<Vec<u8>> 
         Verdict::Refused => (AUTHPRIV | 5, "refused"),
     };
     // What others chose comes quoted already; this is for what nobody thought of.
-    let plain = what.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' });
-    let plain = plain.collect::<String>().into_bytes();
+    let is_plain = |c: char| c.is_ascii_graphic() || c == ' ';
+    let plain = if what.bytes().all(|byte| is_plain(char::from(byte))) {
+        Cow::Borrowed(what)
+    } else {
+        what.chars().map(|c| if is_plain(c) { c } else { '?' }).collect()
+    };
+    let plain = plain.as_bytes();
     let parts: Vec<&[u8]> = plain.chunks(LONGEST).take(MOST_PARTS).collect();
     let count = parts.len();
     let line = |(number, part): (usize, &&[u8])| {

@@ -1,11 +1,12 @@
 //! The system calls behind what every helper does: the C libraries, and machines, differ in which.
 //!
-//! Kernels do not: what is listed here was there before Linux 5.10. A newer kernel, or C library, may have another call for the same;
-//! until it is in a list it fails, and so does the helper.
+//! Kernels do not: what is listed here was there before Linux 5.10, with one exception that says so. A newer kernel, or C library,
+//! may have another call for the same; until it is in a list it fails, and so does the helper.
 
 use nix::libc;
 
 use super::confine::{Call, Libc, List, Only};
+use super::sys::LSM_GET_SELF_ATTR;
 use crate::calls;
 
 /// From anywhere to the end: memory, the log, a line on standard output or error that waits for nobody for long, and exit.
@@ -57,6 +58,9 @@ pub const fn status(libc: Libc) -> &'static [Call] {
 pub const fn ioctl(only: &'static [Only]) -> Call {
     anything("SYS_ioctl", libc::SYS_ioctl).only(only)
 }
+
+/// `lsm_get_self_attr(2)`: the one call that not every kernel has.
+pub const LABELS: Call = anything("SYS_lsm_get_self_attr", LSM_GET_SELF_ATTR);
 
 /// socket(2), for these kinds.
 #[must_use]

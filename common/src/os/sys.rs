@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc::{self, c_char, c_int, c_uint, c_ulong, gid_t, uid_t};
+use nix::libc::{self, c_char, c_int, c_long, c_uint, c_ulong, gid_t, uid_t};
 use nix::unistd::{ForkResult, Pid};
 
 use crate::policy::idmap::Kind;
@@ -271,6 +271,22 @@ pub(super) fn enter_filter(program: &[libc::sock_filter]) -> nix::Result<()> {
     let (operation, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW);
     // SAFETY: the kernel reads one sock_fprog and as many instructions as it says, which are there; it writes nothing.
     Errno::result(unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, &raw const program) }).map(drop)
+}
+
+/// `lsm_get_self_attr(2)`, since 6.8: on every machine the same number.
+pub(super) const LSM_GET_SELF_ATTR: c_long = 459;
+
+/// What security modules call this process, as `linux/lsm.h` lays it out (`struct lsm_ctx`), for each of them that calls it anything.
+///
+/// # Errors
+/// `ENOSYS`: the kernel has no such call. `EOPNOTSUPP`: there is no such module. `E2BIG`: there is no room.
+pub(super) fn own_labels(room: &mut [u64]) -> nix::Result<()> {
+    const CURRENT: c_uint = 100;
+    let mut size = u32::try_from(size_of_val(room)).map_err(|_| Errno::EINVAL)?;
+    let (no_flags, room) = (0_u32, room.as_mut_ptr());
+    // SAFETY: the kernel writes as many bytes as it is told that there are, and how many they were.
+    Errno::result(unsafe { libc::syscall(LSM_GET_SELF_ATTR, CURRENT, room, &raw mut size, no_flags) })
+        .map(drop)
 }
 
 /// Which Landlock the kernel has: landlock_create_ruleset(2).

@@ -304,7 +304,7 @@ pub fn read_own(name: &str) -> Option<Vec<u8>> {
 
 /// Opens `/proc/self/NAME` for reading; None if it cannot be.
 #[must_use]
-pub fn open_own(name: &str) -> Option<File> {
+pub(super) fn open_own(name: &str) -> Option<File> {
     let path = format!("/proc/self/{name}");
     open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map(File::from).ok()
 }

@@ -150,6 +150,22 @@ pub fn decimal(text: &[u8]) -> Result<u32, NotDecimal> {
         .ok_or(NotDecimal::OutOfRange)
 }
 
+/// Writes a number as [`decimal`] reads it, at the end of a text: the standard library's way is made for more than that, and a map may
+/// have a thousand of them.
+pub(super) fn push_decimal(text: &mut String, number: u32) {
+    // From the last digit to the first.
+    let mut digits = [b'0'; 10];
+    let (mut rest, mut first) = (number, digits.len());
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = u8::try_from(rest % 10).unwrap_or(0).saturating_add(b'0');
+        (rest, first) = (rest / 10, place);
+        if rest == 0 {
+            break;
+        }
+    }
+    text.extend(digits.iter().skip(first).map(|digit| char::from(*digit)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +231,11 @@ mod tests {
         #[test]
         fn decimal_reads_back_what_was_written(number: u32) {
             prop_assert_eq!(decimal(number.to_string().as_bytes()), Ok(number));
+            for number in [number, number % 1000, 0, u32::MAX] {
+                let mut text = "x".to_owned();
+                push_decimal(&mut text, number);
+                prop_assert_eq!(text, format!("x{number}"));
+            }
         }
 
         #[test]

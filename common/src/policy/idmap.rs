@@ -4,9 +4,9 @@
 //! [`Approved::for_parent`] → [`Map`]. Only a [`Map`] can be written, only [`decide`] makes a [`Granted`], only the host's
 //! own rules make an [`Approved`] of it, and each step refuses what the next could not hold.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
-use super::id::{self, Id, NotDecimal, Range};
+use super::id::{self, Id, NotDecimal, Range, push_decimal};
 use super::subid::{Grant, Grants};
 use super::subid_source::SourceName;
 
@@ -296,9 +296,12 @@ impl Approved {
         }
         let mut text = String::new();
         for Triple { inside, host } in &extents {
-            // Writing to a String cannot fail.
-            writeln!(text, "{} {} {}", inside.first(), host.first(), host.count())
-                .map_err(|_| Unfit::Nothing)?;
+            for (number, then) in
+                [(inside.first().raw(), ' '), (host.first().raw(), ' '), (host.count(), '\n')]
+            {
+                push_decimal(&mut text, number);
+                text.push(then);
+            }
         }
         if text.len() > LONGEST_MAP {
             return Err(Unfit::TooLong(text.len()));

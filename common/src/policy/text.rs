@@ -17,10 +17,17 @@ const LONGEST: usize = 64;
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0.iter().take(LONGEST).flat_map(|byte| std::ascii::escape_default(*byte)) {
-            f.write_char(char::from(byte))?;
+        let (shown, rest) = self.0.split_at(self.0.len().min(LONGEST));
+        match std::str::from_utf8(shown) {
+            // Most are: whole, and at once.
+            Ok(plain) if shown.iter().all(u8::is_ascii_alphanumeric) => f.write_str(plain)?,
+            _ => {
+                for byte in shown.iter().flat_map(|byte| std::ascii::escape_default(*byte)) {
+                    f.write_char(char::from(byte))?;
+                }
+            }
         }
-        if self.0.len() > LONGEST { f.write_str("...") } else { Ok(()) }
+        if rest.is_empty() { Ok(()) } else { f.write_str("...") }
     }
 }
 

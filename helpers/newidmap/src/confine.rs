@@ -7,7 +7,7 @@
 use common::Error;
 use common::calls;
 use common::os::calls::{F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD};
-use common::os::calls::{at_last, by_path, fcntl, ioctl, status};
+use common::os::calls::{LABELS, at_last, by_path, fcntl, ioctl, status};
 use common::os::confine::{Call, Libc, List, Only, Program, enter};
 
 /// As soon as nothing has to be run any more, neither the twin nor a child that asks somebody: from there to the end.
@@ -39,7 +39,7 @@ pub const fn checks(libc: Libc) -> List {
         SYS_seccomp,
         SYS_statfs,
     ];
-    deed(libc).and(own).and(&[NAMESPACES, DESCRIPTORS]).and(by_path(libc))
+    deed(libc).and(own).and(&[NAMESPACES, DESCRIPTORS, LABELS]).and(by_path(libc))
 }
 
 /// Calls of the deed.

@@ -2,13 +2,12 @@
 //!
 //! Everything here runs after the verdict and cannot change it.
 
-use std::fs::File;
-
 use common::Error;
 use common::os::installed;
+use common::os::label::Label;
 use common::os::namespace::Relation;
 use common::os::privilege::Raised;
-use common::os::target::{Target, WriteOnce, contents, open_own};
+use common::os::target::{Target, WriteOnce};
 use common::policy::id::Range;
 use common::policy::idmap::{Approved, Kind};
 use common::policy::text::Quoted;
@@ -90,9 +89,7 @@ pub(crate) fn kernel_refusal(
     if !raised.privileged {
         return held.map_or_else(|| unprivileged(program), |held| held.unprivileged.clone());
     }
-    let opened = if held.is_none() { open_own(LABEL) } else { None };
-    let label = held.map_or(opened.as_ref(), |held| held.label.as_ref());
-    match label.and_then(of_confined) {
+    match held.map_or_else(|| Label::own().of_confined(), |held| held.label.of_confined()) {
         Some(label) => {
             format!(
                 "a security module may forbid it: this process is confined as \"{}\"; see the audit log",
@@ -110,7 +107,7 @@ pub(crate) fn kernel_refusal(
 /// What an explanation needs when nothing can be opened any more, nor looked at by a path.
 pub(crate) struct Held<'a> {
     map: &'a WriteOnce,
-    label: Option<File>,
+    label: Label,
     /// Why there is no privilege; empty if there is.
     unprivileged: String,
 }
@@ -118,18 +115,8 @@ pub(crate) struct Held<'a> {
 impl<'a> Held<'a> {
     pub(crate) fn with(program: &Program, raised: &Raised, map: &'a WriteOnce) -> Self {
         let unprivileged = if raised.privileged { String::new() } else { unprivileged(program) };
-        Self { map, label: open_own(LABEL), unprivileged }
+        Self { map, label: Label::own(), unprivileged }
     }
-}
-
-/// Under `/proc/self`: the label that an LSM (AppArmor, SELinux, Smack) has given to this process.
-const LABEL: &str = "attr/current";
-
-/// The label of one that confines it.
-fn of_confined(label: &File) -> Option<Vec<u8>> {
-    let label = contents(label).ok()?;
-    let label = label.split(|byte| *byte == b'\n' || *byte == 0).next()?.to_vec();
-    (!label.is_empty() && !label.starts_with(b"unconfined")).then_some(label)
 }
 
 /// What is granted, and what grants it, for the log. Host ids that adjoin are one range here, however they were asked for.

@@ -290,8 +290,12 @@ impl fmt::Display for Record<'_> {
         }
         if f.alternate() {
             // A request that is granted is not long, and there is no part of it that does not matter.
-            let words = asked.iter().map(|word| Quoted(word.as_bytes()).to_string());
-            write!(f, " asked {}", words.collect::<Vec<_>>().join(" "))
+            f.write_str(" asked")?;
+            for word in asked {
+                f.write_str(" ")?;
+                Quoted(word.as_bytes()).fmt(f)?;
+            }
+            Ok(())
         } else {
             write!(f, " asked {}", Words(asked))
         }
