@@ -1658,8 +1658,8 @@ fn an_interface_that_was_finished_counts_though_its_maker_was_killed() {
         return;
     }
     with_container("alice veth lxcbr0 1\n", |world, container| {
-        // The last thing that it does with the ledger is to give its lock back.
-        killed_at(world, container, "fcntl:when=2");
+        // The last thing that it does with the ledger is to close it.
+        killed_at(world, container, "close:when=1");
         let ledger = world.ledger();
         assert_eq!((ledger.len(), &*ledger[0].fields[0]), (1, "+"));
         assert_eq!((world.host_veths(), world.nics().len()), (vec![ledger[0].fields[1].clone()], 1));

@@ -7,11 +7,12 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::confine::gain_nothing_by_exec;
 use super::sys;
+use super::trusted::open;
 use crate::Error;
 
 /// Kinds of access: `LANDLOCK_ACCESS_FS_*`.

@@ -26,7 +26,11 @@ pub struct Netns(OwnedFd);
 
 /// A network namespace that the caller may do with as he likes.
 #[derive(Debug)]
-pub struct OwnNetns(OwnedFd);
+pub struct OwnNetns {
+    theirs: OwnedFd,
+    /// The kernel's number for the one that we are in.
+    ours: u64,
+}
 
 impl Netns {
     /// Of a process. The caller's own credentials must be in force.
@@ -75,12 +79,8 @@ impl Netns {
     /// He has not, or the kernel does not say so.
     pub fn prove_power_of(self, uid: u32) -> Result<OwnNetns, Error> {
         let foreign = |why| Error::ForeignNetns { uid, why };
-        let ours = |kind| stat(format!("/proc/self/ns/{kind}").as_str());
-        let (our_net, our_user) = (
-            ours("net").map_err(Error::when("look at /proc/self/ns"))?,
-            ours("user").map_err(Error::when("look at /proc/self/ns"))?,
-        );
-        if is(&self.0, &our_net) {
+        let ours = stat("/proc/self/ns/net").map_err(Error::when("look at /proc/self/ns"))?;
+        if is(&self.0, &ours) {
             return Err(foreign("it is the host's own; the process has to be in one of its own"));
         }
         let mut namespace = match sys::namespace_user(self.0.as_fd()) {
@@ -89,34 +89,43 @@ impl Netns {
             Err(Errno::ENOTTY | Errno::EINVAL) => return Err(Error::NotANetns),
             Err(errno) => return Err(Error::when("ask whose the network namespace is")(errno)),
         };
-        if uid == 0 && is(&namespace, &our_user) {
-            return Ok(OwnNetns(self.0));
-        }
-        for _ in 0..DEEPEST {
-            let parent = match sys::namespace_parent(namespace.as_fd()) {
-                Ok(parent) => parent,
-                // What has no parent here is our own, or not below it.
+        // The kernel shows ours and those below it, and no other: ours is the one whose parent it does not show.
+        let mut child = None;
+        for _ in 0..=DEEPEST {
+            match sys::namespace_parent(namespace.as_fd()) {
+                Ok(parent) => child = Some(std::mem::replace(&mut namespace, parent)),
                 Err(Errno::EPERM) => {
-                    return Err(foreign("it does not belong to a user namespace that the caller made"));
+                    let Some(child) = child else {
+                        let why = "it does not belong to a user namespace that the caller made";
+                        return if uid == 0 {
+                            Ok(OwnNetns { theirs: self.0, ours: ours.st_ino })
+                        } else {
+                            Err(foreign(why))
+                        };
+                    };
+                    let owner = sys::namespace_owner(child.as_fd())
+                        .map_err(Error::when("ask who made the user namespace"))?;
+                    let why = "it belongs to a user namespace that somebody else made";
+                    return if owner == uid || uid == 0 {
+                        Ok(OwnNetns { theirs: self.0, ours: ours.st_ino })
+                    } else {
+                        Err(foreign(why))
+                    };
                 }
                 Err(errno) => return Err(Error::when("ask where the user namespace was made")(errno)),
-            };
-            if is(&parent, &our_user) {
-                let owner = sys::namespace_owner(namespace.as_fd())
-                    .map_err(Error::when("ask who made the user namespace"))?;
-                return if owner == uid || uid == 0 {
-                    Ok(OwnNetns(self.0))
-                } else {
-                    Err(foreign("it belongs to a user namespace that somebody else made"))
-                };
             }
-            namespace = parent;
         }
         Err(foreign("its user namespaces are nested deeper than there can be"))
     }
 }
 
 impl OwnNetns {
+    /// The kernel's number for the network namespace that we are in, which stays as it is.
+    #[must_use]
+    pub const fn ours(&self) -> u64 {
+        self.ours
+    }
+
     /// What `/proc/PID/cgroup` says of this process, if it is the one that the namespace was opened by, or another in it. The
     /// caller's own credentials must be in force.
     ///
@@ -127,7 +136,7 @@ impl OwnNetns {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let process = open(format!("/proc/{pid}").as_str(), flags, Mode::empty()).map_err(when())?;
         let netns = fstatat(&process, "ns/net", AtFlags::empty()).map_err(when())?;
-        if !is(&self.0, &netns) {
+        if !is(&self.theirs, &netns) {
             return Err(when()(Errno::ESRCH));
         }
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -138,7 +147,7 @@ impl OwnNetns {
 
 impl AsFd for OwnNetns {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.theirs.as_fd()
     }
 }
 

@@ -259,18 +259,24 @@ pub fn roots_directory(
     Ok(directory)
 }
 
-/// Makes sure of a file that only root may have written. Its size in bytes.
+/// Makes sure of a file that only root may have written.
 ///
 /// # Errors
 /// It is something else than a regular file with one name, or not root's alone.
-pub fn roots_file(file: &File, path: &str) -> Result<u64, Error> {
+pub fn roots_file(file: &File, path: &str) -> Result<FileStat, Error> {
     let status = fstat(file).map_err(Error::when(format!("cannot look at {path}")))?;
     if kind(&status) != SFlag::S_IFREG || status.st_nlink > 1 {
         let why = "is not a regular file with one name".to_owned();
         return Err(Error::Untrusted { path: path.to_owned(), owner: status.st_uid, why });
     }
     roots_alone(path, &status)?;
-    Ok(u64::try_from(status.st_size).unwrap_or(0))
+    Ok(status)
+}
+
+/// In bytes.
+#[must_use]
+pub fn size_of(status: &FileStat) -> u64 {
+    u64::try_from(status.st_size).unwrap_or(0)
 }
 
 fn kind(status: &FileStat) -> SFlag {

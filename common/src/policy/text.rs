@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 use super::id::decimal;
 
@@ -92,6 +92,41 @@ pub(crate) fn a_line_begins(part: &[u8; PART], behind: &[u8; PART], with: [u8; 2
     any != 0
 }
 
+/// Shows to `see` those lines of a text, without their newlines, that begin with one of these bytes, each with its number. Most
+/// lines of a policy file are somebody else's: they cost a look at 64 bytes at once.
+pub(crate) fn lines_that_begin<'a>(
+    first_line: u32,
+    text: &'a [u8],
+    with: &[[u8; 2]],
+    mut see: impl FnMut(u32, &'a [u8]),
+) {
+    let (mut number, mut counted) = (first_line, 0_usize);
+    let mut look_at = |start: usize| {
+        let rest = text.get(start..).unwrap_or_default();
+        if rest.first().is_some_and(|first| with.as_flattened().contains(first)) {
+            let passed = newlines(text.get(counted..start).unwrap_or_default());
+            number = number.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
+            counted = start;
+            see(number, rest.get(..memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or_default());
+        }
+    };
+    look_at(0);
+    let mut look_behind = |here: usize, newlines: &[u8]| {
+        for newline in memchr_iter(b'\n', newlines) {
+            look_at(here.saturating_add(newline).saturating_add(1));
+        }
+    };
+    let mut here = 0_usize;
+    while let Some(behind) = text.get(here.saturating_add(1)..).and_then(<[u8]>::first_chunk) {
+        let part = text.get(here..).and_then(<[u8]>::first_chunk).unwrap_or(behind);
+        if with.iter().any(|with| a_line_begins(part, behind, *with)) {
+            look_behind(here, part);
+        }
+        here = here.saturating_add(PART);
+    }
+    look_behind(here, text.get(here..).unwrap_or_default());
+}
+
 /// The lines of a text, without their newlines. A last line that has none counts.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
@@ -147,6 +182,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn lines_that_begin_with_a_byte_are_found_and_numbered(
+            text in "[abc\n]{0,300}|[a-z]{0,9}(\n[a-z]{0,9}){0,60}\n?", one in "[abcz]", other in "[abcd]", third in "[abd]",
+        ) {
+            let [one, other, third] = [one, other, third].map(|byte| byte.as_bytes()[0]);
+            for with in [vec![[one, other]], vec![[one, one], [other, third]]] {
+                let mut found = vec![];
+                lines_that_begin(7, text.as_bytes(), &with, |number, line| found.push((number, line)));
+                let begins = |(_, line): &(u32, &[u8])| line.first().is_some_and(|byte| with.as_flattened().contains(byte));
+                let expected: Vec<_> = (7..).zip(lines(text.as_bytes())).filter(begins).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+
         #[test]
         fn a_line_begins_where_a_newline_is_before_it(text in "[abc\n]{65}", one in "[abc]", other in "[abcd]") {
             let (one, other) = (one.as_bytes()[0], other.as_bytes()[0]);

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use memchr::memchr;
 
 use super::id::{self, Id};
-use super::text::lines;
+use super::text::lines_that_begin;
 
 /// The only type of interface there is.
 pub const VETH: &str = "veth";
@@ -78,6 +78,8 @@ pub struct Search<'a> {
     names: &'a [Vec<u8>],
     uid: String,
     bridge: &'a str,
+    /// What a line that may concern him begins with.
+    first_bytes: Vec<[u8; 2]>,
     found: Found,
 }
 
@@ -103,41 +105,46 @@ impl<'a> Search<'a> {
     /// `none`).
     #[must_use]
     pub fn new(uid: Id, names: &'a [Vec<u8>], bridge: &'a str) -> Self {
-        Self { names, uid: uid.to_string(), bridge, found: Found::default() }
+        let mut first: Vec<u8> =
+            names.iter().filter_map(|name| name.first().copied()).chain([b'@']).collect();
+        first.sort_unstable();
+        first.dedup();
+        let first_bytes = first.chunks(2).filter_map(|pair| Some([*pair.first()?, *pair.last()?])).collect();
+        Self { names, uid: uid.to_string(), bridge, first_bytes, found: Found::default() }
     }
 
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        for (line, number) in lines(block).zip(first_line..) {
-            // Most lines are somebody else's: know it by their first letter, and then by their first field.
-            let may_be_his = |name: &Vec<u8>| name.first() == line.first();
-            if line.first() != Some(&b'@') && !self.names.iter().any(may_be_his) {
-                continue;
-            }
-            let owner = line.get(..line.iter().position(is_blank).unwrap_or(line.len())).unwrap_or_default();
-            let group = owner.strip_prefix(b"@");
-            if group.is_none() && !self.names.iter().any(|name| name == owner) {
-                continue;
-            }
-            let Some(Entry { bridge, count: limit, .. }) = entry(line) else { continue };
-            let Some(per_user) = self.names_it(bridge) else { continue };
-            let line = Line { name: group.unwrap_or(owner).to_vec(), limit, number, per_user };
-            match group {
-                Some(name) => {
-                    let Found { groups, places, .. } = &mut self.found;
-                    match places.get(name).and_then(|place| groups.get_mut(*place)) {
-                        Some(known) => known.keep_larger(line),
-                        None => {
-                            places.insert(name.to_vec(), groups.len());
-                            groups.push(line);
-                        }
+        let first_bytes = std::mem::take(&mut self.first_bytes);
+        lines_that_begin(first_line, block, &first_bytes, |number, line| self.look_at_line(number, line));
+        self.first_bytes = first_bytes;
+    }
+
+    fn look_at_line(&mut self, number: u32, line: &[u8]) {
+        // Still, most are somebody else's: know it by their first field.
+        let owner = line.get(..line.iter().position(is_blank).unwrap_or(line.len())).unwrap_or_default();
+        let group = owner.strip_prefix(b"@");
+        if group.is_none() && !self.names.iter().any(|name| name == owner) {
+            return;
+        }
+        let Some(Entry { bridge, count: limit, .. }) = entry(line) else { return };
+        let Some(per_user) = self.names_it(bridge) else { return };
+        let line = Line { name: group.unwrap_or(owner).to_vec(), limit, number, per_user };
+        match group {
+            Some(name) => {
+                let Found { groups, places, .. } = &mut self.found;
+                match places.get(name).and_then(|place| groups.get_mut(*place)) {
+                    Some(known) => known.keep_larger(line),
+                    None => {
+                        places.insert(name.to_vec(), groups.len());
+                        groups.push(line);
                     }
                 }
-                None => match &mut self.found.user {
-                    Some(known) => known.keep_larger(line),
-                    none => *none = Some(line),
-                },
             }
+            None => match &mut self.found.user {
+                Some(known) => known.keep_larger(line),
+                none => *none = Some(line),
+            },
         }
     }
 

@@ -11,15 +11,16 @@
 //! `ovs-vsctl` does not go with that: it has to have root's full power and may do what it likes. On a host that has it, the first
 //! of these waits until it is known that a call has nothing to do with Open vSwitch; a call that has is not confined.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::os::fd::{AsFd, OwnedFd};
 
 use common::Error;
 use common::calls;
-use common::os::calls::{F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_OFD_SETLK, F_SETFD};
+use common::os::calls::{F_GETFD, F_GETFL, F_OFD_SETLK, F_SETFD};
 use common::os::calls::{at_last, by_path, fcntl, ioctl, prctl, socket, status};
 use common::os::confine::{Call, Libc, List, Only, Program, enter};
 use common::os::landlock::{self, Access};
+use common::os::sysctl;
 use nix::errno::Errno;
 
 use crate::ovs;
@@ -29,18 +30,16 @@ pub(crate) struct Confinement {
     /// May `ovs-vsctl` have to be run?
     open_vswitch: bool,
     in_policy: Cell<bool>,
+    settings: OnceCell<OwnedFd>,
 }
 
 /// Where the ledger and the list are.
 const LEDGER: &str = "/run/lxc";
 
-/// Where the settings of interfaces are.
-const SETTINGS: &str = "/proc/sys/net";
-
 impl Confinement {
     /// Nothing is confined yet.
     pub(crate) fn none_yet() -> Self {
-        Self { open_vswitch: ovs::is_here(), in_policy: Cell::new(false) }
+        Self { open_vswitch: ovs::is_here(), in_policy: Cell::new(false), settings: OnceCell::new() }
     }
 
     /// The first stage: once, and not where Open vSwitch may have to be asked.
@@ -50,7 +49,7 @@ impl Confinement {
         }
         match landlock::directory(LEDGER) {
             Ok(ledger) => {
-                landlock::enter(Access::ALL.without(Access::READ), &given(&ledger, &settings()?))?;
+                landlock::enter(Access::ALL.without(Access::READ), &given(&ledger, self.settings()?))?;
             }
             // It is there from boot on; if not, it is made, and the second stage makes up for it.
             Err(Errno::ENOENT) => {}
@@ -61,16 +60,21 @@ impl Confinement {
         enter(&POLICY)
     }
 
+    /// The directory of the settings of interfaces.
+    pub(crate) fn settings(&self) -> Result<&OwnedFd, Error> {
+        if let Some(settings) = self.settings.get() {
+            return Ok(settings);
+        }
+        let settings = sysctl::directory()?;
+        Ok(self.settings.get_or_init(|| settings))
+    }
+
     /// The second stage, for what has nothing to do with Open vSwitch. `ledger` is [`LEDGER`].
     pub(crate) fn to_the_wiring(&self, ledger: &OwnedFd) -> Result<(), Error> {
-        landlock::enter(Access::ALL, &given(ledger, &settings()?))?;
+        landlock::enter(Access::ALL, &given(ledger, self.settings()?))?;
         static WIRING: Program = Program::of(&wiring(Libc::OURS));
         enter(&WIRING)
     }
-}
-
-fn settings() -> Result<OwnedFd, Error> {
-    landlock::directory(SETTINGS).map_err(Error::when("open /proc/sys/net"))
 }
 
 fn given<'a>(ledger: &'a OwnedFd, settings: &'a OwnedFd) -> [(&'a dyn AsFd, Access); 2] {
@@ -111,17 +115,13 @@ pub const fn policy(libc: Libc) -> List {
 /// Calls of the wiring. A connection to the kernel that has broken is replaced by a new one, to take back what was made.
 #[must_use]
 pub const fn wiring(libc: Libc) -> List {
-    const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR, FIONBIO])]);
+    const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR])]);
     const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
-    const DESCRIPTORS: Call =
-        fcntl(&[Only::OneOf(1, &[F_GETFD, F_SETFD, F_GETFL, F_OFD_SETLK, F_DUPFD_CLOEXEC])]);
+    const DESCRIPTORS: Call = fcntl(&[Only::OneOf(1, &[F_GETFD, F_SETFD, F_GETFL, F_OFD_SETLK])]);
     let own = calls![
         // Where the processor's clock is no good, only the kernel can tell the time: vdso(7).
         SYS_clock_gettime,
         SYS_clock_nanosleep,
-        SYS_epoll_create1,
-        SYS_epoll_ctl,
-        SYS_eventfd2,
         SYS_ftruncate,
         SYS_lseek,
         SYS_openat,
@@ -131,7 +131,7 @@ pub const fn wiring(libc: Libc) -> List {
         SYS_recvfrom,
         SYS_renameat,
     ];
-    at_last(libc).and(own).and(&[REQUESTS, SOCKETS, DESCRIPTORS]).and(status(libc)).and(by_libc(libc))
+    at_last(libc).and(own).and(&[REQUESTS, SOCKETS, DESCRIPTORS]).and(status(libc))
 }
 
 /// getrandom(2), which with glibc is among what every program does.
@@ -142,24 +142,9 @@ const fn random(libc: Libc) -> &'static [Call] {
     }
 }
 
-/// epoll_wait(2)
-#[cfg(target_arch = "x86_64")]
-const fn by_libc(libc: Libc) -> &'static [Call] {
-    match libc {
-        Libc::Gnu => calls![SYS_epoll_wait],
-        Libc::Musl => calls![SYS_epoll_pwait],
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-const fn by_libc(_: Libc) -> &'static [Call] {
-    calls![SYS_epoll_pwait]
-}
-
-// netdevice(7), ioctl_list(2)
+// netdevice(7)
 const SIOCGIFNAME: u32 = 0x8910;
 const SIOCGIFHWADDR: u32 = 0x8927;
-const FIONBIO: u32 = 0x5421;
 
 // prctl(2)
 const PR_SET_DUMPABLE: u32 = 4;

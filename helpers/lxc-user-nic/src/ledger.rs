@@ -176,7 +176,7 @@ impl Ledger {
 impl Table {
     /// It must be root's alone, and whole.
     fn check(self) -> Result<Self, Error> {
-        let size = trusted::roots_file(&self.file, &self.path)?;
+        let size = trusted::size_of(&trusted::roots_file(&self.file, &self.path)?);
         if size % 64 == 0 && size <= MOST_BYTES { Ok(self) } else { Err(self.damaged()) }
     }
 

@@ -8,17 +8,20 @@ pub mod census;
 pub mod confine;
 mod guards;
 mod ledger;
+mod line;
 mod links;
 mod ovs;
 mod own_bridge;
 mod permit;
 mod request;
+mod sieve;
 mod view;
 mod wire;
 
 use std::cell::Cell;
 use std::ffi::OsStr;
-use std::os::fd::BorrowedFd;
+use std::mem::ManuallyDrop;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
@@ -27,7 +30,7 @@ use common::os::audit::{Log, Verdict};
 use common::os::host_policy::{self, HostPolicy};
 use common::os::installed;
 use common::os::limits::{Limited, not_limited};
-use common::os::netns::{Interfaces, Netns, own_netns};
+use common::os::netns::{Interfaces, Netns};
 use common::os::privilege::{self, Capability, Cut};
 use common::os::startup;
 use common::os::target::read_own;
@@ -67,7 +70,9 @@ pub fn main(args: &[&OsStr], names: &impl Names) -> i32 {
 
 /// Tells the story, and logs how it ended if that is badly. What is done is logged in it, before the deed.
 fn run(args: &[&OsStr], names: &impl Names) -> Result<(), Error> {
-    let asked = Asked { caller: nix::unistd::getuid().as_raw(), words: args, log: Log::of(PROGRAM) };
+    // What is open here and below goes with the process: it is not closed first.
+    let caller = nix::unistd::getuid().as_raw();
+    let asked = ManuallyDrop::new(Asked { caller, words: args, log: Log::of(PROGRAM) });
     tell(args, names, &asked).inspect_err(|error| asked.log(Verdict::Refused, &error.to_string()))
 }
 
@@ -75,8 +80,7 @@ fn tell(args: &[&OsStr], names: &impl Names, asked: &Asked<'_>) -> Result<(), Er
     startup::lift_limits()?;
     names.make_room();
     // Looking into any process is something that root, as a caller, may do anyhow.
-    let caller_is_root = nix::unistd::getuid().is_root();
-    let for_root = if caller_is_root { Capability::SysPtrace } else { Capability::SetUid };
+    let for_root = if asked.caller == 0 { Capability::SysPtrace } else { Capability::SetUid };
     let stage = privilege::cut_to(Capability::NetAdmin, &[Capability::SetUid, Capability::SetGid, for_root])?;
     let request = Request::parse(args)?;
     asked.log.open()?;
@@ -114,14 +118,14 @@ fn create(
 ) -> Result<(), Error> {
     let attachment = target.attachment;
     // Root's files, opened while we still have root's name; read later.
-    let etc = Etc::open()?;
+    let etc = ManuallyDrop::new(Etc::open()?);
     let policy = etc.policy(permit::POLICY);
     let host_policy = etc.policy(host_policy::NAME);
     let nsswitch = account::read_nsswitch(etc.policy("nsswitch.conf")?)?;
 
-    let confinement = Confinement::none_yet();
+    let confinement = ManuallyDrop::new(Confinement::none_yet());
     let (permit, netns, host_policy) = stage.as_caller(|| {
-        let caller = Caller::of_this_process(&etc, &nsswitch, names, args)?;
+        let caller = Caller::of_this_process(asked.caller, &etc, &nsswitch, names, args)?;
         let netns = Netns::of_process(target.pid)?.prove_power_of(caller.uid().raw())?;
         let host_policy = HostPolicy::read(host_policy?)?;
         // The last look into another process: who is confined cannot.
@@ -133,7 +137,7 @@ fn create(
         let permit = Permit::of(&caller, attachment, policy?, names)?;
         confinement.to_policy()?;
         require_limits(&host_policy, attachment, cgroup)?;
-        Ok((permit, netns, host_policy))
+        Ok((ManuallyDrop::new(permit), ManuallyDrop::new(netns), host_policy))
     })?;
     let rules = host_policy.settings.bridge(attachment.word());
     let leave_out = in_force(host_policy.settings.nic.leave_out_missing).is_some();
@@ -147,9 +151,11 @@ fn create(
     // From here on the caller cannot end or stop us, so nothing below may wait for ever.
     let _root = stage.become_root()?;
     policy_is_as_it_was(&permit, &host_policy, &etc)?;
+    let settings = confinement.settings()?;
     let mut links = Links::open()?;
-    let interfaces = Interfaces::open()?;
-    let (bridge, _kept) = reach(&mut links, &interfaces, asked, &permit, &host_policy, attachment)?;
+    let interfaces = ManuallyDrop::new(Interfaces::open()?);
+    let (bridge, _kept) =
+        reach(&mut links, &interfaces, asked, &permit, &host_policy, (attachment, netns.ours(), settings))?;
     if let Bridge::OpenVswitch { name, .. } = &bridge {
         wanted.rules.guards.without_a_kernel_port().map_err(|rule| {
             let why = "a port of Open vSwitch cannot be guarded in this way".to_owned();
@@ -157,7 +163,7 @@ fn create(
         })?;
     }
 
-    let ledger = Ledger::open(own_netns()?)?;
+    let ledger = ManuallyDrop::new(Ledger::open(netns.ours())?);
     let most = limit(rules.max_nics);
     let all = most.map(|_| ledger.make_table(&permit::table_of_all(attachment))).transpose()?;
     let (start, hurried) = (Instant::now(), Cell::new(false));
@@ -235,6 +241,7 @@ fn create(
                 view: &view,
                 bridge: &bridge,
                 netns: &netns,
+                settings,
                 wanted: &wanted,
                 host_policy: &host_policy,
                 owner: &quota.owner,
@@ -268,21 +275,21 @@ fn reach(
     asked: &Asked<'_>,
     permit: &Permit,
     host_policy: &HostPolicy,
-    attachment: &Attachment,
+    (attachment, netns, settings): (&Attachment, u64, &OwnedFd),
 ) -> Result<(Bridge, Option<Table>), Error> {
     let makes_bridges = in_force(host_policy.settings.per_user_bridge.create).is_some();
     if let Attachment::Bridge(name) = attachment {
         if makes_bridges && permit.names_an_own_bridge() {
-            let ledger = Ledger::open(own_netns()?)?;
+            let ledger = Ledger::open(netns)?;
             let kept = own_bridge::keep(&ledger, name)?;
-            let bridge = OwnBridge { asked, host_policy, uid: permit.uid(), name };
+            let bridge = OwnBridge { settings, asked, host_policy, uid: permit.uid(), name };
             bridge.provide(links, &ledger, interfaces)?;
             return Ok((Bridge::find(links, attachment)?, Some(kept)));
         }
     }
     let bridge = Bridge::find(links, attachment)?;
     let Bridge::Kernel { name, is_ours: true, .. } = &bridge else { return Ok((bridge, None)) };
-    let kept = own_bridge::keep(&Ledger::open(own_netns()?)?, name)?;
+    let kept = own_bridge::keep(&Ledger::open(netns)?, name)?;
     // It may have been removed before.
     Ok((Bridge::find(links, attachment)?, Some(kept)))
 }
@@ -357,10 +364,10 @@ fn delete(
     asked: &Asked<'_>,
     (path, attachment, name): (&std::path::Path, &Attachment, &InterfaceName),
 ) -> Result<(), Error> {
-    let uid = permit::own_uid()?;
+    let uid = permit::id_of(asked.caller)?;
     let host_policy = Etc::open()?.policy(host_policy::NAME);
-    let confinement = Confinement::none_yet();
-    let (tables, _netns) = stage.as_caller(|| {
+    let confinement = ManuallyDrop::new(Confinement::none_yet());
+    let (tables, netns) = stage.as_caller(|| {
         let netns = Netns::at_path(path)?.prove_power_of(uid.raw())?;
         confinement.to_policy()?;
         HostPolicy::read(host_policy?)?;
@@ -369,7 +376,7 @@ fn delete(
 
     let _root = stage.become_root()?;
     let mut links = Links::open()?;
-    let ledger = Ledger::open(own_netns()?)?;
+    let ledger = Ledger::open(netns.ours())?;
     let is_it = |record: &Record| record.uid == uid && record.name == *name;
     for table in tables {
         let Some(table) = ledger.table(&table)? else { continue };

@@ -5,14 +5,15 @@
 //! is on the host, and nothing has to enter the namespace.
 #![allow(clippy::wildcard_enum_match_arm, reason = "the kernel says far more than is asked")]
 
+use std::future::{Future, poll_fn};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use common::Error;
 use common::policy::nic::{InterfaceName, Mac};
 use futures_util::StreamExt;
-use futures_util::future::{Either, select};
 use nix::errno::Errno;
 use rtnetlink::Handle;
 use rtnetlink::packet_core::{
@@ -32,11 +33,13 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::proto::Connection;
 use tokio::runtime::Runtime;
 
+use crate::line::Line;
+
 /// A way to talk to the kernel. It is not taken apart: it goes with the process.
 pub(crate) struct Links {
     runtime: ManuallyDrop<Runtime>,
     handle: Handle,
-    connection: ManuallyDrop<Connection<RouteNetlinkMessage>>,
+    connection: ManuallyDrop<Connection<RouteNetlinkMessage, Line>>,
     is_broken: bool,
 }
 
@@ -104,11 +107,9 @@ impl Links {
             let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
             Error::when("open a netlink socket")(errno)
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
-        let (connection, handle, _unasked) = {
-            let _in_runtime = runtime.enter();
-            rtnetlink::new_connection().map_err(failed)?
-        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(failed)?;
+        let (connection, handle, _unasked) =
+            rtnetlink::new_connection_with_socket::<Line>().map_err(failed)?;
         let (runtime, connection) = (ManuallyDrop::new(runtime), ManuallyDrop::new(connection));
         Ok(Self { runtime, handle, connection, is_broken: false })
     }
@@ -373,13 +374,23 @@ impl Links {
             Ok(shown)
         });
         // Not as a task of its own, which the runtime would have to look for events in between.
-        match self.runtime.block_on(select(&mut *self.connection, answer)) {
-            Either::Left(_) => {
-                self.is_broken = true;
-                Err(Errno::ECONNABORTED)
+        let connection = &mut *self.connection;
+        let mut answer = answer;
+        let exchange = poll_fn(|context| {
+            loop {
+                if Pin::new(&mut *connection).poll(context).is_ready() {
+                    return Poll::Ready(None);
+                }
+                if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                    return Poll::Ready(Some(answer));
+                }
+                connection.socket_mut().listen();
             }
-            Either::Right((answer, _)) => answer,
-        }
+        });
+        self.runtime.block_on(exchange).unwrap_or_else(|| {
+            self.is_broken = true;
+            Err(Errno::ECONNABORTED)
+        })
     }
 }
 

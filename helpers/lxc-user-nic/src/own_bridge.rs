@@ -9,6 +9,7 @@
 //! freezing them, one at a time works on a bridge: the one who has the only place in a table of that bridge alone.
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use common::Error;
@@ -37,6 +38,8 @@ const ROOT: Option<Id> = Id::new(0);
 
 /// Who wants which bridge.
 pub(crate) struct OwnBridge<'a> {
+    /// Where the settings of interfaces are.
+    pub(crate) settings: &'a OwnedFd,
     pub(crate) asked: &'a Asked<'a>,
     pub(crate) host_policy: &'a HostPolicy,
     pub(crate) uid: Id,
@@ -169,8 +172,8 @@ impl OwnBridge<'_> {
     /// Before anybody can send anything to it: what routers say is not for the host.
     fn prepare(&self, link: &Link) -> Result<(), Error> {
         if link.ipv6.is_some() {
-            sysctl::set("ipv6", self.name, "accept_ra", "0")?;
-            sysctl::set("ipv6", self.name, "autoconf", "0")?;
+            sysctl::set(self.settings, "ipv6", self.name, "accept_ra", "0")?;
+            sysctl::set(self.settings, "ipv6", self.name, "autoconf", "0")?;
         }
         Ok(())
     }

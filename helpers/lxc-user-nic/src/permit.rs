@@ -11,7 +11,7 @@ use common::policy::nsswitch::Nsswitch;
 use common::policy::refusal::not_allotted;
 use common::policy::text::Quoted;
 use common::policy::usernet::{Quota, Search, VETH};
-use nix::unistd::{getgid, getgroups, getuid};
+use nix::unistd::{getgid, getgroups};
 
 /// Under `/etc`.
 pub(crate) const POLICY: &str = "lxc/lxc-usernet";
@@ -25,14 +25,15 @@ pub(crate) struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// His own credentials must be in force: the name services of the host may run code of others.
+    /// By his real uid. His own credentials must be in force: the name services of the host may run code of others.
     pub(crate) fn of_this_process(
+        uid: u32,
         etc: &'a Etc,
         nsswitch: &'a Nsswitch,
         names: &impl Names,
         args: &'a [&'a OsStr],
     ) -> Result<Self, Error> {
-        let uid = own_uid()?;
+        let uid = id_of(uid)?;
         let question = Question { uid, etc, nsswitch, args };
         let account = names.account(&question)?.ok_or(Error::NoAccount { uid: uid.raw() })?;
         Ok(Self { question, names: account.names, groups: own_groups()? })
@@ -48,8 +49,7 @@ impl<'a> Caller<'a> {
 }
 
 /// The kernel never gives a process the id -1.
-pub(crate) fn own_uid() -> Result<Id, Error> {
-    let uid = getuid().as_raw();
+pub(crate) fn id_of(uid: u32) -> Result<Id, Error> {
     Id::new(uid).ok_or(Error::NoAccount { uid })
 }
 

@@ -6,14 +6,14 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use common::Error;
-use common::os::trusted::roots_file;
+use common::os::trusted::{roots_file, size_of};
 use common::policy::ledger::Record;
 use common::policy::nic::InterfaceName;
 use common::policy::text::lines;
@@ -21,7 +21,7 @@ use common::policy::usernet::VETH;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, openat, renameat};
 use nix::libc;
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::{FileStat, Mode, fstatat};
 
 use crate::ledger::Table;
 
@@ -75,14 +75,13 @@ impl View<'_> {
         let start = Instant::now();
         loop {
             let list = open(self.lxc)?;
-            roots_file(&list, PATH)?;
-            // Whoever had the lock may have put another file in its place; then that one has to be locked.
             let locked = lock(&list)?;
-            let status = list.metadata().map_err(|error| cannot("look at", &error))?;
+            let status = roots_file(&list, PATH)?;
+            // Whoever had the lock may have put another file in its place; then that one has to be locked.
             let locked = locked && is_in_place(self.lxc, &status)?;
             if locked || self.hurried.get() || start.elapsed() > PATIENCE {
                 self.hurried.set(!locked);
-                return Ok((list, status.len(), locked));
+                return Ok((list, size_of(&status), locked));
             }
             std::thread::sleep(BETWEEN_LOOKS);
         }
@@ -134,9 +133,9 @@ fn lock(view: &File) -> Result<bool, Error> {
     }
 }
 
-fn is_in_place(lxc: &OwnedFd, ours: &Metadata) -> Result<bool, Error> {
+fn is_in_place(lxc: &OwnedFd, ours: &FileStat) -> Result<bool, Error> {
     match fstatat(lxc, NAME, AtFlags::AT_SYMLINK_NOFOLLOW) {
-        Ok(status) => Ok((status.st_dev, status.st_ino) == (ours.dev(), ours.ino())),
+        Ok(status) => Ok((status.st_dev, status.st_ino) == (ours.st_dev, ours.st_ino)),
         Err(Errno::ENOENT) => Ok(false),
         Err(errno) => Err(Error::when(format!("cannot look at {PATH}"))(errno)),
     }

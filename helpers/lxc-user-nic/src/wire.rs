@@ -1,7 +1,7 @@
 //! The interface itself: made, guarded, looked at again, brought up; or removed.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use common::Error;
@@ -163,6 +163,8 @@ pub(crate) struct Making<'a> {
     pub(crate) view: &'a View<'a>,
     pub(crate) bridge: &'a Bridge,
     pub(crate) netns: &'a OwnNetns,
+    /// Where the settings of interfaces are.
+    pub(crate) settings: &'a OwnedFd,
     pub(crate) wanted: &'a Wanted<'a>,
     pub(crate) host_policy: &'a HostPolicy,
     pub(crate) owner: &'a Owner,
@@ -210,8 +212,11 @@ impl Making<'_> {
             places.write(&made)?;
             common::say(&answer).map_err(Error::Unreported)
         });
-        // Why it could not be made is what the caller hears, whatever comes of taking it back.
-        if made.is_err() {
+        if made.is_ok() {
+            // The locks go with the process, which ends now.
+            std::mem::forget(places);
+        } else {
+            // Why it could not be made is what the caller hears, whatever comes of taking it back.
             let name = record.name.clone();
             match self.undo(record, places) {
                 Ok(()) => self.asked.log(Verdict::Removed, &format!("{name}, as it could not be made")),
@@ -239,12 +244,12 @@ impl Making<'_> {
         let port = self.bridge.index().map(|_| guards.settings()).unwrap_or_default();
         self.links.prepare(&made.host_end, &alias, port)?;
         if made.host_end.ipv6.is_some() {
-            sysctl::set("ipv6", &record.name, "disable_ipv6", "1")?;
-            sysctl::set("ipv6", &record.name, "accept_ra", "0")?;
+            sysctl::set(self.settings, "ipv6", &record.name, "disable_ipv6", "1")?;
+            sysctl::set(self.settings, "ipv6", &record.name, "accept_ra", "0")?;
         }
         if self.bridge.index().is_none() {
             // The host would answer ARP for any address of its own there.
-            sysctl::set("ipv4", &record.name, "arp_ignore", "1")?;
+            sysctl::set(self.settings, "ipv4", &record.name, "arp_ignore", "1")?;
         }
         self.lock(&made)?;
         let link = self.links.numbered(index)?.unwrap_or_default();
@@ -295,13 +300,16 @@ impl Making<'_> {
     }
 
     /// What the container end is to be called. None: the kernel knows what is free; but an address that depends on the name
-    /// has to be there before.
+    /// has to be there before. Nearly always it is the first of its container, and then it need not be asked what it has
+    /// been called.
     fn name_of_peer(&self, next_eth: u32) -> Result<Option<InterfaceName>, Error> {
         match self.wanted.name {
             Some(name) => Ok(Some(name.clone())),
-            None if self.wanted.rules.stable_mac => InterfaceName::parse(format!("eth{next_eth}").as_bytes())
-                .map(Some)
-                .map_err(|_| Error::when("find a name for the interface")(Errno::EINVAL)),
+            None if next_eth == 0 || self.wanted.rules.stable_mac => {
+                InterfaceName::parse(format!("eth{next_eth}").as_bytes())
+                    .map(Some)
+                    .map_err(|_| Error::when("find a name for the interface")(Errno::EINVAL))
+            }
             None => Ok(None),
         }
     }

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
+use common::os::sysctl;
 use common::policy::nic::InterfaceName;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat};
@@ -52,7 +53,8 @@ impl Fix {
                 if said.ok { Ok(self.to_string()) } else { Err(super::quoted(&said.stderr)) }
             }
             Self::AcceptRa { bridge } => {
-                common::os::sysctl::set("ipv6", bridge, "accept_ra", "0")
+                sysctl::directory()
+                    .and_then(|directory| sysctl::set(&directory, "ipv6", bridge, "accept_ra", "0"))
                     .map_err(|error| error.to_string())?;
                 let path = file_of(bridge);
                 // With slashes: there may be dots in its name.
