@@ -1,4 +1,4 @@
-//! What the kernel shows of an interface has some sixty parts, ten of which are read here. The others are left out before
+//! What the kernel shows of an interface has dozens of parts, ten of which are read here. The others are left out before
 //! anything looks into them: that is code which is not run, and memory which is not used.
 //!
 //! Nothing is changed in what is kept. What does not look as it should is left as it is, for the parser to refuse.
