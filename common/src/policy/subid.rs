@@ -5,11 +5,11 @@
 //! name means nothing. Of other owners' lines nothing is kept, and no name is looked up: the first bytes of lines are looked at, in
 //! 64 bytes at once.
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 
 use super::id::{self, Id, Range};
 use super::subid_source::SourceName;
-use super::text::{PART, a_line_begins, lines, newlines};
+use super::text::{FirstBytes, lines_that_begin};
 
 /// A longer line is no line, as in the C helpers.
 pub const LONGEST_LINE: usize = 1023;
@@ -19,9 +19,7 @@ pub const LONGEST_LINE: usize = 1023;
 pub struct Owner {
     /// What the lines begin with: a name and a colon.
     starts: Vec<Start>,
-    /// The bytes that they begin with, in pairs. Most lines begin with none of them, and most owners have one pair.
-    first_bytes: [u8; 2],
-    more_first_bytes: Vec<[u8; 2]>,
+    first_bytes: FirstBytes,
 }
 
 /// What a line may begin with.
@@ -70,13 +68,8 @@ impl Owner {
         let start = |name: &[u8]| Start::new([name, b":"].concat());
         let names = names.into_iter().filter(usable).map(start);
         let starts: Vec<_> = std::iter::once(start(uid.to_string().as_bytes())).chain(names).collect();
-        let mut first: Vec<u8> = starts.iter().filter_map(|start| start.text.first().copied()).collect();
-        first.sort_unstable();
-        first.dedup();
-        let mut pairs = first.chunks(2).filter_map(|pair| Some([*pair.first()?, *pair.last()?]));
-        // There is at least the uid.
-        let first_bytes = pairs.next().unwrap_or_default();
-        Self { first_bytes, more_first_bytes: pairs.collect(), starts }
+        let first_bytes = FirstBytes::of(starts.iter().filter_map(|start| start.text.first().copied()));
+        Self { starts, first_bytes }
     }
 }
 
@@ -113,35 +106,11 @@ impl<'a> Search<'a> {
 
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        let mut at = Place { block, number: first_line, start: 0 };
-        self.read_line(&mut at, 0);
-        let Owner { first_bytes, more_first_bytes, .. } = self.owner;
-        let (first_bytes, mut here) = (*first_bytes, 0_usize);
-        while let Some((part, behind)) = part_at(block, here) {
-            let begins = |with| a_line_begins(part, behind, with);
-            if begins(first_bytes) || more_first_bytes.iter().copied().any(begins) {
-                self.read_lines(&mut at, here, part);
-            }
-            here = here.wrapping_add(PART);
-        }
-        self.read_lines(&mut at, here, block.get(here..).unwrap_or_default());
-    }
-
-    /// The lines that begin behind a newline in a part of the block, which is `here` in it.
-    fn read_lines(&mut self, at: &mut Place<'_>, here: usize, part: &[u8]) {
-        for newline in memchr_iter(b'\n', part) {
-            self.read_line(at, here.saturating_add(newline).saturating_add(1));
-        }
-    }
-
-    #[inline]
-    fn read_line(&mut self, at: &mut Place<'_>, start: usize) {
-        let rest = at.block.get(start..).unwrap_or_default();
-        if self.owner.has(rest) {
-            let number = at.move_to(start);
-            let range = lines(rest).next().and_then(granted_by);
-            self.found.extend(range.map(|range| Grant { range, line: number }));
-        }
+        let Self { owner, found } = self;
+        let has = |rest: &[u8]| owner.has(rest);
+        lines_that_begin(first_line, block, &owner.first_bytes, has, |number, line| {
+            found.extend(granted_by(line).map(|range| Grant { range, line: number }));
+        });
     }
 
     /// All that was found.
@@ -149,30 +118,6 @@ impl<'a> Search<'a> {
     pub fn finish(self) -> Grants {
         Grants::new(self.found)
     }
-}
-
-/// A line of a block.
-struct Place<'a> {
-    block: &'a [u8],
-    number: u32,
-    start: usize,
-}
-
-impl Place<'_> {
-    /// Goes on to the line that starts there. Returns its number.
-    #[cold]
-    fn move_to(&mut self, start: usize) -> u32 {
-        let passed = newlines(self.block.get(self.start..start).unwrap_or_default());
-        self.number = self.number.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
-        self.start = start;
-        self.number
-    }
-}
-
-/// A part of a text, and as much of it from one byte later on. None: there is not so much.
-#[inline]
-fn part_at(text: &[u8], here: usize) -> Option<(&[u8; PART], &[u8; PART])> {
-    Some((text.get(here..)?.first_chunk()?, text.get(here.checked_add(1)?..)?.first_chunk()?))
 }
 
 /// Nobody is called like nothing, a comment or a NIS marker.

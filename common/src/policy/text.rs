@@ -80,30 +80,39 @@ pub fn newlines(text: &[u8]) -> usize {
 /// So much of a text is looked at together.
 pub(crate) const PART: usize = 64;
 
-/// Does a line begin in this part of a text with one of two bytes? `behind` is as much of the text, from one byte later on. As with
-/// [`newlines`], the compiler makes something quick of it.
-#[inline]
-pub(crate) fn a_line_begins(part: &[u8; PART], behind: &[u8; PART], with: [u8; 2]) -> bool {
-    let [one, other] = with;
-    let pairs = part.iter().zip(behind);
-    let any = pairs.fold(0, |any, (last, first)| {
-        any | u8::from(*last == b'\n') & (u8::from(*first == one) | u8::from(*first == other))
-    });
-    any != 0
+/// What a line begins with that may be somebody's: most lines of a policy file begin with something else.
+#[derive(Default, Debug)]
+pub(crate) struct FirstBytes {
+    /// In pairs: nearly always there is one.
+    pair: [u8; 2],
+    more: Vec<[u8; 2]>,
 }
 
-/// Shows to `see` those lines of a text, without their newlines, that begin with one of these bytes, each with its number. Most
-/// lines of a policy file are somebody else's: they cost a look at 64 bytes at once.
+impl FirstBytes {
+    /// One of these, of which there is at least one.
+    pub(crate) fn of(bytes: impl Iterator<Item = u8>) -> Self {
+        let mut bytes: Vec<u8> = bytes.collect();
+        bytes.sort_unstable();
+        bytes.dedup();
+        let mut pairs = bytes.chunks(2).filter_map(|pair| Some([*pair.first()?, *pair.last()?]));
+        Self { pair: pairs.next().unwrap_or_default(), more: pairs.collect() }
+    }
+}
+
+/// Shows to `see` the lines of a text that are wanted, without their newlines, each with its number. A line that is wanted begins with
+/// one of these bytes; `is_wanted` sees it and all that follows. Other people's lines, of which there may be a million, cost a look
+/// at 64 bytes at once.
 pub(crate) fn lines_that_begin<'a>(
     first_line: u32,
     text: &'a [u8],
-    with: &[[u8; 2]],
+    with: &FirstBytes,
+    is_wanted: impl Fn(&[u8]) -> bool,
     mut see: impl FnMut(u32, &'a [u8]),
 ) {
     let (mut number, mut counted) = (first_line, 0_usize);
     let mut look_at = |start: usize| {
         let rest = text.get(start..).unwrap_or_default();
-        if rest.first().is_some_and(|first| with.as_flattened().contains(first)) {
+        if is_wanted(rest) {
             let passed = newlines(text.get(counted..start).unwrap_or_default());
             number = number.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
             counted = start;
@@ -116,15 +125,33 @@ pub(crate) fn lines_that_begin<'a>(
             look_at(here.saturating_add(newline).saturating_add(1));
         }
     };
-    let mut here = 0_usize;
-    while let Some(behind) = text.get(here.saturating_add(1)..).and_then(<[u8]>::first_chunk) {
-        let part = text.get(here..).and_then(<[u8]>::first_chunk).unwrap_or(behind);
-        if with.iter().any(|with| a_line_begins(part, behind, *with)) {
+    let (pair, mut here) = (with.pair, 0_usize);
+    while let Some((part, behind)) = part_at(text, here) {
+        let begins = |with| a_line_begins(part, behind, with);
+        if begins(pair) || with.more.iter().copied().any(begins) {
             look_behind(here, part);
         }
-        here = here.saturating_add(PART);
+        here = here.wrapping_add(PART);
     }
     look_behind(here, text.get(here..).unwrap_or_default());
+}
+
+/// A part of a text, and as much of it from one byte later on. None: there is not so much.
+#[inline]
+fn part_at(text: &[u8], here: usize) -> Option<(&[u8; PART], &[u8; PART])> {
+    Some((text.get(here..)?.first_chunk()?, text.get(here.checked_add(1)?..)?.first_chunk()?))
+}
+
+/// Does a line begin in this part of a text with one of two bytes? `behind` is as much of the text, from one byte later on. As with
+/// [`newlines`], the compiler makes something quick of it.
+#[inline]
+fn a_line_begins(part: &[u8; PART], behind: &[u8; PART], with: [u8; 2]) -> bool {
+    let [one, other] = with;
+    let pairs = part.iter().zip(behind);
+    let any = pairs.fold(0, |any, (last, first)| {
+        any | u8::from(*last == b'\n') & (u8::from(*first == one) | u8::from(*first == other))
+    });
+    any != 0
 }
 
 /// The lines of a text, without their newlines. A last line that has none counts.
@@ -187,11 +214,12 @@ mod tests {
             text in "[abc\n]{0,300}|[a-z]{0,9}(\n[a-z]{0,9}){0,60}\n?", one in "[abcz]", other in "[abcd]", third in "[abd]",
         ) {
             let [one, other, third] = [one, other, third].map(|byte| byte.as_bytes()[0]);
-            for with in [vec![[one, other]], vec![[one, one], [other, third]]] {
+            for with in [vec![one, other], vec![one, other, third]] {
                 let mut found = vec![];
-                lines_that_begin(7, text.as_bytes(), &with, |number, line| found.push((number, line)));
-                let begins = |(_, line): &(u32, &[u8])| line.first().is_some_and(|byte| with.as_flattened().contains(byte));
-                let expected: Vec<_> = (7..).zip(lines(text.as_bytes())).filter(begins).collect();
+                let begins = |line: &[u8]| line.first().is_some_and(|byte| with.contains(byte));
+                let first_bytes = FirstBytes::of(with.iter().copied());
+                lines_that_begin(7, text.as_bytes(), &first_bytes, begins, |number, line| found.push((number, line)));
+                let expected: Vec<_> = (7..).zip(lines(text.as_bytes())).filter(|(_, line)| begins(line)).collect();
                 prop_assert_eq!(found, expected);
             }
         }

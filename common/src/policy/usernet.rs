@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use memchr::memchr;
 
 use super::id::{self, Id};
-use super::text::lines_that_begin;
+use super::text::{FirstBytes, lines_that_begin};
 
 /// The only type of interface there is.
 pub const VETH: &str = "veth";
@@ -79,7 +79,7 @@ pub struct Search<'a> {
     uid: String,
     bridge: &'a str,
     /// What a line that may concern him begins with.
-    first_bytes: Vec<[u8; 2]>,
+    first_bytes: FirstBytes,
     found: Found,
 }
 
@@ -105,18 +105,20 @@ impl<'a> Search<'a> {
     /// `none`).
     #[must_use]
     pub fn new(uid: Id, names: &'a [Vec<u8>], bridge: &'a str) -> Self {
-        let mut first: Vec<u8> =
-            names.iter().filter_map(|name| name.first().copied()).chain([b'@']).collect();
-        first.sort_unstable();
-        first.dedup();
-        let first_bytes = first.chunks(2).filter_map(|pair| Some([*pair.first()?, *pair.last()?])).collect();
+        let first_bytes = FirstBytes::of(names.iter().filter_map(|name| name.first().copied()).chain([b'@']));
         Self { names, uid: uid.to_string(), bridge, first_bytes, found: Found::default() }
     }
 
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
         let first_bytes = std::mem::take(&mut self.first_bytes);
-        lines_that_begin(first_line, block, &first_bytes, |number, line| self.look_at_line(number, line));
+        let names = self.names;
+        // Nobody is called nothing.
+        let begins = |line: &[u8], name: &Vec<u8>| !name.is_empty() && line.starts_with(name);
+        let may_be_his = |line: &[u8]| line.starts_with(b"@") || names.iter().any(|name| begins(line, name));
+        lines_that_begin(first_line, block, &first_bytes, may_be_his, |number, line| {
+            self.look_at_line(number, line);
+        });
         self.first_bytes = first_bytes;
     }
 
