@@ -63,14 +63,13 @@ fn tell(stream: impl AsFd, text: &str) -> Result<(), Errno> {
         os::live_on();
         return Err(Errno::ETIMEDOUT);
     }
-    let why = match nix::unistd::write(&stream, text.as_bytes()) {
-        // Whoever has said what there was to say ends now.
-        Ok(written) if written == text.len() => return Ok(()),
-        Ok(_) => Errno::ENOSPC,
-        Err(errno) => errno,
-    };
+    let written = nix::unistd::write(&stream, text.as_bytes());
     os::live_on();
-    Err(why)
+    match written {
+        Ok(written) if written == text.len() => Ok(()),
+        Ok(_) => Err(Errno::ENOSPC),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Runs one helper: makes the process safe to think in, tells the story, reports a refusal in one line. The answer is

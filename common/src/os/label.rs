@@ -13,14 +13,15 @@ use super::target::{contents, open_own};
 pub enum Label {
     /// It is known, or that there is none.
     Known(Option<Vec<u8>>),
-    /// Linux before 6.8 tells it in this file alone, which is read when it is wanted.
+    /// The kernel does not tell it by a call (Linux before 6.8, somebody's filter, a label that is very long), but in this file, which
+    /// is read when it is wanted.
     In(Option<File>),
 }
 
 /// Under `/proc/self`.
 const FILE: &str = "attr/current";
 
-/// More than any label has, in units of eight bytes.
+/// In units of eight bytes. Few labels are longer.
 const ROOM: usize = 64;
 
 impl Label {
@@ -30,8 +31,9 @@ impl Label {
         let mut room = [0; ROOM];
         match sys::own_labels(&mut room) {
             Ok(()) => Self::Known(first_of(&room)),
-            Err(Errno::ENOSYS) => Self::In(open_own(FILE)),
-            Err(_) => Self::Known(None),
+            // There is no such module.
+            Err(Errno::EOPNOTSUPP) => Self::Known(None),
+            Err(_) => Self::In(open_own(FILE)),
         }
     }
 

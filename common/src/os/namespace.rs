@@ -1,6 +1,6 @@
 //! Who a user namespace belongs to: asked of the kernel (`ioctl_ns(2)`), never inferred from a pid.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -42,23 +42,34 @@ pub fn relation(process: BorrowedFd<'_>) -> Result<Relation, Error> {
         Err(Errno::EACCES | Errno::EPERM | Errno::ENOENT | Errno::ESRCH) => return Ok(Relation::Unknown),
         Err(errno) => return Err(when()(errno)),
     };
-    // The kernel shows a parent that is ours or was made below ours, and no other: ours is the one whose own it does not show.
     let parent = match sys::namespace_parent(theirs.as_fd()) {
         Ok(parent) => parent,
+        // Our own has its parent outside of what we may see; so has any that is not below our own.
         Err(Errno::EPERM) => {
             let ours = stat("/proc/self/ns/user").map_err(when())?;
             return Ok(if is(&theirs, &ours) { Relation::Same } else { Relation::Elsewhere });
         }
         Err(errno) => return Err(when()(errno)),
     };
-    match sys::namespace_parent(parent.as_fd()) {
-        Ok(_) => Ok(Relation::Elsewhere),
-        Err(Errno::EPERM) => Ok(Relation::Child {
-            owner: sys::namespace_owner(theirs.as_fd()).map_err(when())?,
-            of_initial: fstat(&parent).is_ok_and(|status| status.st_ino == INITIAL),
-        }),
-        Err(errno) => Err(when()(errno)),
+    let of_initial = is_initial(&parent);
+    if of_initial || is_ours(&parent).map_err(when())? {
+        Ok(Relation::Child { owner: sys::namespace_owner(theirs.as_fd()).map_err(when())?, of_initial })
+    } else {
+        Ok(Relation::Elsewhere)
     }
+}
+
+/// Is this user namespace, which the kernel has shown to us (`ioctl_ns(2)`), our own? It shows ours, and those below it, and no
+/// other; so if it shows the one that the machine has started with, that is ours, and `/proc` need not be asked.
+///
+/// # Errors
+/// `/proc` does not say.
+pub(super) fn is_ours(shown: &OwnedFd) -> nix::Result<bool> {
+    Ok(is_initial(shown) || is(shown, &stat("/proc/self/ns/user")?))
+}
+
+fn is_initial(namespace: &OwnedFd) -> bool {
+    fstat(namespace).is_ok_and(|status| status.st_ino == INITIAL)
 }
 
 /// The number of the user namespace that the machine has started with: `linux/nsfs.h`, `USER_NS_INIT_INO`; the same since 3.8.

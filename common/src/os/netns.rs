@@ -8,6 +8,7 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat, stat};
 use nix::sys::statfs::{FsType, fstatfs};
 
+use super::namespace::is_ours;
 use super::sys;
 use super::target::contents;
 use super::trusted::open;
@@ -89,27 +90,23 @@ impl Netns {
             Err(Errno::ENOTTY | Errno::EINVAL) => return Err(Error::NotANetns),
             Err(errno) => return Err(Error::when("ask whose the network namespace is")(errno)),
         };
-        // The kernel shows ours and those below it, and no other: ours is the one whose parent it does not show.
         let mut child = None;
         for _ in 0..=DEEPEST {
             match sys::namespace_parent(namespace.as_fd()) {
                 Ok(parent) => child = Some(std::mem::replace(&mut namespace, parent)),
+                // Nothing above it is shown to us.
                 Err(Errno::EPERM) => {
-                    let Some(child) = child else {
-                        let why = "it does not belong to a user namespace that the caller made";
-                        return if uid == 0 {
+                    let nobodys = "it does not belong to a user namespace that the caller made";
+                    if !is_ours(&namespace).map_err(Error::when("look at /proc/self/ns"))? {
+                        return Err(foreign(nobodys));
+                    }
+                    let made_by = child.map(|child| sys::namespace_owner(child.as_fd())).transpose();
+                    return match made_by.map_err(Error::when("ask who made the user namespace"))? {
+                        owner if uid == 0 || owner == Some(uid) => {
                             Ok(OwnNetns { theirs: self.0, ours: ours.st_ino })
-                        } else {
-                            Err(foreign(why))
-                        };
-                    };
-                    let owner = sys::namespace_owner(child.as_fd())
-                        .map_err(Error::when("ask who made the user namespace"))?;
-                    let why = "it belongs to a user namespace that somebody else made";
-                    return if owner == uid || uid == 0 {
-                        Ok(OwnNetns { theirs: self.0, ours: ours.st_ino })
-                    } else {
-                        Err(foreign(why))
+                        }
+                        Some(_) => Err(foreign("it belongs to a user namespace that somebody else made")),
+                        None => Err(foreign(nobodys)),
                     };
                 }
                 Err(errno) => return Err(Error::when("ask where the user namespace was made")(errno)),

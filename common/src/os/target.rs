@@ -197,9 +197,10 @@ impl WriteOnce {
     /// # Errors
     /// What the kernel said.
     pub fn read(&self) -> nix::Result<Vec<u8>> {
-        let text = contents(&self.file)?;
-        self.moved.set(self.moved.get() || !text.is_empty());
-        Ok(text)
+        let text = contents(&self.file);
+        // Who finds nothing has not moved it.
+        self.moved.set(self.moved.get() || !text.as_ref().is_ok_and(Vec::is_empty));
+        text
     }
 
     /// The same once more, from its beginning.

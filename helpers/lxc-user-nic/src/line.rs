@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::BufMut;
 use nix::errno::Errno;
-use nix::libc::MSG_DONTWAIT;
+use nix::libc::{MSG_DONTWAIT, MSG_TRUNC};
 use nix::poll::{PollFd, PollFlags, poll};
 use rtnetlink::sys::{AsyncSocket, Socket, SocketAddr};
 
@@ -18,8 +18,9 @@ use crate::sieve::sift;
 /// A kernel that answers later than we think is given so many milliseconds. Not for ever: nobody could end the process.
 const PATIENCE: u16 = 5000;
 
-/// As long as the kernel makes a datagram for one who reads with as much room: netlink(7).
-const LONGEST: usize = 32 << 10;
+/// What is said of an interface with more than a few hundred names is longer. Then it is not read at all: a part of it would pass
+/// for the whole.
+const LONGEST: usize = 64 << 10;
 
 /// A socket that is listened to when it has been said so, for one datagram.
 pub(crate) struct Line {
@@ -38,7 +39,10 @@ impl Line {
     /// The next datagram, in time, and who it is from.
     fn hear(&self, datagram: &mut Vec<u8>) -> io::Result<SocketAddr> {
         datagram.clear();
-        let mut receive = || self.socket.recv_from(datagram, MSG_DONTWAIT).map(|(_, from)| from);
+        let mut receive = || {
+            let (length, from) = self.socket.recv_from(datagram, MSG_DONTWAIT | MSG_TRUNC)?;
+            if length > datagram.len() { Err(io::Error::from(Errno::EMSGSIZE)) } else { Ok(from) }
+        };
         match receive() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
