@@ -697,6 +697,12 @@ impl Held {
         held
     }
 
+    /// A helper that has read policy and put its capability into effect, for this triple.
+    fn with_its_capability(world: &World, helper: Helper, target: &Target, triple: [&str; 3]) -> Self {
+        let place = Place { call: "capset".to_owned(), number: 2 };
+        Self::at(world, &place, &helper.path(), &[&target.pid(), triple[0], triple[1], triple[2]])
+    }
+
     fn pid(&self) -> String {
         self.0.id().to_string()
     }
@@ -1193,17 +1199,133 @@ fn host_policy_that_changed_while_the_helper_stood_still_is_not_obeyed_any_more(
                     world.write(ini, text);
                 }
                 let target = world.target(ALICE);
-                let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
-                // The second is the one that puts a capability into effect.
-                let place = Place { call: "capset".to_owned(), number: 2 };
-                let held = Held::at(world, &place, &helper.path(), &args);
+                let held = Held::with_its_capability(world, helper, &target, GRANTED);
                 world.write(ini, "[idmap]\nprotect = 600000\n");
                 held.signal(world, &["CONT"]);
                 let (status, said) = held.end();
                 assert_eq!(status.code(), Some(1), "{said}");
-                assert!(said.contains("policy has been changed just now; call again"), "{said}");
+                assert!(said.contains("/etc/nsgate.ini:2 protect"), "{said}");
                 target.assert_untouched();
             }
+        }
+    });
+}
+
+/// A21, A25: ids that were taken away while the helper stood still are not mapped; those that are granted as before, or by
+/// another line, are.
+#[test]
+fn ids_taken_away_while_the_helper_stood_still_are_not_mapped() {
+    if theirs() {
+        return;
+    }
+    let write_in_place = |path: &str, text: &str| fs::write(path, text).expect("write");
+    let set_mode =
+        |path: &str, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+    World::enter(|world| {
+        let call_again = "policy has been changed just now; call again";
+        let not_allowed = "range [0-10) -> [600000-600010) not allowed: ";
+        type Change<'a> = &'a dyn Fn(&str);
+        let changes: [(Change, Result<(), &str>); 9] = [
+            (&|file| world.write(file, "bob:600000:65536\n"), Err(not_allowed)),
+            (&|file| write_in_place(file, "bob:600000:65536\n"), Err(not_allowed)),
+            (&|file| world.write(file, "alice:600000:9\n"), Err(not_allowed)),
+            (&|file| fs::remove_file(file).expect("remove"), Err(not_allowed)),
+            // Only root may read this one, and there is nobody left who could.
+            (&|file| set_mode(file, 0o600), Err(call_again)),
+            // Anybody may have written this one.
+            (&|file| set_mode(file, 0o666), Err(call_again)),
+            (&|file| world.write(file, format!("alice:600005:5\n{}:600000:5\n", ALICE.id)), Ok(())),
+            (&|file| write_in_place(file, "alice:600000:10\n"), Ok(())),
+            (&|file| world.append(file, "carol:900000:10\n"), Ok(())),
+        ];
+        for helper in HELPERS {
+            let file = format!("/etc/sub{}", helper.word);
+            for (number, (change, expected)) in changes.iter().enumerate() {
+                world.write(&file, "alice:600000:65536\n");
+                let target = world.target(ALICE);
+                let held = Held::with_its_capability(world, helper, &target, GRANTED);
+                change(&file);
+                held.signal(world, &["CONT"]);
+                let (status, said) = held.end();
+                println!("change {number}: {status} {said}");
+                match expected {
+                    Ok(()) => {
+                        assert_eq!((status.code(), &*said), (Some(0), ""));
+                        assert_eq!(helper.map(&target), MAP);
+                    }
+                    Err(words) => {
+                        assert_eq!(status.code(), Some(1), "change {number}");
+                        assert!(said.contains(words) && said.lines().count() == 1, "change {number}: {said}");
+                        target.assert_untouched();
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// A25: wherever it stands still, up to its last look at the file.
+#[test]
+fn ids_taken_away_before_the_last_look_at_policy_are_not_mapped() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        for helper in HELPERS {
+            let file = format!("/etc/sub{}", helper.word);
+            let target = world.target(ALICE);
+            let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
+            let (mut refused, mut written) = (0, 0);
+            for place in places(world, 30, ALICE, &helper.path(), &args) {
+                world.write(&file, "alice:600000:65536\n");
+                let target = world.target(ALICE);
+                let args = [&*target.pid(), GRANTED[0], GRANTED[1], GRANTED[2]];
+                let held = Held::at(world, &place, &helper.path(), &args);
+                let trace = fs::read_to_string("/run/held").expect("trace");
+                let looked =
+                    trace.lines().any(|call| call.starts_with("newfstatat") && call.contains("\"sub"));
+                world.write(&file, "bob:600000:65536\n");
+                held.signal(world, &["CONT"]);
+                let (status, said) = held.end();
+                if looked {
+                    // He could as well have had it written a moment sooner.
+                    assert_eq!((status.code(), helper.map(&target)), (Some(0), MAP.to_owned()), "{said}");
+                    written += 1;
+                } else {
+                    assert_eq!(status.code(), Some(1), "stopped at {place:?}: {said}");
+                    assert!(said.contains("not allowed"), "stopped at {place:?}: {said}");
+                    target.assert_untouched();
+                    refused += 1;
+                }
+            }
+            assert!(refused > 15 && written > 1, "{refused} {written}");
+        }
+    });
+}
+
+/// A25: whether setgroups has to be denied is a matter of policy too.
+#[test]
+fn a_group_taken_away_while_the_helper_stood_still_is_not_mapped_with_setgroups_allowed() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        let newgidmap = HELPERS[1];
+        let own = ALICE.id.to_string();
+        for (before, after) in [(true, false), (false, true)] {
+            let text = |granted| if granted { format!("alice:{own}:1\n") } else { "bob:1:2\n".to_owned() };
+            world.write("/etc/subgid", text(before));
+            let target = world.target(ALICE);
+            let held = Held::with_its_capability(world, newgidmap, &target, ["0", &own, "1"]);
+            world.write("/etc/subgid", text(after));
+            held.signal(world, &["CONT"]);
+            let (status, said) = held.end();
+            assert_eq!(status.code(), Some(1), "{said}");
+            assert!(said.contains("policy has been changed just now; call again"), "{said}");
+            target.assert_untouched();
+
+            world.newgidmap(ALICE, &[&target.pid(), "0", &own, "1"]).succeeds();
+            assert_eq!(target.setgroups(), if after { "allow" } else { "deny" });
         }
     });
 }

@@ -1,6 +1,6 @@
 //! `/etc/nsgate.ini`, as it is on this host.
 
-use super::trusted::{Etc, EtcFile};
+use super::trusted::{AsRead, Etc, EtcFile};
 use crate::Error;
 use crate::error::Rule;
 use crate::policy::host::Forbidden;
@@ -19,9 +19,8 @@ pub struct HostPolicy {
     /// All of it.
     pub settings: Settings,
     may_be_repeated: bool,
-    file: Option<EtcFile>,
-    /// There was none.
-    absent: bool,
+    /// None: it is not from a file of this host's.
+    file: Option<AsRead>,
 }
 
 impl HostPolicy {
@@ -30,11 +29,13 @@ impl HostPolicy {
     /// # Errors
     /// It cannot be read, or is not as it should be.
     pub fn read(file: Option<EtcFile>) -> Result<Self, Error> {
-        let Some(mut file) = file else { return Ok(Self { absent: true, ..Self::default() }) };
+        let Some(mut file) = file else {
+            return Ok(Self { file: Some(AsRead::Nothing(NAME)), ..Self::default() });
+        };
         let may_be_repeated = file.readable_by_all();
         let text = file.contents(PATH)?;
         let settings = settings_of(&text, may_be_repeated)?;
-        Ok(Self { settings, may_be_repeated, file: Some(file), absent: false })
+        Ok(Self { settings, may_be_repeated, file: Some(AsRead::File(file)) })
     }
 
     /// What a text says, wherever it is from. May a message repeat it?
@@ -50,12 +51,7 @@ impl HostPolicy {
     /// # Errors
     /// It cannot be looked at.
     pub fn is_as_it_was(&self, etc: &Etc) -> Result<bool, Error> {
-        match &self.file {
-            Some(file) => file.is_as_it_was(etc),
-            None if !self.absent => Ok(true),
-            // Whatever it is that is there now, also if we may not look at it.
-            None => etc.has(NAME).map(|there| !there),
-        }
+        self.file.as_ref().map_or(Ok(true), |file| file.is_as_it_was(etc))
     }
 
     /// A rule forbids a map, or a part of it.

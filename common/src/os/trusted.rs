@@ -54,6 +54,28 @@ pub struct EtcFile {
     readable_by_all: bool,
 }
 
+/// What there was by the name of a policy file when it was read: this file, or none.
+#[derive(Debug)]
+pub enum AsRead {
+    /// It has been read.
+    File(EtcFile),
+    /// There was none of this name.
+    Nothing(&'static str),
+}
+
+impl AsRead {
+    /// Is it still so? Whatever it is that is there where nothing was, also if we may not look at it, it is not.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn is_as_it_was(&self, etc: &Etc) -> Result<bool, Error> {
+        match self {
+            Self::File(file) => file.is_as_it_was(etc),
+            Self::Nothing(name) => etc.has(name).map(|there| !there),
+        }
+    }
+}
+
 /// Device, inode, and when its text or its names were last changed.
 type Identity = (u64, u64, i64, i64);
 

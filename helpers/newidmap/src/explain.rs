@@ -7,12 +7,13 @@ use common::os::installed;
 use common::os::label::Label;
 use common::os::namespace::Relation;
 use common::os::privilege::Raised;
-use common::os::target::{Target, WriteOnce};
+use common::os::target::WriteOnce;
 use common::policy::id::Range;
 use common::policy::idmap::{Approved, Kind};
 use common::policy::text::Quoted;
 use nix::errno::Errno;
 
+use crate::write::Attempt;
 use crate::{Caller, Program};
 
 /// Why a namespace is not the caller's to map. None: it is, or the kernel would not say.
@@ -54,13 +55,11 @@ fn unprivileged(program: &Program) -> String {
 
 /// Why the kernel would not let a privileged helper open or write the map.
 pub(crate) fn kernel_refusal(
-    program: &Program,
-    target: &Target,
-    (relation, held): (Relation, Option<&Held<'_>>),
-    raised: &Raised,
-    maps_host_root: bool,
+    attempt: &Attempt<'_>,
+    held: Option<(&Held, &WriteOnce)>,
     errno: Errno,
 ) -> String {
+    let Attempt { program, target, relation, maps_host_root, raised } = attempt;
     if errno == Errno::ESRCH {
         return "the target process has ended".to_owned();
     }
@@ -77,26 +76,26 @@ pub(crate) fn kernel_refusal(
                 its /proc files are root's; it has to stay dumpable until it is mapped"
             .to_owned();
     }
-    let map = held.map_or_else(|| target.read(file), |held| held.map.read_again().ok());
+    let map = held.map_or_else(|| target.read(file), |(_, map)| map.read_again().ok());
     if map.is_some_and(|map| !map.is_empty()) {
         return already_mapped(program.kind);
     }
-    if maps_host_root && !raised.may_map_host_root {
+    if *maps_host_root && !raised.may_map_host_root {
         return "host uid 0 can be mapped only with CAP_SETFCAP (Linux 5.12), which a helper installed with \
                 cap_setuid=ep, or called with a bounding set that lacks it, does not have"
             .to_owned();
     }
     if !raised.privileged {
-        return held.map_or_else(|| unprivileged(program), |held| held.unprivileged.clone());
+        return held.map_or_else(|| unprivileged(program), |(held, _)| held.unprivileged.clone());
     }
-    match held.map_or_else(|| Label::own().of_confined(), |held| held.label.of_confined()) {
+    match held.map_or_else(|| Label::own().of_confined(), |(held, _)| held.label.of_confined()) {
         Some(label) => {
             format!(
                 "a security module may forbid it: this process is confined as \"{}\"; see the audit log",
                 Quoted(&label)
             )
         }
-        None if relation == Relation::Unknown => {
+        None if *relation == Relation::Unknown => {
             "the kernel will not say whose user namespace the target is in: probably another user made it"
                 .to_owned()
         }
@@ -105,17 +104,16 @@ pub(crate) fn kernel_refusal(
 }
 
 /// What an explanation needs when nothing can be opened any more, nor looked at by a path.
-pub(crate) struct Held<'a> {
-    map: &'a WriteOnce,
+pub(crate) struct Held {
     label: Label,
     /// Why there is no privilege; empty if there is.
     unprivileged: String,
 }
 
-impl<'a> Held<'a> {
-    pub(crate) fn with(program: &Program, raised: &Raised, map: &'a WriteOnce) -> Self {
+impl Held {
+    pub(crate) fn with(program: &Program, raised: &Raised) -> Self {
         let unprivileged = if raised.privileged { String::new() } else { unprivileged(program) };
-        Self { map, label: Label::own(), unprivileged }
+        Self { label: Label::own(), unprivileged }
     }
 }
 

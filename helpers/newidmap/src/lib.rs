@@ -6,6 +6,7 @@
 pub mod confine;
 mod explain;
 mod facts;
+mod judge;
 mod request;
 mod write;
 
@@ -15,26 +16,20 @@ use std::os::unix::ffi::OsStrExt;
 
 use common::os::account::{self, Names, Question};
 use common::os::audit::{Log, Verdict};
-use common::os::host_policy::{self, HostPolicy};
-use common::os::namespace::is_of_an_owner_unknown_here;
-use common::os::privilege::{self, Capability, Lowered};
+use common::os::privilege::{self, Capability};
 use common::os::subid_source::{Inquiry, Plugins};
 use common::os::target::Target;
-use common::os::trusted::{Etc, EtcFile};
-use common::policy::holdings::{Asker, Holdings};
-use common::policy::host::{self, OtherOwner};
+use common::os::trusted::Etc;
+use common::policy::holdings::Asker;
 use common::policy::id::Id;
-use common::policy::idmap::{Granted, Kind, Triple, decide};
+use common::policy::idmap::Kind;
 use common::policy::login_defs;
-use common::policy::nsswitch::Nsswitch;
 use common::policy::passwd::Account;
-use common::policy::refusal;
-use common::policy::settings::Idmap;
-use common::policy::subid::Grants;
 use common::policy::text::{Quoted, Words};
 use common::{Error, Outcome};
 use nix::errno::Errno;
 
+use judge::{Files, Judge};
 use request::Request;
 
 /// In what the two programs differ.
@@ -96,9 +91,8 @@ fn tell(
 
     // Root's files, opened while we still have root's name; read later.
     let etc = Etc::open()?;
-    let policy_file = etc.policy(program.kind.policy_file());
+    let files = Files::open(&etc, program.kind);
     let nsswitch = etc.policy("nsswitch.conf");
-    let host_policy = etc.policy(host_policy::NAME);
 
     // From here on with nothing but the caller's rights.
     let stage = stage.lower()?;
@@ -119,36 +113,35 @@ fn tell(
     caller.owns(&target, &etc)?;
     identity.map_err(|errno| Error::when(no_process(errno))(errno))?;
 
-    let host_policy = read_host_policy(host_policy, policy_file.is_err())?;
-    let triples = request.triples()?;
-    let rules = &host_policy.settings.idmap;
-    let asker = caller.asks(program.kind);
-    let held = nsswitch.and_then(|nsswitch| in_file(&asker, policy_file, &nsswitch, rules, &triples));
-    // A static program whose files do not grant everything becomes its twin here, which can ask plugins.
-    let held = held.map(|held| {
-        held.with_plugins(&asker, &triples, |source, ranges| {
-            host.ask(source, &Inquiry { kind: asker.kind, owner: asker.name(), ranges, args })
-        })
-    });
-    if may_ask_plugins {
-        confine::to_checks()?;
-    }
-    let (granted, others) = grant(program, &asker, &stage, triples, held)?;
-    let facts = facts::find(program.kind, &caller, &target, &etc, rules, &granted, others)?;
-    let approved = host::allow(asker.own, granted, rules, &facts)
-        .map_err(|forbidden| host_policy.forbids_map(program.kind, &forbidden))?;
-    let relation = target.namespace()?;
-    let map = approved
-        .for_parent(&relation.ids_here(program.kind))
-        .map_err(|why| Error::Unfit { kind: program.kind, why })?;
-    write::write(program, &caller, (&target, relation), &approved, &map, stage, || {
-        // He may have stopped us since it was read, or have met the moment in which it was being replaced.
-        if !host_policy.is_as_it_was(&etc)? {
-            return Err(Error::Changed);
+    let (triples, privileged) = (request.triples()?, stage.may_raise(program.capability));
+    let judge = Judge { program, caller: &caller, target: &target, etc: &etc, privileged, triples };
+    // Only as long as these are the sources can it be judged again.
+    let sources = nsswitch.as_ref().is_ok().then_some(&accounts_from);
+    let judged = judge.judge(files, nsswitch.map(|_| &accounts_from), |held| {
+        // A static program whose files do not grant everything becomes its twin here, which can ask plugins.
+        let held = held.map(|held| {
+            let asker = caller.asks(program.kind);
+            held.with_plugins(&asker, &judge.triples, |source, ranges| {
+                host.ask(source, &Inquiry { kind: asker.kind, owner: asker.name(), ranges, args })
+            })
+        });
+        if may_ask_plugins {
+            confine::to_checks()?;
         }
-        log.record(Verdict::Granted, &format!("{record:#}: {}", explain::grounds(program, &approved)));
-        Ok(())
-    })
+        held
+    })?;
+
+    let denies_setgroups = judged.denies_setgroups(program.kind);
+    let opened = write::open(program, &caller, &target, &judged, stage)?;
+
+    // He may have stopped us since policy was read, or have met the moment in which it was being replaced.
+    let judged = judge.by_policy_now(judged, sources)?;
+    if judged.denies_setgroups(program.kind) != denies_setgroups {
+        return Err(Error::Changed);
+    }
+    confine::to_the_deed()?;
+    log.record(Verdict::Granted, &format!("{record:#}: {}", explain::grounds(program, &judged.approved)));
+    opened.write(&judged.map)
 }
 
 const fn no_process(errno: Errno) -> &'static str {
@@ -157,49 +150,6 @@ const fn no_process(errno: Errno) -> &'static str {
     } else {
         "could not read who the target is"
     }
-}
-
-/// The host's own rules. Where their owner does not exist, they are not those of the host that we are on. If there is no policy
-/// that could be obeyed either, so that nothing is granted but the caller's own id, that is no obstacle.
-fn read_host_policy(file: Result<Option<EtcFile>, Error>, nothing_grants: bool) -> Result<HostPolicy, Error> {
-    match file.and_then(HostPolicy::read) {
-        Err(error) if nothing_grants && is_of_an_owner_unknown_here(&error) => Ok(HostPolicy::default()),
-        read => read,
-    }
-}
-
-/// What the policy files grant, and the reason if it is not this; and what they say of other owners of the same ids, if that
-/// was asked.
-fn grant(
-    program: &Program,
-    asker: &Asker<'_>,
-    stage: &Lowered,
-    triples: Vec<Triple>,
-    held: Result<Holdings, Error>,
-) -> Result<(Granted, Option<Option<OtherOwner>>), Error> {
-    let own = asker.own;
-    let out_of_reach = match held {
-        Ok(held) => {
-            return match decide(own, triples, &held.grants) {
-                Ok(granted) => Ok((granted, held.other_owner)),
-                Err(refused) => {
-                    let why = refusal::not_granted(asker, &held, &refused);
-                    Err(Error::NotGranted { kind: program.kind, refused, why })
-                }
-            };
-        }
-        Err(error) => error,
-    };
-    // Policy that cannot be read or trusted is a refusal. Not so for those whom no policy could help: a helper without
-    // privilege, and a user namespace in which the policy's owner does not exist. They keep their own id.
-    let privileged = stage.may_raise(program.capability);
-    if privileged && !is_of_an_owner_unknown_here(&out_of_reach) {
-        return Err(out_of_reach);
-    }
-    // Of his own id alone, nobody else is an owner.
-    decide(own, triples, &Grants::default())
-        .map(|granted| (granted, Some(None)))
-        .map_err(|_| if privileged { out_of_reach } else { explain::without_privilege(program) })
 }
 
 /// Who asks: by his real ids, which `exec` does not change.
@@ -251,21 +201,6 @@ fn aux_groups_allowed(etc: &Etc) -> bool {
     let file = etc.policy("login.defs").ok().flatten();
     let text = file.and_then(|mut file| file.contents("/etc/login.defs").ok());
     text.is_some_and(|text| login_defs::grants_aux_group_subids(&text))
-}
-
-/// What the policy files say to him.
-fn in_file(
-    asker: &Asker<'_>,
-    file: Result<Option<EtcFile>, Error>,
-    nsswitch: &Nsswitch,
-    rules: &Idmap,
-    triples: &[Triple],
-) -> Result<Holdings, Error> {
-    Holdings::in_file(asker, nsswitch, rules, triples, |see| {
-        let Some(mut file) = file? else { return Ok(None) };
-        file.blocks(&format!("/etc/{}", asker.kind.policy_file()), see)?;
-        Ok(Some(file.readable_by_all()))
-    })
 }
 
 /// The kernel never gives a process the id -1.

@@ -1,0 +1,178 @@
+//! May he? What policy says to this request, and which files said it.
+
+use common::Error;
+use common::os::host_policy::{self, HostPolicy};
+use common::os::namespace::{Relation, is_of_an_owner_unknown_here};
+use common::os::target::Target;
+use common::os::trusted::{AsRead, Etc, EtcFile};
+use common::policy::holdings::{Asker, Holdings};
+use common::policy::host::{self, OtherOwner};
+use common::policy::idmap::{Approved, Granted, Kind, Map, Triple, decide};
+use common::policy::nsswitch::Nsswitch;
+use common::policy::refusal;
+use common::policy::settings::Idmap;
+use common::policy::subid::Grants;
+
+use crate::{Caller, Program, explain, facts};
+
+/// The files of policy, opened.
+pub(crate) struct Files {
+    subordinate: Result<Option<EtcFile>, Error>,
+    host: Result<Option<EtcFile>, Error>,
+}
+
+impl Files {
+    /// With the rights that are in force.
+    pub(crate) fn open(etc: &Etc, kind: Kind) -> Self {
+        Self { subordinate: etc.policy(kind.policy_file()), host: etc.policy(host_policy::NAME) }
+    }
+}
+
+/// So often policy is read again, if it changes each time. More than that is no admin at work.
+const MOST_READINGS: u32 = 1000;
+
+/// What is judged, and what is known of it besides policy.
+pub(crate) struct Judge<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) caller: &'a Caller,
+    pub(crate) target: &'a Target,
+    pub(crate) etc: &'a Etc,
+    /// Has the helper the capability that it is for?
+    pub(crate) privileged: bool,
+    pub(crate) triples: Vec<Triple>,
+}
+
+/// He may, by these files.
+pub(crate) struct Judged {
+    pub(crate) approved: Approved,
+    pub(crate) relation: Relation,
+    pub(crate) map: Map,
+    /// None: it had no say, or could not be obeyed.
+    subordinate: Option<AsRead>,
+    host: HostPolicy,
+}
+
+impl Judged {
+    /// Does setgroups have to be denied first?
+    pub(crate) fn denies_setgroups(&self, kind: Kind) -> bool {
+        kind == Kind::Gid && self.approved.denies_setgroups()
+    }
+
+    /// Do the files still say what they said? Not if they have changed at all.
+    pub(crate) fn is_policy_still(&self, etc: &Etc) -> Result<bool, Error> {
+        let same = self.subordinate.as_ref().map_or(Ok(true), |file| file.is_as_it_was(etc))?;
+        Ok(same && self.host.is_as_it_was(etc)?)
+    }
+}
+
+impl Judge<'_> {
+    /// The whole of it: what the files grant, what plugins do, the host's own rules, and what the kernel can take.
+    pub(crate) fn judge(
+        &self,
+        files: Files,
+        nsswitch: Result<&Nsswitch, Error>,
+        with_plugins: impl FnOnce(Result<Holdings, Error>) -> Result<Holdings, Error>,
+    ) -> Result<Judged, Error> {
+        let kind = self.program.kind;
+        let asker = self.caller.asks(kind);
+        let host = read_host_policy(files.host, files.subordinate.is_err())?;
+        let rules = &host.settings.idmap;
+        let mut subordinate = None;
+        let held = nsswitch.and_then(|nsswitch| {
+            self.in_file(&asker, files.subordinate, &mut subordinate, (nsswitch, rules))
+        });
+        let (granted, others) = self.grant(&asker, with_plugins(held))?;
+        let facts = facts::find(kind, self.caller, self.target, self.etc, rules, &granted, others)?;
+        let approved = host::allow(asker.own, granted, rules, &facts)
+            .map_err(|forbidden| host.forbids_map(kind, &forbidden))?;
+        let relation = self.target.namespace()?;
+        let map = approved.for_parent(&relation.ids_here(kind)).map_err(|why| Error::Unfit { kind, why })?;
+        Ok(Judged { approved, relation, map, subordinate, host })
+    }
+
+    /// The same judgement, by policy as it is now: what has changed is read again, with the caller's rights. Plugins are not
+    /// asked again.
+    ///
+    /// # Errors
+    /// He may not, any more. [`Error::Changed`]: perhaps he may, but only a new call can tell.
+    pub(crate) fn by_policy_now(
+        &self,
+        mut judged: Judged,
+        nsswitch: Option<&Nsswitch>,
+    ) -> Result<Judged, Error> {
+        for _ in 0..MOST_READINGS {
+            if judged.is_policy_still(self.etc)? {
+                return Ok(judged);
+            }
+            let files = Files::open(self.etc, self.program.kind);
+            let (Some(nsswitch), Ok(_), Ok(_)) = (nsswitch, &files.subordinate, &files.host) else { break };
+            let plugins = nsswitch.subid_sources().is_ok_and(|sources| !sources.plugins.is_empty());
+            judged = match self.judge(files, Ok(nsswitch), |held| held) {
+                Err(Error::NotGranted { .. }) if plugins => return Err(Error::Changed),
+                judged => judged?,
+            };
+        }
+        Err(Error::Changed)
+    }
+
+    /// What the file says to him, if it has a say: then it is kept in `file`.
+    fn in_file(
+        &self,
+        asker: &Asker<'_>,
+        opened: Result<Option<EtcFile>, Error>,
+        file: &mut Option<AsRead>,
+        (nsswitch, rules): (&Nsswitch, &Idmap),
+    ) -> Result<Holdings, Error> {
+        let name = asker.kind.policy_file();
+        Holdings::in_file(asker, nsswitch, rules, &self.triples, |see| {
+            let Some(mut opened) = opened? else {
+                *file = Some(AsRead::Nothing(name));
+                return Ok(None);
+            };
+            opened.blocks(&format!("/etc/{name}"), see)?;
+            let readable_by_all = opened.readable_by_all();
+            *file = Some(AsRead::File(opened));
+            Ok(Some(readable_by_all))
+        })
+    }
+
+    /// What the policy files grant, and the reason if it is not this; and what they say of other owners of the same ids, if
+    /// that was asked.
+    fn grant(
+        &self,
+        asker: &Asker<'_>,
+        held: Result<Holdings, Error>,
+    ) -> Result<(Granted, Option<Option<OtherOwner>>), Error> {
+        let triples = self.triples.clone();
+        let out_of_reach = match held {
+            Ok(held) => {
+                return match decide(asker.own, triples, &held.grants) {
+                    Ok(granted) => Ok((granted, held.other_owner)),
+                    Err(refused) => {
+                        let why = refusal::not_granted(asker, &held, &refused);
+                        Err(Error::NotGranted { kind: asker.kind, refused, why })
+                    }
+                };
+            }
+            Err(error) => error,
+        };
+        // Policy that cannot be read or trusted is a refusal. Not so for those whom no policy could help: a helper without
+        // privilege, and a user namespace in which the policy's owner does not exist. They keep their own id.
+        if self.privileged && !is_of_an_owner_unknown_here(&out_of_reach) {
+            return Err(out_of_reach);
+        }
+        // Of his own id alone, nobody else is an owner.
+        decide(asker.own, triples, &Grants::default()).map(|granted| (granted, Some(None))).map_err(|_| {
+            if self.privileged { out_of_reach } else { explain::without_privilege(self.program) }
+        })
+    }
+}
+
+/// The host's own rules. Where their owner does not exist, they are not those of the host that we are on. If there is no policy
+/// that could be obeyed either, so that nothing is granted but the caller's own id, that is no obstacle.
+fn read_host_policy(file: Result<Option<EtcFile>, Error>, nothing_grants: bool) -> Result<HostPolicy, Error> {
+    match file.and_then(HostPolicy::read) {
+        Err(error) if nothing_grants && is_of_an_owner_unknown_here(&error) => Ok(HostPolicy::default()),
+        read => read,
+    }
+}
