@@ -126,8 +126,7 @@ impl World {
                         *number += 1;
                         let this = (number_of(&registers), *number);
                         faked = fakes.iter().find(|fake| (fake.call, fake.number) == this);
-                        if faked.is_some() {
-                            // No call at all.
+                        if faked.is_some_and(|fake| !fake.is_made) {
                             registers.orig_rax = u64::MAX;
                         }
                     }
@@ -253,6 +252,8 @@ pub struct Fake {
     pub answer: i64,
     /// with this where the second argument points to.
     pub text: Vec<u8>,
+    /// Is it made all the same, if for nothing?
+    pub is_made: bool,
 }
 
 fn put(pid: Pid, place: u64, bytes: &[u8]) {

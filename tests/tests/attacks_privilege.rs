@@ -496,7 +496,7 @@ fn a_denial_names_its_label(world: &World, helper: Helper) {
     let fake = |call, number, answer: Result<usize, Errno>, text: Vec<u8>| {
         let answer = answer
             .map_or_else(|errno| -i64::from(errno as i32), |value| i64::try_from(value).expect("small"));
-        Fake { call, number, answer, text }
+        Fake { call, number, answer, text, is_made: false }
     };
     let run = |fakes: Vec<Fake>, shown: Option<&str>| {
         let denied = fake(libc::SYS_write, 1, Err(Errno::EPERM), vec![]);

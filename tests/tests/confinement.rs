@@ -552,6 +552,30 @@ fn an_intruder_in_lxc_user_nic_reaches_nothing_but_the_ledger_and_interfaces() {
     });
 }
 
+/// Where `/run/lxc` has yet to be made, what is beneath `/run` may be changed until it is there.
+#[test]
+fn an_intruder_in_the_first_lxc_user_nic_since_boot_writes_nothing_but_beneath_run() {
+    if theirs() {
+        return;
+    }
+    enter_without_open_vswitch("alice veth lxcbr0 10\n", |world| {
+        for program in [LXC_USER_NIC, NIC_TWIN] {
+            drop(fs::remove_dir_all("/run/lxc"));
+            let container = world.container(ALICE);
+            let mut in_policy =
+                world.intrude(ALICE, program, &create(&container.pid()), (libc::SYS_mkdirat, 1));
+            can_make_no_other_call(&mut in_policy, &usernic::confine::policy(libc_of(program)));
+            if has_landlock() {
+                for path in [&b"/etc/passwd\0"[..], b"/etc/cron.d/x\0", b"/tmp/x\0", b"/root/x\0"] {
+                    let opened = opens(&mut in_policy, path, libc::O_WRONLY | libc::O_CREAT);
+                    assert_eq!(opened, Err(Errno::EACCES));
+                }
+            }
+            drop(in_policy.goes().nic());
+        }
+    });
+}
+
 fn has_landlock() -> bool {
     fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| {
         let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());

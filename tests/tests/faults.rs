@@ -257,6 +257,7 @@ fn a_label_that_is_not_told_changes_nothing() {
                     number: 1,
                     answer: -i64::from(errno as i32),
                     text: vec![],
+                    is_made: false,
                 };
                 world.answered(ALICE, &format!("/usr/bin/{helper}"), &args, &[fake]).succeeds();
                 assert_eq!((&*target.uid_map(), &*target.gid_map()), (uid_map, gid_map), "{errno}");

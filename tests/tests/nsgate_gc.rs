@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use world::{ALICE, Answer, BOB, ROOT, User, World, theirs};
+use nix::errno::Errno;
+use nix::libc;
+use world::{ALICE, Answer, BOB, Fake, ROOT, User, World, theirs};
 
 const OWN: &str = "nsbr-52001";
 
@@ -194,6 +196,52 @@ fn an_empty_bridge_of_a_users_own_goes_and_is_made_again() {
         assert_eq!(
             world.host_link(&world.create(ALICE, &again, "veth", OWN, &[]).nic().host_name).master,
             OWN
+        );
+    });
+}
+
+/// The kernel's list of a bridge's ports that ends with an error is no list, and one during which interfaces came or went is made
+/// anew: neither is a bridge without ports.
+#[test]
+fn a_list_of_ports_that_is_not_whole_is_not_taken_for_an_empty_one() {
+    const DUMP_INTERRUPTED: u16 = 0x12;
+    enter(|world| {
+        let container = world.container(ALICE);
+        drop(world.create(ALICE, &container, "veth", OWN, &[]).nic());
+        let program = world.nsgate(ROOT).get_program().to_str().expect("a path").to_owned();
+
+        let options = ["-e", "trace=sendto,recvfrom", "-e", "signal=none", "-o", "/tmp/trace"];
+        world.run(world.strace(ROOT, &options, &program).arg("gc"));
+        let trace = fs::read_to_string("/tmp/trace").expect("trace");
+        let (before, question) = trace.split_once("NLM_F_DUMP, nlmsg_seq=").expect("a list is asked for");
+        let sequence: u32 = question.split(',').next().expect("a number").parse().expect("a number");
+        let number = u32::try_from(before.matches("recvfrom(").count()).expect("a few") + 1;
+
+        // netlink(7): NLMSG_DONE, with an error or none in it.
+        let done = |flags: u16, error: i32| {
+            let words = [sequence, 0].map(u32::to_ne_bytes).concat();
+            let text = [
+                &20_u32.to_ne_bytes()[..],
+                &3_u16.to_ne_bytes(),
+                &flags.to_ne_bytes(),
+                &words,
+                &error.to_ne_bytes(),
+            ];
+            // The kernel makes one list at a time, and has to be done with this one.
+            let is_made = true;
+            let fake = Fake { call: libc::SYS_recvfrom, number, answer: 20, text: text.concat(), is_made };
+            let answer = world.answered(ROOT, &program, &["gc"], &[fake]);
+            assert!(world.host_links().iter().any(|link| link.name == OWN), "{answer:?}");
+            answer
+        };
+        let failed = done(2, -(Errno::ENOMEM as i32));
+        assert_eq!((failed.status, &*failed.stdout), (Some(1), ""), "{failed:?}");
+        assert!(failed.stderr.contains("look at the ports of a bridge: "), "{failed:?}");
+        let again = done(DUMP_INTERRUPTED, 0);
+        assert_eq!((again.status, &*again.stderr), (Some(0), ""), "{again:?}");
+        assert!(
+            again.stdout.contains(&format!("left the bridge {OWN}: there are interfaces on it")),
+            "{again:?}"
         );
     });
 }

@@ -35,6 +35,7 @@ pub(crate) struct Confinement {
 
 /// Where the ledger and the list are.
 const LEDGER: &str = "/run/lxc";
+const ABOVE_THE_LEDGER: &str = "/run";
 
 impl Confinement {
     /// Nothing is confined yet.
@@ -47,15 +48,14 @@ impl Confinement {
         if self.open_vswitch || self.in_policy.replace(true) {
             return Ok(());
         }
-        match landlock::directory(LEDGER) {
-            Ok(ledger) => {
-                landlock::enter(Access::ALL.without(Access::READ), &given(&ledger, self.settings()?))?;
-            }
-            // It is there from boot on; if not, it is made, and the second stage makes up for it.
-            Err(Errno::ENOENT) => {}
-            // The caller may have left no descriptor.
-            Err(errno) => return Err(Error::when(format!("open {LEDGER}"))(errno)),
-        }
+        // It is there from boot on. If not, it is about to be made, and only the second stage can be narrower.
+        let ledger = match landlock::directory(LEDGER) {
+            Err(Errno::ENOENT) => landlock::directory(ABOVE_THE_LEDGER),
+            opened => opened,
+        };
+        // The caller may have left no descriptor.
+        let ledger = ledger.map_err(Error::when(format!("open {LEDGER}")))?;
+        landlock::enter(Access::ALL.without(Access::READ), &given(&ledger, self.settings()?))?;
         static POLICY: Program = Program::of(&policy(Libc::OURS));
         enter(&POLICY)
     }

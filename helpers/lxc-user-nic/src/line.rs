@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::BufMut;
 use nix::errno::Errno;
-use nix::libc::{MSG_DONTWAIT, MSG_TRUNC};
+use nix::libc::{self, MSG_DONTWAIT, MSG_TRUNC};
 use nix::poll::{PollFd, PollFlags, poll};
 use rtnetlink::sys::{AsyncSocket, Socket, SocketAddr};
 
@@ -80,7 +80,11 @@ impl AsyncSocket for Line {
             return Poll::Pending;
         }
         let (datagram, kept) = &mut *self.buffers.borrow_mut();
-        let heard = self.hear(datagram);
+        let heard = self.hear(datagram).map_err(|error| match error.raw_os_error() {
+            // The answer is lost. The connection would take this for news, and wait for what does not come.
+            Some(libc::ENOBUFS) => Errno::ECONNABORTED.into(),
+            _ => error,
+        });
         if heard.is_ok() {
             sift(datagram, kept);
             buffer.put_slice(kept);

@@ -17,8 +17,8 @@ use futures_util::StreamExt;
 use nix::errno::Errno;
 use rtnetlink::Handle;
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
-    NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE,
+    NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoBridge, InfoBridgePort,
@@ -101,6 +101,9 @@ impl Ipv6 {
 /// also if its maker dies before it has an alias.
 pub(crate) const OUR_BRIDGES: u32 = 0x6e73_6762;
 
+/// So often the kernel is asked for a list, if interfaces come and go while it makes it.
+const MOST_LISTS: u32 = 100;
+
 impl Links {
     pub(crate) fn open() -> Result<Self, Error> {
         let failed = |error: std::io::Error| {
@@ -108,8 +111,10 @@ impl Links {
             Error::when("open a netlink socket")(errno)
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(failed)?;
-        let (connection, handle, _unasked) =
+        let (mut connection, handle, _unasked) =
             rtnetlink::new_connection_with_socket::<Line>().map_err(failed)?;
+        // A list that ends with an error says so at its end.
+        connection.set_forward_done(true);
         let (runtime, connection) = (ManuallyDrop::new(runtime), ManuallyDrop::new(connection));
         Ok(Self { runtime, handle, connection, is_broken: false })
     }
@@ -145,9 +150,14 @@ impl Links {
         // A kernel that does not know the question shows all links.
         message.attributes =
             vec![LinkAttribute::Controller(bridge), LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
-        let answer = self.ask(RouteNetlinkMessage::GetLink(message), NLM_F_DUMP);
-        let answer = answer.map_err(Error::when("look at the ports of a bridge"))?;
-        Ok(answer.masters.iter().filter(|master| **master == bridge).count())
+        for _ in 0..MOST_LISTS {
+            let answer = self.ask(RouteNetlinkMessage::GetLink(message.clone()), NLM_F_DUMP);
+            let answer = answer.map_err(Error::when("look at the ports of a bridge"))?;
+            if !answer.has_changed {
+                return Ok(answer.masters.iter().filter(|master| **master == bridge).count());
+            }
+        }
+        Err(Error::when("look at the ports of a bridge")(Errno::EAGAIN))
     }
 
     /// By what number we know the network namespace of a process. Ok(None): by none, or the process has ended.
@@ -348,7 +358,11 @@ impl Links {
         let answer = pin!(async {
             let mut shown = Answer::default();
             while let Some(reply) = replies.next().await {
+                shown.has_changed |= reply.header.flags & NLM_F_DUMP_INTR != 0;
                 match reply.payload {
+                    NetlinkPayload::Done(end) if end.code != 0 => {
+                        return Err(Errno::from_raw(end.code.saturating_neg()));
+                    }
                     NetlinkPayload::Error(answer) => {
                         // The acknowledgement is an error of number 0.
                         let errno = answer.code.map(|code| Errno::from_raw(code.get().saturating_neg()));
@@ -401,6 +415,8 @@ struct Answer {
     link: Option<Link>,
     /// What each of them is a port of.
     masters: Vec<u32>,
+    /// Did interfaces come or go while the kernel listed them? Then some may be missing.
+    has_changed: bool,
     entry: Option<NeighbourMessage>,
     netns: Option<i32>,
 }
