@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -1259,6 +1259,86 @@ fn ids_taken_away_while_the_helper_stood_still_are_not_mapped() {
                         target.assert_untouched();
                     }
                 }
+            }
+        }
+    });
+}
+
+/// A25: what only root may read does not have to be read again if it is what it was.
+#[test]
+fn what_has_not_changed_while_the_helper_stood_still_need_not_be_readable_for_the_caller() {
+    if theirs() {
+        return;
+    }
+    let hide = |path: &str| fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("chmod");
+    World::enter(|world| {
+        for helper in HELPERS {
+            let (ini, file) = ("/etc/nsgate.ini", &*format!("/etc/sub{}", helper.word));
+            let run = |hidden: &str, (changed, text): (&str, &str), words: &str| {
+                world.write(file, "alice:600000:65536\n");
+                world.write(ini, "[idmap]\nmax-ids = 1000\n");
+                hide(hidden);
+                let target = world.target(ALICE);
+                let held = Held::with_its_capability(world, helper, &target, GRANTED);
+                world.write(changed, text);
+                held.signal(world, &["CONT"]);
+                let (status, said) = held.end();
+                if words.is_empty() {
+                    assert_eq!((status.code(), &*said, &*helper.map(&target)), (Some(0), "", MAP));
+                } else {
+                    assert!(status.code() == Some(1) && said.contains(words), "{status} {said}");
+                    target.assert_untouched();
+                }
+            };
+            run(ini, (file, "carol:1:1\nalice:600000:65536\n"), "");
+            run(ini, (file, "carol:1:1\n"), "not allowed: ");
+            run(file, (ini, "[idmap]\nmax-ids = 10\n"), "");
+            run(file, (ini, "[idmap]\nmax-ids = 9\n"), "/etc/nsgate.ini:2 max-ids");
+            run(file, (ini, "[idmap]\noverlap = refuse\n"), "");
+            fs::remove_file(ini).expect("remove");
+        }
+    });
+}
+
+/// A25: a link that leads where the caller may not go is one that has changed when it is another link. One that leads to nothing is
+/// no file, also if he cannot know that.
+#[test]
+fn policy_behind_links_that_the_caller_may_not_follow() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        fs::create_dir("/etc/private").expect("mkdir");
+        fs::set_permissions("/etc/private", fs::Permissions::from_mode(0o700)).expect("chmod");
+        world.write("/etc/private/one", "alice:600000:65536\n");
+        world.write("/etc/private/two", "bob:600000:65536\n");
+        let link = |to: &str, file: &str| {
+            symlink(format!("private/{to}"), "/etc/link").expect("link");
+            fs::rename("/etc/link", file).expect("rename");
+        };
+        for helper in HELPERS {
+            let file = &*format!("/etc/sub{}", helper.word);
+            let own = ALICE.id.to_string();
+            link("one", file);
+            let target = world.target(ALICE);
+            world.run(world.command(ALICE, &helper.path()).arg(target.pid()).args(GRANTED)).succeeds();
+
+            let target = world.target(ALICE);
+            let held = Held::with_its_capability(world, helper, &target, GRANTED);
+            link("two", file);
+            held.signal(world, &["CONT"]);
+            let (status, said) = held.end();
+            assert!(status.code() == Some(1) && said.contains("changed just now; call again"), "{said}");
+            target.assert_untouched();
+
+            link("nothing", file);
+            for name in ["/etc/nsgate.ini", "/etc/none"] {
+                link("nothing", name);
+                let target = world.target(ALICE);
+                world
+                    .run(world.command(ALICE, &helper.path()).args([&target.pid(), "0", &own, "1"]))
+                    .succeeds();
+                fs::remove_file(name).expect("remove");
             }
         }
     });

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::unistd::{Whence, lseek};
 use zeroize::Zeroize;
 
 use super::target::read_to_end;
@@ -51,6 +52,8 @@ pub struct EtcFile {
     name: &'static str,
     size: usize,
     identity: Identity,
+    /// The link of its name, if there is one.
+    link: Option<Identity>,
     readable_by_all: bool,
 }
 
@@ -64,23 +67,38 @@ pub enum AsRead {
 }
 
 impl AsRead {
-    /// Is it still so? Whatever it is that is there where nothing was, also if we may not look at it, it is not.
+    /// Is it still so? It is not if there is something now, whatever it is, where nothing was. Where a link leads that the
+    /// process may not follow it is taken to be so.
     ///
     /// # Errors
     /// It cannot be looked at.
     pub fn is_as_it_was(&self, etc: &Etc) -> Result<bool, Error> {
         match self {
             Self::File(file) => file.is_as_it_was(etc),
-            Self::Nothing(name) => etc.has(name).map(|there| !there),
+            Self::Nothing(name) => etc.has(name).map(|there| there != Some(true)),
         }
     }
 }
 
-/// Device, inode, and when its text or its names were last changed.
-type Identity = (u64, u64, i64, i64);
+/// Which file it is, and in what state: another one, or another text, has another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: i64,
+    /// The times are not enough by themselves: before 6.13 the kernel's clock for them stands still for milliseconds.
+    written: (i64, i64),
+    changed: (i64, i64),
+}
 
 const fn identity(status: &FileStat) -> Identity {
-    (status.st_dev, status.st_ino, status.st_ctime, status.st_ctime_nsec)
+    Identity {
+        device: status.st_dev,
+        inode: status.st_ino,
+        size: status.st_size,
+        written: (status.st_mtime, status.st_mtime_nsec),
+        changed: (status.st_ctime, status.st_ctime_nsec),
+    }
 }
 
 /// Who may have written a file.
@@ -137,15 +155,16 @@ impl Etc {
         self.find(name, Writer::Anybody)
     }
 
-    /// Is there something of this name, or somewhere that a link of this name leads? Opens nothing. What may not be looked at is
-    /// there.
+    /// Is there something of this name, or somewhere that a link of this name leads? Opens nothing. None: that is not for the
+    /// process to know.
     ///
     /// # Errors
     /// The kernel does not say.
-    pub fn has(&self, name: &'static str) -> Result<bool, Error> {
+    pub fn has(&self, name: &'static str) -> Result<Option<bool>, Error> {
         match fstatat(&self.etc, name, AtFlags::empty()) {
-            Ok(_) | Err(Errno::EACCES | Errno::ELOOP) => Ok(true),
-            Err(Errno::ENOENT) => Ok(false),
+            Ok(_) | Err(Errno::ELOOP) => Ok(Some(true)),
+            Err(Errno::ENOENT) => Ok(Some(false)),
+            Err(Errno::EACCES) => Ok(None),
             Err(errno) => Err(Error::when(format!("look at /etc/{name}"))(errno)),
         }
     }
@@ -160,10 +179,10 @@ impl Etc {
                 Err(Error::System { errno, .. }) => Err(errno),
                 walked => Ok(walked?),
             },
-            opened => opened.map(|file| (file, true)),
+            opened => opened.map(|file| (file, Way { within_reach: true, link: None })),
         };
         match opened {
-            Ok((file, within_reach)) => EtcFile::check(file, within_reach, (name, &path), writer).map(Some),
+            Ok((file, way)) => EtcFile::check(file, way, (name, &path), writer).map(Some),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(Error::when(format!("cannot open {path}"))(errno)),
         }
@@ -181,15 +200,22 @@ pub fn roots_library(path: &str) -> Result<bool, Error> {
     let status = fstat(&root).map_err(Error::when("cannot look at /"))?;
     roots_alone(path, &status)?;
     match walk(root.as_fd(), path.trim_start_matches('/'), path, Writer::RootAlone) {
-        Ok((file, _)) => EtcFile::check(file, true, ("", path), Writer::RootAlone).map(|_| true),
+        Ok((file, way)) => EtcFile::check(file, way, ("", path), Writer::RootAlone).map(|_| true),
         Err(Error::System { errno: Errno::ENOENT, .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Follows symbolic links by hand, to look at each of them and at every directory on the way. The file, and whether
-/// everybody may get there.
-fn walk(from: BorrowedFd<'_>, name: &str, path: &str, writer: Writer) -> Result<(OwnedFd, bool), Error> {
+/// How one gets to a file.
+struct Way {
+    /// May everybody?
+    within_reach: bool,
+    /// The link that it begins with, if it does.
+    link: Option<Identity>,
+}
+
+/// Follows symbolic links by hand, to look at each of them and at every directory on the way.
+fn walk(from: BorrowedFd<'_>, name: &str, path: &str, writer: Writer) -> Result<(OwnedFd, Way), Error> {
     let when = || Error::when(format!("cannot open {path}"));
     let mut names: VecDeque<Vec<u8>> = name.split('/').map(|part| part.as_bytes().to_vec()).collect();
     let untrusted = |why: &str| Error::Untrusted {
@@ -197,7 +223,8 @@ fn walk(from: BorrowedFd<'_>, name: &str, path: &str, writer: Writer) -> Result<
         owner: 0,
         why: format!("is not trusted: it {why}"),
     };
-    let (mut links, mut shared, mut within_reach, mut reached) = (0_u32, false, true, None::<OwnedFd>);
+    let (mut links, mut shared, mut reached) = (0_u32, false, None::<OwnedFd>);
+    let mut way = Way { within_reach: true, link: None };
     while let Some(name) = names.pop_front() {
         let directory = reached.as_ref().map_or(from, AsFd::as_fd);
         let entry = openat(directory, name.as_slice(), PATH_ONLY, Mode::empty()).map_err(when())?;
@@ -216,10 +243,13 @@ fn walk(from: BorrowedFd<'_>, name: &str, path: &str, writer: Writer) -> Result<
         }
         match kind(&status) {
             SFlag::S_IFDIR => {
-                within_reach &= status.st_mode & Mode::S_IXOTH.bits() != 0;
+                way.within_reach &= status.st_mode & Mode::S_IXOTH.bits() != 0;
                 reached = Some(entry);
             }
             SFlag::S_IFLNK => {
+                if links == 0 && reached.is_none() {
+                    way.link = Some(identity(&status));
+                }
                 links = links.saturating_add(1);
                 if links > MOST_LINKS {
                     return Err(when()(Errno::ELOOP));
@@ -236,7 +266,7 @@ fn walk(from: BorrowedFd<'_>, name: &str, path: &str, writer: Writer) -> Result<
             }
             _ if names.is_empty() => {
                 let file = openat(directory, name.as_slice(), READ, Mode::empty());
-                return file.map(|file| (file, within_reach)).map_err(when());
+                return file.map(|file| (file, way)).map_err(when());
             }
             _ => return Err(when()(Errno::ENOTDIR)),
         }
@@ -341,7 +371,7 @@ const SMALL: usize = 1 << 20;
 impl EtcFile {
     fn check(
         file: OwnedFd,
-        within_reach: bool,
+        way: Way,
         (name, path): (&'static str, &str),
         writer: Writer,
     ) -> Result<Self, Error> {
@@ -354,8 +384,9 @@ impl EtcFile {
             roots_alone(path, &status)?;
         }
         let size = usize::try_from(status.st_size).unwrap_or(0);
-        let readable_by_all = within_reach && status.st_mode & Mode::S_IROTH.bits() != 0;
-        Ok(Self { file: File::from(file), name, size, identity: identity(&status), readable_by_all })
+        let readable_by_all = way.within_reach && status.st_mode & Mode::S_IROTH.bits() != 0;
+        let (file, identity) = (File::from(file), identity(&status));
+        Ok(Self { file, name, size, identity, link: way.link, readable_by_all })
     }
 
     /// Is it still what it was when it was opened, and still the file by its name? The name is followed anew: of a link or a
@@ -368,12 +399,26 @@ impl EtcFile {
         match fstatat(&etc.etc, self.name, AtFlags::empty()) {
             Ok(status) => Ok(identity(&status) == self.identity),
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(false),
-            // Opened as root, on a way that the caller has not.
+            // Opened as root, on a way that the caller has not. The link in /etc he can see.
             Err(Errno::EACCES) => {
-                fstat(&self.file).map(|status| identity(&status) == self.identity).map_err(when())
+                let same_link = match fstatat(&etc.etc, self.name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                    Ok(status) => self.link == Some(identity(&status)),
+                    Err(errno) => errno == Errno::EACCES,
+                };
+                let status = fstat(&self.file).map_err(when())?;
+                Ok(same_link && identity(&status) == self.identity)
             }
             Err(errno) => Err(when()(errno)),
         }
+    }
+
+    /// Reads it from the beginning once more: as much of it as there was when it was opened.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn rewind(&mut self) -> Result<(), Error> {
+        let when = || Error::when(format!("read /etc/{} again", self.name));
+        lseek(&self.file, 0, Whence::SeekSet).map(drop).map_err(when())
     }
 
     /// May everybody read it? Only then may a message repeat what it says.

@@ -15,19 +15,6 @@ use common::policy::subid::Grants;
 
 use crate::{Caller, Program, explain, facts};
 
-/// The files of policy, opened.
-pub(crate) struct Files {
-    subordinate: Result<Option<EtcFile>, Error>,
-    host: Result<Option<EtcFile>, Error>,
-}
-
-impl Files {
-    /// With the rights that are in force.
-    pub(crate) fn open(etc: &Etc, kind: Kind) -> Self {
-        Self { subordinate: etc.policy(kind.policy_file()), host: etc.policy(host_policy::NAME) }
-    }
-}
-
 /// So often policy is read again, if it changes each time. More than that is no admin at work.
 const MOST_READINGS: u32 = 1000;
 
@@ -47,8 +34,8 @@ pub(crate) struct Judged {
     pub(crate) approved: Approved,
     pub(crate) relation: Relation,
     pub(crate) map: Map,
-    /// None: it had no say, or could not be obeyed.
-    subordinate: Option<AsRead>,
+    /// The file that grants. None: it had no say, or could not be obeyed.
+    grants: Option<AsRead>,
     host: HostPolicy,
 }
 
@@ -57,40 +44,33 @@ impl Judged {
     pub(crate) fn denies_setgroups(&self, kind: Kind) -> bool {
         kind == Kind::Gid && self.approved.denies_setgroups()
     }
-
-    /// Do the files still say what they said? Not if they have changed at all.
-    pub(crate) fn is_policy_still(&self, etc: &Etc) -> Result<bool, Error> {
-        let same = self.subordinate.as_ref().map_or(Ok(true), |file| file.is_as_it_was(etc))?;
-        Ok(same && self.host.is_as_it_was(etc)?)
-    }
 }
 
 impl Judge<'_> {
-    /// The whole of it: what the files grant, what plugins do, the host's own rules, and what the kernel can take.
+    /// The whole of it: what the file of kind [`Kind::policy_file`] grants, what plugins do, the host's own rules, and what the
+    /// kernel can take.
     pub(crate) fn judge(
         &self,
-        files: Files,
+        file: Result<Option<EtcFile>, Error>,
+        host: HostPolicy,
         nsswitch: Result<&Nsswitch, Error>,
         with_plugins: impl FnOnce(Result<Holdings, Error>) -> Result<Holdings, Error>,
     ) -> Result<Judged, Error> {
         let kind = self.program.kind;
         let asker = self.caller.asks(kind);
-        let host = read_host_policy(files.host, files.subordinate.is_err())?;
         let rules = &host.settings.idmap;
-        let mut subordinate = None;
-        let held = nsswitch.and_then(|nsswitch| {
-            self.in_file(&asker, files.subordinate, &mut subordinate, (nsswitch, rules))
-        });
+        let mut grants = None;
+        let held = nsswitch.and_then(|nsswitch| self.in_file(&asker, file, &mut grants, (nsswitch, rules)));
         let (granted, others) = self.grant(&asker, with_plugins(held))?;
         let facts = facts::find(kind, self.caller, self.target, self.etc, rules, &granted, others)?;
         let approved = host::allow(asker.own, granted, rules, &facts)
             .map_err(|forbidden| host.forbids_map(kind, &forbidden))?;
         let relation = self.target.namespace()?;
         let map = approved.for_parent(&relation.ids_here(kind)).map_err(|why| Error::Unfit { kind, why })?;
-        Ok(Judged { approved, relation, map, subordinate, host })
+        Ok(Judged { approved, relation, map, grants, host })
     }
 
-    /// The same judgement, by policy as it is now: what has changed is read again, with the caller's rights. Plugins are not
+    /// The same judgement, by policy as it is now: what has changed is opened again, with the caller's rights. Plugins are not
     /// asked again.
     ///
     /// # Errors
@@ -101,18 +81,34 @@ impl Judge<'_> {
         nsswitch: Option<&Nsswitch>,
     ) -> Result<Judged, Error> {
         for _ in 0..MOST_READINGS {
-            if judged.is_policy_still(self.etc)? {
+            let same_grants = judged.grants.as_ref().map(|file| file.is_as_it_was(self.etc)).transpose()?;
+            let same_rules = judged.host.is_as_it_was(self.etc)?;
+            if same_grants != Some(false) && same_rules {
                 return Ok(judged);
             }
-            let files = Files::open(self.etc, self.program.kind);
-            let (Some(nsswitch), Ok(_), Ok(_)) = (nsswitch, &files.subordinate, &files.host) else { break };
+            let host =
+                if same_rules { judged.host } else { HostPolicy::read(self.again(host_policy::NAME)?)? };
+            let file = match judged.grants {
+                Some(AsRead::Nothing(_)) if same_grants == Some(true) => None,
+                Some(AsRead::File(mut file)) if same_grants == Some(true) => {
+                    file.rewind()?;
+                    Some(file)
+                }
+                _ => self.again(self.program.kind.policy_file())?,
+            };
+            let nsswitch = nsswitch.ok_or(Error::Changed)?;
             let plugins = nsswitch.subid_sources().is_ok_and(|sources| !sources.plugins.is_empty());
-            judged = match self.judge(files, Ok(nsswitch), |held| held) {
+            judged = match self.judge(Ok(file), host, Ok(nsswitch), |held| held) {
                 Err(Error::NotGranted { .. }) if plugins => return Err(Error::Changed),
                 judged => judged?,
             };
         }
         Err(Error::Changed)
+    }
+
+    /// Opens it anew. What only root could open, only a new call can.
+    fn again(&self, name: &'static str) -> Result<Option<EtcFile>, Error> {
+        self.etc.policy(name).map_err(|_| Error::Changed)
     }
 
     /// What the file says to him, if it has a say: then it is kept in `file`.
@@ -170,7 +166,10 @@ impl Judge<'_> {
 
 /// The host's own rules. Where their owner does not exist, they are not those of the host that we are on. If there is no policy
 /// that could be obeyed either, so that nothing is granted but the caller's own id, that is no obstacle.
-fn read_host_policy(file: Result<Option<EtcFile>, Error>, nothing_grants: bool) -> Result<HostPolicy, Error> {
+pub(crate) fn read_host_policy(
+    file: Result<Option<EtcFile>, Error>,
+    nothing_grants: bool,
+) -> Result<HostPolicy, Error> {
     match file.and_then(HostPolicy::read) {
         Err(error) if nothing_grants && is_of_an_owner_unknown_here(&error) => Ok(HostPolicy::default()),
         read => read,

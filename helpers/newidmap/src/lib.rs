@@ -16,6 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use common::os::account::{self, Names, Question};
 use common::os::audit::{Log, Verdict};
+use common::os::host_policy;
 use common::os::privilege::{self, Capability};
 use common::os::subid_source::{Inquiry, Plugins};
 use common::os::target::Target;
@@ -29,7 +30,7 @@ use common::policy::text::{Quoted, Words};
 use common::{Error, Outcome};
 use nix::errno::Errno;
 
-use judge::{Files, Judge};
+use judge::Judge;
 use request::Request;
 
 /// In what the two programs differ.
@@ -91,8 +92,9 @@ fn tell(
 
     // Root's files, opened while we still have root's name; read later.
     let etc = Etc::open()?;
-    let files = Files::open(&etc, program.kind);
+    let policy_file = etc.policy(program.kind.policy_file());
     let nsswitch = etc.policy("nsswitch.conf");
+    let host_policy = etc.policy(host_policy::NAME);
 
     // From here on with nothing but the caller's rights.
     let stage = stage.lower()?;
@@ -113,11 +115,12 @@ fn tell(
     caller.owns(&target, &etc)?;
     identity.map_err(|errno| Error::when(no_process(errno))(errno))?;
 
+    let host_policy = judge::read_host_policy(host_policy, policy_file.is_err())?;
     let (triples, privileged) = (request.triples()?, stage.may_raise(program.capability));
     let judge = Judge { program, caller: &caller, target: &target, etc: &etc, privileged, triples };
     // Only as long as these are the sources can it be judged again.
     let sources = nsswitch.as_ref().is_ok().then_some(&accounts_from);
-    let judged = judge.judge(files, nsswitch.map(|_| &accounts_from), |held| {
+    let judged = judge.judge(policy_file, host_policy, nsswitch.map(|_| &accounts_from), |held| {
         // A static program whose files do not grant everything becomes its twin here, which can ask plugins.
         let held = held.map(|held| {
             let asker = caller.asks(program.kind);
