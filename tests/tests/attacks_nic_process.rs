@@ -1548,6 +1548,37 @@ fn a_log_that_does_not_take_the_record_changes_nothing() {
     });
 }
 
+/// A32: a syslog daemon that was started anew since the helper began gets the record.
+#[test]
+fn a_log_that_has_been_replaced_meanwhile_gets_the_record() {
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        private_dev(world);
+        let listen = || {
+            let log = UnixDatagram::bind("/dev/log").expect("bind");
+            fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).expect("chmod");
+            log.set_read_timeout(Some(Duration::from_secs(5))).expect("time-out");
+            log
+        };
+        let pid = container.pid();
+        let first = listen();
+        // The one that makes a table of the quota's, or finds it: the grant is decided by then, and not logged yet.
+        let places = world.places(ALICE, &create(&pid, "lxcbr0"));
+        container.delete_link("eth0");
+        let place = places.iter().rfind(|place| place.call == "fallocate").expect("a place is taken");
+        let held = world.held(ALICE, place, &create(&pid, "lxcbr0")).expect("held");
+        drop(first);
+        fs::remove_file("/dev/log").expect("remove");
+        let second = listen();
+        let _nic = held.go_on().nic();
+        let mut bytes = vec![0; 1 << 16];
+        let length = second.recv(&mut bytes).expect("a record");
+        assert!(String::from_utf8_lossy(&bytes[..length]).contains("]: granted: uid 52001 "));
+    });
+}
+
 /// A32. Differs: C logs nothing. Every request is one record (authpriv) with its verdict: granted before the deed.
 #[test]
 fn a_request_is_recorded_with_its_verdict() {

@@ -391,6 +391,11 @@ fn wishes() -> Vec<(&'static str, c_long, Vec<Argument<'static>>)> {
         ("a socket to the world", libc::SYS_socket, vec![n(2), n(1), n(0)]),
         ("a raw netlink socket", libc::SYS_socket, vec![n(16), n(3), n(15)]),
         ("connect", libc::SYS_connect, vec![n(3), Bytes(&SOCKET), n(18)]),
+        (
+            "a datagram to whom he likes",
+            libc::SYS_sendto,
+            vec![n(3), Bytes(b"x\0"), n(1), n(0), Bytes(&SOCKET), n(18)],
+        ),
         ("be root", libc::SYS_setuid, vec![n(0)]),
         ("be root as before", libc::SYS_setreuid, vec![n(0), n(0)]),
         ("memory to run", libc::SYS_mmap, vec![n(0), n(4096), n(7), n(mapped), n(-1), n(0)]),

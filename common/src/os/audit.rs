@@ -5,7 +5,8 @@
 //! is there before the deed, or there is no deed.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 
 use super::trusted::errno;
@@ -36,13 +37,24 @@ const MOST_PARTS: usize = 9;
 pub struct Log {
     program: &'static str,
     socket: OnceCell<UnixDatagram>,
+    /// Does the socket know where its datagrams go?
+    is_connected: Cell<bool>,
+    /// May they go there alone?
+    is_bound_to_it: Cell<bool>,
 }
+
+const PLACE: &str = "/dev/log";
 
 impl Log {
     /// Of this program. Opens nothing yet.
     #[must_use]
     pub const fn of(program: &'static str) -> Self {
-        Self { program, socket: OnceCell::new() }
+        Self {
+            program,
+            socket: OnceCell::new(),
+            is_connected: Cell::new(false),
+            is_bound_to_it: Cell::new(false),
+        }
     }
 
     /// Opens what a record needs, so that it cannot be wanting later.
@@ -51,6 +63,23 @@ impl Log {
     /// The caller has left us no descriptor, or no memory.
     pub fn open(&self) -> Result<(), Error> {
         self.socket().map(drop).map_err(|error| Error::when("open a socket for the log")(errno(&error)))
+    }
+
+    /// The same, and has the kernel remember where records go, for who will not be let send datagrams elsewhere. If nobody is
+    /// there, nobody is: that is no error.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn connect(&self) -> Result<(), Error> {
+        self.open()?;
+        let connected = self.socket.get().is_some_and(|socket| socket.connect(PLACE).is_ok());
+        self.is_connected.set(connected);
+        Ok(())
+    }
+
+    /// From here on records go to whom [`Log::connect`] has found, or nowhere.
+    pub fn look_no_further(&self) {
+        self.is_bound_to_it.set(true);
     }
 
     fn socket(&self) -> std::io::Result<&UnixDatagram> {
@@ -66,10 +95,18 @@ impl Log {
     pub fn record(&self, verdict: Verdict, what: &str) {
         let Ok(socket) = self.socket() else { return };
         for line in lines(self.program, std::process::id(), verdict, what) {
-            // Nobody listens, or too many talk: not our caller's trouble.
-            socket.send_to(&line, "/dev/log").map(drop).unwrap_or_default();
+            let taken = self.is_connected.get() && !is_lost(socket.send(&line));
+            // Somebody else may listen there by now.
+            if !taken && !self.is_bound_to_it.get() {
+                socket.send_to(&line, PLACE).map(drop).unwrap_or_default();
+            }
         }
     }
+}
+
+/// Nobody listens. (That too many talk is not our caller's trouble.)
+fn is_lost(sent: std::io::Result<usize>) -> bool {
+    sent.is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
 }
 
 fn lines(program: &str, pid: u32, verdict: Verdict, what: &str) -> Vec<Vec<u8>> {

@@ -62,6 +62,12 @@ pub const fn ioctl(only: &'static [Only]) -> Call {
 /// `lsm_get_self_attr(2)`: the one call that not every kernel has.
 pub const LABELS: Call = anything("SYS_lsm_get_self_attr", LSM_GET_SELF_ATTR);
 
+/// sendto(2), to these.
+#[must_use]
+pub const fn sendto(only: &'static [Only]) -> Call {
+    anything("SYS_sendto", libc::SYS_sendto).only(only)
+}
+
 /// socket(2), for these kinds.
 #[must_use]
 pub const fn socket(only: &'static [Only]) -> Call {

@@ -16,8 +16,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use common::Error;
 use common::calls;
+use common::os::audit::Log;
 use common::os::calls::{F_GETFD, F_GETFL, F_OFD_SETLK, F_SETFD};
-use common::os::calls::{at_last, by_path, fcntl, ioctl, prctl, socket, status};
+use common::os::calls::{at_last, by_path, fcntl, ioctl, prctl, sendto, socket, status};
 use common::os::confine::{Call, Libc, List, Only, Program, enter};
 use common::os::landlock::{self, Access};
 use common::os::sysctl;
@@ -70,7 +71,8 @@ impl Confinement {
     }
 
     /// The second stage, for what has nothing to do with Open vSwitch. `ledger` is [`LEDGER`].
-    pub(crate) fn to_the_wiring(&self, ledger: &OwnedFd) -> Result<(), Error> {
+    pub(crate) fn to_the_wiring(&self, log: &Log, ledger: &OwnedFd) -> Result<(), Error> {
+        log.look_no_further();
         landlock::enter(Access::ALL, &given(ledger, self.settings()?))?;
         static WIRING: Program = Program::of(&wiring(Libc::OURS));
         enter(&WIRING)
@@ -86,6 +88,8 @@ fn given<'a>(ledger: &'a OwnedFd, settings: &'a OwnedFd) -> [(&'a dyn AsFd, Acce
 pub const fn policy(libc: Libc) -> List {
     // For the log and for questions about interfaces, besides the kernel's own.
     const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_UNIX, AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
+    // A syslog daemon that was started anew has to be looked for.
+    const SENDING: Call = sendto(&[]);
     // The process stays as it is: nobody is to look into it.
     const HIDING: Call = prctl(&[Only::OneOf(0, &[PR_SET_DUMPABLE]), Only::OneOf(1, &[0])]);
     let own = calls![
@@ -109,7 +113,7 @@ pub const fn policy(libc: Libc) -> List {
         SYS_setresuid,
         SYS_umask,
     ];
-    wiring(libc).with(SOCKETS).and(own).and(by_path(libc)).and(random(libc)).and(&[HIDING])
+    wiring(libc).with(SOCKETS).with(SENDING).and(own).and(by_path(libc)).and(random(libc)).and(&[HIDING])
 }
 
 /// Calls of the wiring. A connection to the kernel that has broken is replaced by a new one, to take back what was made.
@@ -117,6 +121,8 @@ pub const fn policy(libc: Libc) -> List {
 pub const fn wiring(libc: Libc) -> List {
     const REQUESTS: Call = ioctl(&[Only::OneOf(1, &[SIOCGIFNAME, SIOCGIFHWADDR])]);
     const SOCKETS: Call = socket(&[Only::OneOf(0, &[AF_NETLINK]), Only::OneOf(2, &[NETLINK_ROUTE])]);
+    // To whom the socket is connected, or the kernel: there is no address.
+    const SENDING: Call = sendto(&[Only::OneOf(5, &[0])]);
     const DESCRIPTORS: Call = fcntl(&[Only::OneOf(1, &[F_GETFD, F_SETFD, F_GETFL, F_OFD_SETLK])]);
     let own = calls![
         // Where the processor's clock is no good, only the kernel can tell the time: vdso(7).
@@ -131,7 +137,7 @@ pub const fn wiring(libc: Libc) -> List {
         SYS_recvfrom,
         SYS_renameat,
     ];
-    at_last(libc).and(own).and(&[REQUESTS, SOCKETS, DESCRIPTORS]).and(status(libc))
+    at_last(libc).with(SENDING).and(own).and(&[REQUESTS, SOCKETS, DESCRIPTORS]).and(status(libc))
 }
 
 /// getrandom(2), which with glibc is among what every program does.

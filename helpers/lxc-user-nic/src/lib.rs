@@ -83,7 +83,7 @@ fn tell(args: &[&OsStr], names: &impl Names, asked: &Asked<'_>) -> Result<(), Er
     let for_root = if asked.caller == 0 { Capability::SysPtrace } else { Capability::SetUid };
     let stage = privilege::cut_to(Capability::NetAdmin, &[Capability::SetUid, Capability::SetGid, for_root])?;
     let request = Request::parse(args)?;
-    asked.log.open()?;
+    asked.log.connect()?;
     match request {
         Request::Create { pid, attachment, name, container } => {
             require_privilege(&stage, "create")?;
@@ -229,7 +229,7 @@ fn create(
             }
             asked.log(Verdict::Granted, &format!("{} as {}", permit.grounds(quota), record.name));
             if !matches!(bridge, Bridge::OpenVswitch { .. }) {
-                if let Err(refused) = confinement.to_the_wiring(&ledger.lxc) {
+                if let Err(refused) = confinement.to_the_wiring(&asked.log, &ledger.lxc) {
                     places.withdraw()?;
                     return Err(refused);
                 }
@@ -383,7 +383,7 @@ fn delete(
         if let Some((place, record)) = table.find(is_it)? {
             asked.log(Verdict::Removed, &format!("{name}, as asked"));
             if record.port == Port::Kernel {
-                confinement.to_the_wiring(&ledger.lxc)?;
+                confinement.to_the_wiring(&asked.log, &ledger.lxc)?;
             }
             wire::clear(&mut links, &record, &[place.lock()])?;
             // Then the list, then the record: whoever dies between two of these leaves a record that the next run sees.

@@ -71,8 +71,9 @@ impl AsyncSocket for Line {
         Ok(Self { socket: Socket::new(protocol)?, is_expecting: Cell::new(false), buffers })
     }
 
-    fn poll_send_to(&self, _: &mut Context<'_>, message: &[u8], to: &SocketAddr) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.socket.send_to(message, to, 0))
+    // Without an address it goes to the kernel: netlink(7). Nobody else is sent anything.
+    fn poll_send_to(&self, _: &mut Context<'_>, message: &[u8], _: &SocketAddr) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.socket.send(message, 0))
     }
 
     fn poll_recv_from<B: BufMut>(&self, _: &mut Context<'_>, buffer: &mut B) -> Poll<io::Result<SocketAddr>> {
