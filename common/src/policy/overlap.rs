@@ -7,7 +7,7 @@ use memchr::{memchr, memrchr};
 
 use super::host::{self, OtherOwner};
 use super::id::Range;
-use super::subid::{Owner, granted_by};
+use super::subid::{Owner, entry};
 use super::text::{PART, newlines};
 use crate::os::places_of;
 
@@ -46,9 +46,8 @@ impl<'a> Others<'a> {
         let start = memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1));
         let end = memchr(b'\n', behind).map_or(block.len(), |length| place.saturating_add(length));
         let line = block.get(start..end).unwrap_or_default();
-        let id = granted_by(line).and_then(|range| host::first_wanted(self.wanted, range));
-        // No line begins with a colon and grants something.
-        let id = id.filter(|_| !line.starts_with(b":") && !self.owner.has(line));
+        let id = entry(line).and_then(|(_, range)| host::first_wanted(self.wanted, range));
+        let id = id.filter(|_| !self.owner.has(line));
         self.found = id.map(|id| {
             let lines = newlines(block.get(..start).unwrap_or_default());
             let number = first_line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
@@ -109,7 +108,7 @@ impl Filter {
     }
 
     /// The places in a window where a line may grant an id that is wanted: each is in that line, or ends it. It may be a line
-    /// that does not, even one that grants nothing, but none that does is left out: only [`granted_by`] knows.
+    /// that does not, even one that grants nothing, but none that does is left out: only [`entry`] knows.
     ///
     /// `colons` are those of the window before, and then those of this one.
     #[inline]
@@ -249,6 +248,9 @@ mod tests {
             ":100:1",
             "b:b:100:1",
             "bob:4294967295:1",
+            "#bob:100:1",
+            "+bob:100:1",
+            "-:100:1",
         ] {
             assert_eq!(other(nothing), None, "{nothing}");
         }
@@ -267,7 +269,7 @@ mod tests {
             let (lowest, highest) = (id.saturating_sub(wanted_before), id.saturating_add(wanted_behind).min(u32::MAX - 1));
             let wanted = Range::between(Id::new(lowest).unwrap(), Id::new(highest).unwrap()).unwrap();
             let line = format!("{owner}:{first}:{count}");
-            prop_assert_eq!(granted_by(line.as_bytes()), Some(granted));
+            prop_assert_eq!(entry(line.as_bytes()), Some((owner.as_bytes(), granted)));
             let (start, end) = (before.len(), before.len() + line.len());
             let places = places(&Filter::of(&[wanted]), &format!("{before}{line}{behind}"));
             prop_assert!(places.iter().any(|place| (start..=end).contains(place)), "{places:?}");
@@ -313,7 +315,7 @@ mod tests {
 
         #[test]
         fn a_search_for_others_in_blocks_finds_what_a_naive_reader_finds(
-            lines in prop::collection::vec("(alice|bob|7|a:b|\u{0}|)(:[0-9]{0,3}|:1[0-9]{7,10}){0,3}", 0..20),
+            lines in prop::collection::vec("(alice|bob|7|a:b|#c|-|\u{0}|)(:[0-9]{0,3}|:1[0-9]{7,10}){0,3}", 0..20),
             cuts in prop::collection::vec(any::<bool>(), 20),
             wanted in prop::collection::vec((0_u32..1000, 1_u32..50), 0..4), high: bool, newline: bool,
         ) {
@@ -322,8 +324,8 @@ mod tests {
             let owner = Owner::new(Id::new(7).unwrap(), [&b"alice"[..]]);
             let naive = (1_u32..).zip(&lines).find_map(|(number, line)| {
                 let owner = line.split(':').next().unwrap();
-                let id = host::first_wanted(&wanted, granted_by(line.as_bytes())?)?;
-                (!["alice", "7", ""].contains(&owner)).then_some(OtherOwner { id, line: Some(number) })
+                let id = host::first_wanted(&wanted, entry(line.as_bytes())?.1)?;
+                (!["alice", "7"].contains(&owner)).then_some(OtherOwner { id, line: Some(number) })
             });
             let mut others = Others::new(&owner, &wanted);
             let (mut block, mut first_line) = (String::new(), 1);

@@ -166,7 +166,8 @@ fn line_by_line(file: &[u8]) -> Vec<(&[u8], Grant)> {
             continue;
         };
         let (Ok(first), Ok(count)) = (self::number(first), self::number(count)) else { continue };
-        if !owner.is_empty() && line.len() < 1024 && count > 0 && first + count <= NO_ID {
+        let can_be_a_name = !matches!(owner, [] | [b'+' | b'-' | b'#', ..]);
+        if can_be_a_name && line.len() < 1024 && count > 0 && first + count <= NO_ID {
             grants.push((owner, Grant { range: range(first, count), line: number }));
         }
     }
