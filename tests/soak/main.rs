@@ -246,7 +246,7 @@ impl<'a> User<'a> {
             let done = [&counts.maps, &counts.cycles].map(|count| count.load(Ordering::Relaxed));
             let left = [maps.saturating_sub(done[0]), cycles.saturating_sub(done[1])];
             // Two maps at a time.
-            match (left[0] / 2, left[1]) {
+            match (left[0].div_ceil(2), left[1]) {
                 (0, 0) => break,
                 (maps, cycles) if self.dice.below(maps + cycles) < maps => maps::round(&mut self),
                 _ => nics::round(&mut self, &mut nics),
