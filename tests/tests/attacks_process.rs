@@ -1300,6 +1300,37 @@ fn what_has_not_changed_while_the_helper_stood_still_need_not_be_readable_for_th
     });
 }
 
+/// A25: whether a source besides the files grants what they have ceased to grant only a new call can ask.
+#[test]
+fn ids_taken_away_while_the_helper_stood_still_are_not_looked_for_elsewhere() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        world.write("/etc/nsswitch.conf", "passwd: files\ngroup: files\nsubid: files elsewhere\n");
+        for helper in HELPERS {
+            let file = format!("/etc/sub{}", helper.word);
+            for (text, maps) in [("bob:1:1\nalice:600000:65536\n", true), ("bob:600000:65536\n", false)] {
+                world.write(&file, "alice:600000:65536\n");
+                let target = world.target(ALICE);
+                let held = Held::with_its_capability(world, helper, &target, GRANTED);
+                world.write(&file, text);
+                held.signal(world, &["CONT"]);
+                let (status, said) = held.end();
+                if maps {
+                    assert_eq!((status.code(), &*said, &*helper.map(&target)), (Some(0), "", MAP));
+                } else {
+                    assert!(
+                        status.code() == Some(1) && said.contains("changed just now; call again"),
+                        "{said}"
+                    );
+                    target.assert_untouched();
+                }
+            }
+        }
+    });
+}
+
 /// A25: a link that leads where the caller may not go is one that has changed when it is another link. One that leads to nothing is
 /// no file, also if he cannot know that.
 #[test]
