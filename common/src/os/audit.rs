@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
-use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 
 use super::trusted::errno;
@@ -37,10 +36,8 @@ const MOST_PARTS: usize = 9;
 pub struct Log {
     program: &'static str,
     socket: OnceCell<UnixDatagram>,
-    /// Does the socket know where its datagrams go?
-    is_connected: Cell<bool>,
-    /// May they go there alone?
-    is_bound_to_it: Cell<bool>,
+    /// May records only go to whom the socket is connected?
+    by_connection: Cell<bool>,
 }
 
 const PLACE: &str = "/dev/log";
@@ -49,12 +46,7 @@ impl Log {
     /// Of this program. Opens nothing yet.
     #[must_use]
     pub const fn of(program: &'static str) -> Self {
-        Self {
-            program,
-            socket: OnceCell::new(),
-            is_connected: Cell::new(false),
-            is_bound_to_it: Cell::new(false),
-        }
+        Self { program, socket: OnceCell::new(), by_connection: Cell::new(false) }
     }
 
     /// Opens what a record needs, so that it cannot be wanting later.
@@ -65,21 +57,22 @@ impl Log {
         self.socket().map(drop).map_err(|error| Error::when("open a socket for the log")(errno(&error)))
     }
 
-    /// The same, and has the kernel remember where records go, for who will not be let send datagrams elsewhere. If nobody is
-    /// there, nobody is: that is no error.
+    /// The same, and connects it, for who will not be let send datagrams elsewhere in the end. If nobody listens, nobody does: that
+    /// is no error.
     ///
     /// # Errors
     /// As [`Log::open`].
     pub fn connect(&self) -> Result<(), Error> {
         self.open()?;
-        let connected = self.socket.get().is_some_and(|socket| socket.connect(PLACE).is_ok());
-        self.is_connected.set(connected);
+        if let Some(socket) = self.socket.get() {
+            socket.connect(PLACE).unwrap_or_default();
+        }
         Ok(())
     }
 
     /// From here on records go to whom [`Log::connect`] has found, or nowhere.
     pub fn look_no_further(&self) {
-        self.is_bound_to_it.set(true);
+        self.by_connection.set(true);
     }
 
     fn socket(&self) -> std::io::Result<&UnixDatagram> {
@@ -95,18 +88,12 @@ impl Log {
     pub fn record(&self, verdict: Verdict, what: &str) {
         let Ok(socket) = self.socket() else { return };
         for line in lines(self.program, std::process::id(), verdict, what) {
-            let taken = self.is_connected.get() && !is_lost(socket.send(&line));
-            // Somebody else may listen there by now.
-            if !taken && !self.is_bound_to_it.get() {
-                socket.send_to(&line, PLACE).map(drop).unwrap_or_default();
-            }
+            // Nobody listens, or too many talk: not our caller's trouble.
+            let sent =
+                if self.by_connection.get() { socket.send(&line) } else { socket.send_to(&line, PLACE) };
+            sent.map(drop).unwrap_or_default();
         }
     }
-}
-
-/// Nobody listens. (That too many talk is not our caller's trouble.)
-fn is_lost(sent: std::io::Result<usize>) -> bool {
-    sent.is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
 }
 
 fn lines(program: &str, pid: u32, verdict: Verdict, what: &str) -> Vec<Vec<u8>> {
