@@ -529,6 +529,8 @@ fn an_intruder_in_lxc_user_nic_reaches_nothing_but_the_ledger_and_interfaces() {
             // Between the record and the interface: at the message that makes it.
             let mut in_wiring = at((libc::SYS_sendto, 3));
             can_make_no_other_call(&mut in_wiring, &usernic::confine::wiring(libc));
+            let datagram = [Number(3), Bytes(b"x\0"), Number(1), Number(0), Bytes(&SOCKET), Number(18)];
+            assert_eq!(in_wiring.tries(libc::SYS_sendto, &datagram), Err(Errno::EPERM));
             if has_landlock {
                 for path in [
                     &b"/etc/passwd\0"[..],
