@@ -127,6 +127,7 @@ impl World {
                         let this = (number_of(&registers), *number);
                         faked = fakes.iter().find(|fake| (fake.call, fake.number) == this);
                         if faked.is_some_and(|fake| !fake.is_made) {
+                            // No call at all.
                             registers.orig_rax = u64::MAX;
                         }
                     }

@@ -1517,6 +1517,14 @@ fn private_dev(world: &World) {
     world.run(world.command(ROOT, "/usr/bin/mount").args(["--bind", "/run/dev", "/dev"])).succeeds();
 }
 
+/// Takes what is sent to `/dev/log`, for whoever sends it.
+fn listen() -> UnixDatagram {
+    let log = UnixDatagram::bind("/dev/log").expect("bind");
+    fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).expect("chmod");
+    log.set_read_timeout(Some(Duration::from_secs(5))).expect("time-out");
+    log
+}
+
 /// A32: whatever is or is not behind `/dev/log`, it holds nothing up.
 #[test]
 fn a_log_that_does_not_take_the_record_changes_nothing() {
@@ -1536,8 +1544,7 @@ fn a_log_that_does_not_take_the_record_changes_nothing() {
         usual("a stream that nobody accepts");
         drop(stream);
         clear();
-        let full = UnixDatagram::bind("/dev/log").expect("bind");
-        fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).expect("chmod");
+        let full = listen();
         let filler = UnixDatagram::unbound().expect("socket");
         filler.set_nonblocking(true).expect("not blocking");
         let filled = (0..100_000).take_while(|_| filler.send_to(b"x", "/dev/log").is_ok()).count();
@@ -1556,12 +1563,6 @@ fn a_log_that_has_been_replaced_meanwhile_gets_the_record() {
     }
     with_containers(|world, container, _| {
         private_dev(world);
-        let listen = || {
-            let log = UnixDatagram::bind("/dev/log").expect("bind");
-            fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).expect("chmod");
-            log.set_read_timeout(Some(Duration::from_secs(5))).expect("time-out");
-            log
-        };
         let pid = container.pid();
         let first = listen();
         // The one that makes a table of the quota's, or finds it: the grant is decided by then, and not logged yet.
@@ -1590,9 +1591,7 @@ fn a_request_is_recorded_with_its_verdict() {
     }
     with_containers(|world, container, _| {
         private_dev(world);
-        let log = UnixDatagram::bind("/dev/log").expect("bind");
-        fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).expect("chmod");
-        log.set_read_timeout(Some(Duration::from_secs(5))).expect("time-out");
+        let log = listen();
         let record = || {
             let mut bytes = vec![0; 1 << 16];
             let length = log.recv(&mut bytes).expect("a record");

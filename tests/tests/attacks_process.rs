@@ -43,6 +43,8 @@ impl Helper {
 const GRANTED: [&str; 3] = ["0", "600000", "10"];
 /// Bob's.
 const STRANGE: [&str; 3] = ["0", "700000", "10"];
+/// What only a new call can tell.
+const CALL_AGAIN: &str = "policy has been changed just now; call again";
 /// `GRANTED`, written.
 const MAP: &str = "0 600000 10";
 
@@ -703,6 +705,24 @@ impl Held {
         Self::at(world, &place, &helper.path(), &[&target.pid(), triple[0], triple[1], triple[2]])
     }
 
+    /// Goes on to its end. It maps `GRANTED`, or refuses with these words and has changed nothing.
+    #[track_caller]
+    fn goes_on(self, world: &World, helper: Helper, target: &Target, expected: Result<(), &str>) {
+        self.signal(world, &["CONT"]);
+        let (status, said) = self.end();
+        println!("{}: {status} {said}", helper.name);
+        match expected {
+            Ok(()) => {
+                assert_eq!((status.code(), &*said, &*helper.map(target)), (Some(0), "", MAP));
+            }
+            Err(words) => {
+                assert_eq!(status.code(), Some(1), "{said}");
+                assert!(said.contains(words) && said.lines().count() == 1, "{words:?} is not in {said}");
+                target.assert_untouched();
+            }
+        }
+    }
+
     fn pid(&self) -> String {
         self.0.id().to_string()
     }
@@ -1201,11 +1221,7 @@ fn host_policy_that_changed_while_the_helper_stood_still_is_not_obeyed_any_more(
                 let target = world.target(ALICE);
                 let held = Held::with_its_capability(world, helper, &target, GRANTED);
                 world.write(ini, "[idmap]\nprotect = 600000\n");
-                held.signal(world, &["CONT"]);
-                let (status, said) = held.end();
-                assert_eq!(status.code(), Some(1), "{said}");
-                assert!(said.contains("/etc/nsgate.ini:2 protect"), "{said}");
-                target.assert_untouched();
+                held.goes_on(world, helper, &target, Err("/etc/nsgate.ini:2 protect"));
             }
         }
     });
@@ -1222,7 +1238,6 @@ fn ids_taken_away_while_the_helper_stood_still_are_not_mapped() {
     let set_mode =
         |path: &str, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
     World::enter(|world| {
-        let call_again = "policy has been changed just now; call again";
         let not_allowed = "range [0-10) -> [600000-600010) not allowed: ";
         type Change<'a> = &'a dyn Fn(&str);
         let changes: [(Change, Result<(), &str>); 9] = [
@@ -1231,9 +1246,9 @@ fn ids_taken_away_while_the_helper_stood_still_are_not_mapped() {
             (&|file| world.write(file, "alice:600000:9\n"), Err(not_allowed)),
             (&|file| fs::remove_file(file).expect("remove"), Err(not_allowed)),
             // Only root may read this one, and there is nobody left who could.
-            (&|file| set_mode(file, 0o600), Err(call_again)),
+            (&|file| set_mode(file, 0o600), Err(CALL_AGAIN)),
             // Anybody may have written this one.
-            (&|file| set_mode(file, 0o666), Err(call_again)),
+            (&|file| set_mode(file, 0o666), Err(CALL_AGAIN)),
             (&|file| world.write(file, format!("alice:600005:5\n{}:600000:5\n", ALICE.id)), Ok(())),
             (&|file| write_in_place(file, "alice:600000:10\n"), Ok(())),
             (&|file| world.append(file, "carol:900000:10\n"), Ok(())),
@@ -1241,24 +1256,12 @@ fn ids_taken_away_while_the_helper_stood_still_are_not_mapped() {
         for helper in HELPERS {
             let file = format!("/etc/sub{}", helper.word);
             for (number, (change, expected)) in changes.iter().enumerate() {
+                println!("change {number}");
                 world.write(&file, "alice:600000:65536\n");
                 let target = world.target(ALICE);
                 let held = Held::with_its_capability(world, helper, &target, GRANTED);
                 change(&file);
-                held.signal(world, &["CONT"]);
-                let (status, said) = held.end();
-                println!("change {number}: {status} {said}");
-                match expected {
-                    Ok(()) => {
-                        assert_eq!((status.code(), &*said), (Some(0), ""));
-                        assert_eq!(helper.map(&target), MAP);
-                    }
-                    Err(words) => {
-                        assert_eq!(status.code(), Some(1), "change {number}");
-                        assert!(said.contains(words) && said.lines().count() == 1, "change {number}: {said}");
-                        target.assert_untouched();
-                    }
-                }
+                held.goes_on(world, helper, &target, *expected);
             }
         }
     });
@@ -1274,27 +1277,20 @@ fn what_has_not_changed_while_the_helper_stood_still_need_not_be_readable_for_th
     World::enter(|world| {
         for helper in HELPERS {
             let (ini, file) = ("/etc/nsgate.ini", &*format!("/etc/sub{}", helper.word));
-            let run = |hidden: &str, (changed, text): (&str, &str), words: &str| {
+            let run = |hidden: &str, (changed, text): (&str, &str), expected: Result<(), &str>| {
                 world.write(file, "alice:600000:65536\n");
                 world.write(ini, "[idmap]\nmax-ids = 1000\n");
                 hide(hidden);
                 let target = world.target(ALICE);
                 let held = Held::with_its_capability(world, helper, &target, GRANTED);
                 world.write(changed, text);
-                held.signal(world, &["CONT"]);
-                let (status, said) = held.end();
-                if words.is_empty() {
-                    assert_eq!((status.code(), &*said, &*helper.map(&target)), (Some(0), "", MAP));
-                } else {
-                    assert!(status.code() == Some(1) && said.contains(words), "{status} {said}");
-                    target.assert_untouched();
-                }
+                held.goes_on(world, helper, &target, expected);
             };
-            run(ini, (file, "carol:1:1\nalice:600000:65536\n"), "");
-            run(ini, (file, "carol:1:1\n"), "not allowed: ");
-            run(file, (ini, "[idmap]\nmax-ids = 10\n"), "");
-            run(file, (ini, "[idmap]\nmax-ids = 9\n"), "/etc/nsgate.ini:2 max-ids");
-            run(file, (ini, "[idmap]\noverlap = refuse\n"), "");
+            run(ini, (file, "carol:1:1\nalice:600000:65536\n"), Ok(()));
+            run(ini, (file, "carol:1:1\n"), Err("not allowed: "));
+            run(file, (ini, "[idmap]\nmax-ids = 10\n"), Ok(()));
+            run(file, (ini, "[idmap]\nmax-ids = 9\n"), Err("/etc/nsgate.ini:2 max-ids"));
+            run(file, (ini, "[idmap]\noverlap = refuse\n"), Ok(()));
             fs::remove_file(ini).expect("remove");
         }
     });
@@ -1310,22 +1306,14 @@ fn ids_taken_away_while_the_helper_stood_still_are_not_looked_for_elsewhere() {
         world.write("/etc/nsswitch.conf", "passwd: files\ngroup: files\nsubid: files elsewhere\n");
         for helper in HELPERS {
             let file = format!("/etc/sub{}", helper.word);
-            for (text, maps) in [("bob:1:1\nalice:600000:65536\n", true), ("bob:600000:65536\n", false)] {
+            for (text, expected) in
+                [("bob:1:1\nalice:600000:65536\n", Ok(())), ("bob:600000:65536\n", Err(CALL_AGAIN))]
+            {
                 world.write(&file, "alice:600000:65536\n");
                 let target = world.target(ALICE);
                 let held = Held::with_its_capability(world, helper, &target, GRANTED);
                 world.write(&file, text);
-                held.signal(world, &["CONT"]);
-                let (status, said) = held.end();
-                if maps {
-                    assert_eq!((status.code(), &*said, &*helper.map(&target)), (Some(0), "", MAP));
-                } else {
-                    assert!(
-                        status.code() == Some(1) && said.contains("changed just now; call again"),
-                        "{said}"
-                    );
-                    target.assert_untouched();
-                }
+                held.goes_on(world, helper, &target, expected);
             }
         }
     });
@@ -1357,10 +1345,7 @@ fn policy_behind_links_that_the_caller_may_not_follow() {
             let target = world.target(ALICE);
             let held = Held::with_its_capability(world, helper, &target, GRANTED);
             link("two", file);
-            held.signal(world, &["CONT"]);
-            let (status, said) = held.end();
-            assert!(status.code() == Some(1) && said.contains("changed just now; call again"), "{said}");
-            target.assert_untouched();
+            held.goes_on(world, helper, &target, Err(CALL_AGAIN));
 
             link("nothing", file);
             for name in ["/etc/nsgate.ini", "/etc/none"] {
@@ -1396,18 +1381,10 @@ fn ids_taken_away_before_the_last_look_at_policy_are_not_mapped() {
                 let looked =
                     trace.lines().any(|call| call.starts_with("newfstatat") && call.contains("\"sub"));
                 world.write(&file, "bob:600000:65536\n");
-                held.signal(world, &["CONT"]);
-                let (status, said) = held.end();
-                if looked {
-                    // He could as well have had it written a moment sooner.
-                    assert_eq!((status.code(), helper.map(&target)), (Some(0), MAP.to_owned()), "{said}");
-                    written += 1;
-                } else {
-                    assert_eq!(status.code(), Some(1), "stopped at {place:?}: {said}");
-                    assert!(said.contains("not allowed"), "stopped at {place:?}: {said}");
-                    target.assert_untouched();
-                    refused += 1;
-                }
+                // Later, he could as well have had it written a moment sooner.
+                held.goes_on(world, helper, &target, if looked { Ok(()) } else { Err("not allowed: ") });
+                written += u32::from(looked);
+                refused += u32::from(!looked);
             }
             assert!(refused > 15 && written > 1, "{refused} {written}");
         }
@@ -1429,11 +1406,7 @@ fn a_group_taken_away_while_the_helper_stood_still_is_not_mapped_with_setgroups_
             let target = world.target(ALICE);
             let held = Held::with_its_capability(world, newgidmap, &target, ["0", &own, "1"]);
             world.write("/etc/subgid", text(after));
-            held.signal(world, &["CONT"]);
-            let (status, said) = held.end();
-            assert_eq!(status.code(), Some(1), "{said}");
-            assert!(said.contains("policy has been changed just now; call again"), "{said}");
-            target.assert_untouched();
+            held.goes_on(world, newgidmap, &target, Err(CALL_AGAIN));
 
             world.newgidmap(ALICE, &[&target.pid(), "0", &own, "1"]).succeeds();
             assert_eq!(target.setgroups(), if after { "allow" } else { "deny" });

@@ -54,7 +54,7 @@ impl Log {
     /// # Errors
     /// The caller has left us no descriptor, or no memory.
     pub fn open(&self) -> Result<(), Error> {
-        self.socket().map(drop).map_err(|error| Error::when("open a socket for the log")(errno(&error)))
+        self.at_hand().map(drop)
     }
 
     /// The same, and connects it, for who will not be let send datagrams elsewhere in the end. If nobody listens, nobody does: that
@@ -63,11 +63,12 @@ impl Log {
     /// # Errors
     /// As [`Log::open`].
     pub fn connect(&self) -> Result<(), Error> {
-        self.open()?;
-        if let Some(socket) = self.socket.get() {
-            socket.connect(PLACE).unwrap_or_default();
-        }
+        self.at_hand()?.connect(PLACE).unwrap_or_default();
         Ok(())
+    }
+
+    fn at_hand(&self) -> Result<&UnixDatagram, Error> {
+        self.socket().map_err(|error| Error::when("open a socket for the log")(errno(&error)))
     }
 
     /// From here on records go to whom [`Log::connect`] has found, or nowhere.

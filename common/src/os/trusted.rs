@@ -75,7 +75,7 @@ impl AsRead {
     pub fn is_as_it_was(&self, etc: &Etc) -> Result<bool, Error> {
         match self {
             Self::File(file) => file.is_as_it_was(etc),
-            Self::Nothing(name) => etc.has(name).map(|there| there != Some(true)),
+            Self::Nothing(name) => etc.has(name).map(|there| !there),
         }
     }
 }
@@ -155,16 +155,15 @@ impl Etc {
         self.find(name, Writer::Anybody)
     }
 
-    /// Is there something of this name, or somewhere that a link of this name leads? Opens nothing. None: that is not for the
-    /// process to know.
+    /// Is there something of this name, or somewhere that a link of this name leads? Opens nothing. What the process may
+    /// not look at is not there for it.
     ///
     /// # Errors
     /// The kernel does not say.
-    pub fn has(&self, name: &'static str) -> Result<Option<bool>, Error> {
+    pub fn has(&self, name: &'static str) -> Result<bool, Error> {
         match fstatat(&self.etc, name, AtFlags::empty()) {
-            Ok(_) | Err(Errno::ELOOP) => Ok(Some(true)),
-            Err(Errno::ENOENT) => Ok(Some(false)),
-            Err(Errno::EACCES) => Ok(None),
+            Ok(_) | Err(Errno::ELOOP) => Ok(true),
+            Err(Errno::ENOENT | Errno::EACCES) => Ok(false),
             Err(errno) => Err(Error::when(format!("look at /etc/{name}"))(errno)),
         }
     }

@@ -77,6 +77,12 @@ impl Nsswitch {
     pub fn subid_sources(&self) -> Result<Sources, &[u8]> {
         Sources::named(self.subid.iter().map(Vec::as_slice))
     }
+
+    /// May somebody besides the files grant subordinate ids?
+    #[must_use]
+    pub fn names_plugins(&self) -> bool {
+        self.subid_sources().is_ok_and(|sources| !sources.plugins.is_empty())
+    }
 }
 
 /// The words up to a comment.

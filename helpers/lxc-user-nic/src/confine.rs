@@ -5,8 +5,9 @@
 //!
 //! - [`Confinement::to_policy`], when the network namespace is held, and neither the twin nor a child that asks somebody is
 //!   needed any more: nothing is run, no other process looked into, and nothing written but beneath `/run/lxc` and `/proc/sys/net`.
+//!   (Beneath `/run`, where that has yet to be made.)
 //! - [`Confinement::to_the_wiring`], when there is a place in the ledger and the grant is in the log: no id or
-//!   capability is changed; and no file is read either but beneath those two.
+//!   capability is changed; and no file is read either but beneath those two. Nobody is sent anything but the kernel and the log.
 //!
 //! `ovs-vsctl` does not go with that: it has to have root's full power and may do what it likes. On a host that has it, the first
 //! of these waits until it is known that a call has nothing to do with Open vSwitch; a call that has is not confined.

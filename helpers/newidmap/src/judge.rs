@@ -97,9 +97,8 @@ impl Judge<'_> {
                 _ => self.again(self.program.kind.policy_file())?,
             };
             let nsswitch = nsswitch.ok_or(Error::Changed)?;
-            let plugins = nsswitch.subid_sources().is_ok_and(|sources| !sources.plugins.is_empty());
             judged = match self.judge(Ok(file), host, Ok(nsswitch), |held| held) {
-                Err(Error::NotGranted { .. }) if plugins => return Err(Error::Changed),
+                Err(Error::NotGranted { .. }) if nsswitch.names_plugins() => return Err(Error::Changed),
                 judged => judged?,
             };
         }

@@ -103,7 +103,7 @@ fn tell(
     let accounts_from = nsswitch.as_ref().cloned().unwrap_or_default();
     let account = host.account(&Question { uid, etc: &etc, nsswitch: &accounts_from, args })?;
     // Whom nobody but the files can grant anything needs neither the twin nor a child any more.
-    let may_ask_plugins = accounts_from.subid_sources().is_ok_and(|sources| !sources.plugins.is_empty());
+    let may_ask_plugins = accounts_from.names_plugins();
     if !may_ask_plugins {
         confine::to_checks()?;
     }
