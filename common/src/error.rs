@@ -271,7 +271,7 @@ impl fmt::Display for Error {
                 caller.1,
                 account.1,
                 target.1,
-                if caller.1 == account.1 {
+                if caller != target {
                     "it must run as the caller, with the caller's group"
                 } else {
                     "the caller's group is not his login group, which only GRANT_AUX_GROUP_SUBIDS yes in \

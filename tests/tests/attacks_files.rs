@@ -322,7 +322,18 @@ fn a_private_policy_file_serves_setuid_helpers_and_is_refused_with_file_capabili
         }
         granted(world, ALICE, 600_000, 10);
         world.install(Install::FileCapabilities);
-        unusable(world, ALICE, 600_000, 10, "cannot open /etc/subXID: Permission denied");
+        unusable(
+            world,
+            ALICE,
+            600_000,
+            10,
+            if theirs() {
+                "cannot open /etc/subXID: Permission denied"
+            } else {
+                "cannot open /etc/subXID, which everybody has to be able to read where this program is not set-user-ID root: \
+             Permission denied"
+            },
+        );
     });
 }
 
@@ -531,6 +542,21 @@ fn an_nsswitch_conf_that_others_can_write_is_refused() {
     });
 }
 
+/// D02: Differs: with file capabilities, one that is root's alone to read; C takes the files then.
+#[test]
+fn an_nsswitch_conf_that_only_root_can_read_is_refused_with_file_capabilities() {
+    World::enter(|world| {
+        fs::set_permissions("/etc/nsswitch.conf", fs::Permissions::from_mode(0o600)).expect("chmod");
+        granted(world, ALICE, 600_000, 10);
+        world.install(Install::FileCapabilities);
+        if theirs() {
+            granted(world, ALICE, 600_000, 10);
+        } else {
+            unusable(world, ALICE, 600_000, 10, "cannot open /etc/nsswitch.conf, which everybody has to");
+        }
+    });
+}
+
 /// Runs newuidmap with 32 MiB of address space and one second of processor time: the kernel ends what takes more.
 fn within_bounds(world: &World, target: &Target, host: &str) -> Answer {
     let bounds: &[&str] = if theirs() { &[] } else { &["rlimit:AS=33554432", "rlimit:CPU=1"] };
@@ -602,7 +628,7 @@ fn a_line_of_1023_bytes_counts_and_one_of_1024_does_not() {
             if counts {
                 granted(world, user, 800_000, 10);
             } else {
-                refused(world, user, 800_000, 10, "/etc/subXID has no line for nnn");
+                refused(world, user, 800_000, 10, "/etc/subXID:2 grants nothing to nnn");
             }
         }
     });
@@ -654,7 +680,9 @@ fn a_file_in_another_encoding_grants_nothing() {
             if theirs() && theirs_are_silent {
                 unusable(world, ALICE, 800_000, 10, "");
             } else {
-                refused(world, ALICE, 800_000, 10, "/etc/subXID has no line for alice");
+                // Only what begins with her name looks like a line of hers.
+                let why = if name == "CR only" { ":1 grants nothing to" } else { " has no line for" };
+                refused(world, ALICE, 800_000, 10, &format!("/etc/subXID{why} alice"));
             }
         }
         policy(world, format!("\u{feff}bob:1:1\r\n{line}"));

@@ -1782,6 +1782,33 @@ fn a_request_is_recorded_with_its_verdict() {
     });
 }
 
+/// A32, F09: what was granted and did not come to be is recorded once more, as refused: the kernel has the last word.
+#[test]
+fn a_grant_that_the_kernel_does_not_carry_out_is_recorded_as_refused() {
+    if theirs() {
+        return; // which log nothing
+    }
+    World::enter(|world| {
+        let log = log_of(world);
+        for helper in HELPERS {
+            let target = world.target(ALICE);
+            let path = format!("/proc/{}/{}_map", target.pid(), helper.word);
+            let inject = "inject=write,pwrite64,writev:error=EPERM";
+            let mut command =
+                world.strace(ALICE, &["-o", "/dev/null", "-P", &path, "-e", inject], &helper.path());
+            world
+                .run(command.arg(target.pid()).args(GRANTED))
+                .refuses("_map failed: Operation not permitted");
+            target.assert_untouched();
+            let granted = record(&log);
+            assert!(granted.starts_with("<86>") && granted.contains("]: granted: "), "{granted}");
+            let refused = record(&log);
+            assert!(refused.starts_with("<85>") && refused.contains("]: refused: "), "{refused}");
+            assert!(refused.contains("asked 0 600000 10: write to "), "{refused}");
+        }
+    });
+}
+
 /// A32: also of a request that does not get as far as policy, the caller is named.
 #[test]
 fn every_refusal_names_its_caller_in_the_record() {

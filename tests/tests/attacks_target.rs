@@ -604,7 +604,7 @@ fn a_process_directory_that_is_not_on_procfs_is_refused_and_nothing_in_it_writte
             (
                 "bound map",
                 "for f in uid_map gid_map; do mount --bind /run/fake/$f /proc/$P/$f; done",
-                "open of FILE failed",
+                "open of FILE failed: Operation not supported on transport endpoint: it is not the kernel's own file",
             ),
             ("another's directory", "mount --bind /proc/$BOB /proc/$P", "is owned by a different user"),
         ];
@@ -889,6 +889,11 @@ fn another_group_than_ones_login_group_needs_grant_aux_group_subids() {
             let elsewhere = target_in_group(world, ALICE.id);
             for answer in ask(&elsewhere, 600_000, 10) {
                 answer.refuses("gid:52077 pw_gid:52001 st_gid:52001");
+                // What would help is not what is there already.
+                assert!(
+                    theirs() || answer.stderr.contains("it must run as the caller, with the caller's group"),
+                    "{answer:?}"
+                );
             }
             elsewhere.assert_untouched();
         }
@@ -902,6 +907,42 @@ fn another_group_than_ones_login_group_needs_grant_aux_group_subids() {
         fs::remove_file("/etc/login.defs").expect("remove");
         both_refuse(&ask(&target, 600_000, 10), if theirs() { "" } else { refusal });
         target.assert_untouched();
+    });
+}
+
+/// C01: of several things that are wrong the first is named, in the order of the C programs: whether there is such a process,
+/// whether it is the caller's, what the numbers are, whether policy grants them. Differs: C looks for the policy file before the numbers.
+#[test]
+fn of_several_things_that_are_wrong_the_first_is_named() {
+    World::enter(|world| {
+        let (mine, bobs) = (world.target(ALICE), world.target(BOB));
+        let ended = {
+            let mut ended = Command::new("/bin/true").spawn().expect("true");
+            ended.wait().expect("wait");
+            ended.id().to_string()
+        };
+        let no_number = if theirs() { "usage: " } else { "\"x\" in \"0 x 1\" is not a plain decimal number" };
+        for (pid, numbers, first) in [
+            (&ended, "0 x 1", "ould not open proc directory for target"),
+            (&ended, "0 700000 10", "ould not open proc directory for target"),
+            (&bobs.pid(), "0 x 1", "is owned by a different user"),
+            (&bobs.pid(), "0 700000 10", "is owned by a different user"),
+            (&mine.pid(), "0 700000 10 0 x 1", no_number),
+            (&mine.pid(), "0 x 1 0 700000 10", no_number),
+        ] {
+            for (helper, _) in HELPERS {
+                eprintln!("{helper} {pid} {numbers}");
+                world.run(world.command(ALICE, helper).arg(pid).args(numbers.split(' '))).refuses(first);
+            }
+        }
+        for (helper, file) in [(HELPERS[0].0, "/etc/subuid"), (HELPERS[1].0, "/etc/subgid")] {
+            fs::remove_file(file).expect("remove");
+            let first = if theirs() { "" } else { no_number };
+            eprintln!("{helper} without {file}");
+            world.run(world.command(ALICE, helper).args([&mine.pid(), "0", "x", "1"])).refuses(first);
+        }
+        mine.assert_untouched();
+        bobs.assert_untouched();
     });
 }
 

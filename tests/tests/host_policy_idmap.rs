@@ -133,7 +133,12 @@ fn a_private_file_is_obeyed_and_not_repeated() {
             target.assert_untouched();
         }
         world.install(Install::FileCapabilities);
-        refused(world, ALICE, &SOME, "cannot open /etc/nsgate.ini: Permission denied");
+        refused(
+            world,
+            ALICE,
+            &SOME,
+            "cannot open /etc/nsgate.ini, which everybody has to be able to read where",
+        );
     });
 }
 

@@ -216,6 +216,36 @@ fn a_plugin_grants_to_whom_and_what_it_says() {
     });
 }
 
+/// Differs: C asks by the login name.
+#[test]
+fn of_several_names_of_a_uid_a_plugin_is_asked_by_the_first() {
+    enter(|world| {
+        plugin("good", GOOD);
+        sources(world, "good");
+        world.append("/etc/passwd", "lass:x:52001:52001::/:/bin/sh\n");
+        granted(world, ALICE, &["0 800000 1"]);
+        assert_eq!(asked(), "alice 800000 1 1\nalice 800000 1 2\n");
+    });
+}
+
+/// Where a private line of hers ends is not told by what the plugins are asked for.
+#[test]
+fn a_private_file_is_not_repeated_when_plugins_refuse_the_rest() {
+    enter(|world| {
+        plugin("good", GOOD);
+        sources(world, "files good");
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("chmod");
+        }
+        let target = world.target(ALICE);
+        for answer in ask(world, ALICE, &target, &["0 665000 1000"]) {
+            answer.refuses("not allowed: it is not granted to alice by \"good\" (subid: in");
+            assert!(!answer.stderr.contains("665536") && !answer.stderr.contains(":1"), "{answer:?}");
+        }
+        target.assert_untouched();
+    });
+}
+
 #[test]
 fn files_and_plugins_are_a_union_in_any_order() {
     enter(|world| {

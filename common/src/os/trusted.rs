@@ -343,15 +343,15 @@ pub(super) fn roots_alone(path: &str, status: &FileStat) -> Result<(), Error> {
 fn distrust(status: &FileStat) -> Option<String> {
     let kind = kind(status);
     let sticky_directory = kind == SFlag::S_IFDIR && status.st_mode & Mode::S_ISVTX.bits() != 0;
-    let place = match kind {
-        SFlag::S_IFDIR => "it or a directory on the way to it",
-        SFlag::S_IFLNK => "it or a symbolic link on the way to it",
-        _ => "it",
+    let (place, which) = match kind {
+        SFlag::S_IFDIR => ("it or a directory on the way to it", " (nsgate check says which)"),
+        SFlag::S_IFLNK => ("it or a symbolic link on the way to it", " (nsgate check says which)"),
+        _ => ("it", ""),
     };
     if status.st_uid != 0 {
-        Some(format!("is not trusted: {place} belongs to uid {}; chown root", status.st_uid))
+        Some(format!("is not trusted: {place} belongs to uid {}; chown root{which}", status.st_uid))
     } else if others_can_write(status) && !sticky_directory {
-        Some(format!("is not trusted: {place} can be written by others than root; chmod go-w"))
+        Some(format!("is not trusted: {place} can be written by others than root; chmod go-w{which}"))
     } else {
         None
     }

@@ -7,18 +7,21 @@ use super::text::lines;
 #[must_use]
 pub fn grants_aux_group_subids(file: &[u8]) -> bool {
     let settings = lines(file).filter_map(|line| {
-        let line = line.trim_ascii();
-        let (name, value) = line.split_at(line.iter().position(u8::is_ascii_whitespace)?);
+        let line = behind(line.trim_ascii_end(), b" \t");
+        let (name, value) = line.split_at(line.iter().position(|byte| b" \t".contains(byte))?);
         (name == b"GRANT_AUX_GROUP_SUBIDS").then_some(value)
     });
     settings.last().is_some_and(|value| {
-        let quote_or_blank = |byte: &u8| *byte == b'"' || byte.is_ascii_whitespace();
-        let start = value.iter().position(|byte| !quote_or_blank(byte)).unwrap_or(value.len());
-        let bare = value.get(start..).unwrap_or_default();
-        let end =
-            bare.iter().rposition(|byte| !quote_or_blank(byte)).map_or(0, |last| last.saturating_add(1));
-        bare.get(..end).is_some_and(|word| word.eq_ignore_ascii_case(b"yes"))
+        // What is behind the second quote, such as a remark, is no part of it.
+        let word = behind(value, b" \t\"").split(|byte| *byte == b'"').next();
+        word.is_some_and(|word| word.eq_ignore_ascii_case(b"yes"))
     })
+}
+
+/// What is left of it behind these.
+fn behind<'a>(text: &'a [u8], skipped: &[u8]) -> &'a [u8] {
+    let start = text.iter().position(|byte| !skipped.contains(byte)).unwrap_or(text.len());
+    text.get(start..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -29,6 +32,7 @@ mod tests {
     fn only_yes_is_yes() {
         assert!(granted(b"UMASK 022\nGRANT_AUX_GROUP_SUBIDS yes\n"));
         assert!(granted(b"  GRANT_AUX_GROUP_SUBIDS\t\"YES\" "));
+        assert!(granted(b"GRANT_AUX_GROUP_SUBIDS \"yes\" # as at home\r"));
         for no in [
             "",
             "GRANT_AUX_GROUP_SUBIDS true",
@@ -36,6 +40,9 @@ mod tests {
             "#GRANT_AUX_GROUP_SUBIDS yes",
             "GRANT_AUX_GROUP_SUBIDS yes no",
             "GRANT_AUX_GROUP_SUBIDSyes",
+            "GRANT_AUX_GROUP_SUBIDS\u{c}yes",
+            "GRANT_AUX_GROUP_SUBIDS \"yes \"",
+            "GRANT_AUX_GROUP_SUBIDS yes # as at home",
             "GRANT_AUX_GROUP_SUBIDS yes\nGRANT_AUX_GROUP_SUBIDS no",
         ] {
             assert!(!granted(no.as_bytes()), "{no:?}");

@@ -15,14 +15,27 @@ pub fn not_granted(asker: &Asker<'_>, held: &Holdings, refused: &NotGranted) -> 
     let (word, file) = (asker.kind.word(), asker.kind.policy_file());
     let owner = Quoted(asker.name());
     let host = refused.triple.host();
-    let in_file = || match (held.exists, held.may_be_repeated, refused.nearest) {
-        (false, ..) => format!("/etc/{file} does not exist, so it grants nothing to {owner}"),
-        (true, false, _) => format!("/etc/{file} does not grant it to {owner}"),
-        (true, true, None) => format!("/etc/{file} has no line for {owner}"),
-        (true, true, Some(near)) => format!(
-            "{word} {} is not granted to {owner} (/etc/{file}:{} grants {})",
-            refused.missing, near.line, near.range
-        ),
+    // Where a private line ends is not told.
+    let is_private = held.exists && !held.may_be_repeated;
+    let (missing, what) = if is_private {
+        (host.first(), "it".to_owned())
+    } else {
+        (refused.missing, format!("{word} {}", refused.missing))
+    };
+    let in_file = || match (refused.nearest, held.grants.void()) {
+        _ if !held.exists => format!("/etc/{file} does not exist, so it grants nothing to {owner}"),
+        _ if is_private => format!("/etc/{file} does not grant it to {owner}"),
+        (None, None) => format!("/etc/{file} has no line for {owner}"),
+        (None, Some(void)) => format!("/etc/{file}:{void} grants nothing to {owner}: nsgate check says why"),
+        (Some(near), void) => {
+            let void = void.map_or_else(String::new, |void| {
+                format!("; line {void} grants nothing: nsgate check says why")
+            });
+            format!(
+                "{what} is not granted to {owner} (/etc/{file}:{} grants {}{void})",
+                near.line, near.range
+            )
+        }
     };
     let rule = match &held.sources {
         Err(named) => format!(
@@ -37,7 +50,7 @@ pub fn not_granted(asker: &Asker<'_>, held: &Holdings, refused: &NotGranted) -> 
         Ok(sources) => {
             let quoted = sources.plugins.iter().map(|plugin| format!("\"{plugin}\""));
             let plugins = quoted.collect::<Vec<_>>().join(", ");
-            let by_plugins = format!("{word} {} is not granted to {owner} by {plugins}", refused.missing);
+            let by_plugins = format!("{what} is not granted to {owner} by {plugins}");
             let by_plugins = by_plugins + " (subid: in /etc/nsswitch.conf)";
             if sources.files { by_plugins + "; " + &in_file() } else { by_plugins }
         }
@@ -49,14 +62,17 @@ pub fn not_granted(asker: &Asker<'_>, held: &Holdings, refused: &NotGranted) -> 
         "; with \"subid: files\" the file decides".to_owned()
     } else if host.contains(own) && host.count() > 1 {
         format!("; the caller's own {word} {own} is allowed by itself only, with count 1")
-    } else if refused.missing.raw() < FIRST_FREE {
+    } else if missing.raw() < FIRST_FREE {
         format!("; host {word}s below {FIRST_FREE} are for accounts of this host, not for containers")
     } else if !files_decide {
         String::new()
-    } else if is_tame(asker.name()) {
+    } else if !is_tame(asker.name()) {
+        "; root can grant more".to_owned()
+    } else if held.exists && held.sources.as_ref().is_ok_and(|sources| sources.plugins.is_empty()) {
         format!("; root can grant more: usermod --add-sub{word}s FIRST-LAST {owner}")
     } else {
-        "; root can grant more".to_owned()
+        // usermod(8) makes no file, and writes none where a plugin is asked first.
+        format!("; root can grant more: nsgate grant ids {owner}")
     };
     rule + exempt + &help
 }
@@ -153,7 +169,7 @@ pub fn not_allotted(name: &[u8], bridge: &str, exists: bool) -> String {
 mod tests {
     use super::super::host::{Account, Live, OtherOwner};
     use super::super::id::{Id, Range};
-    use super::super::subid::{Grant, Grants};
+    use super::super::subid::{Grant, Search};
     use super::super::subid_source::{Failed, SourceName, Sources};
     use super::*;
 
@@ -179,14 +195,19 @@ mod tests {
         may_be_repeated: bool,
         sources: Result<&'a Sources, &'a [u8]>,
         failed: &'a [Failed],
+        /// What stands in the file.
+        file: &'a str,
     }
 
     impl Refused<'_> {
         fn not_granted(&self, refused: &NotGranted) -> String {
             let names = [self.name.to_vec()];
             let asker = Asker { kind: self.kind, uid: self.uid, own: self.own, names: &names };
+            let owner = asker.owner();
+            let mut search = Search::new(&owner);
+            search.look_at(1, self.file.as_bytes());
             let held = Holdings {
-                grants: Grants::default(),
+                grants: search.finish(),
                 exists: self.exists,
                 may_be_repeated: self.may_be_repeated,
                 sources: self.sources.cloned().map_err(<[u8]>::to_vec),
@@ -208,6 +229,7 @@ mod tests {
             may_be_repeated: true,
             sources: Ok(FILES),
             failed: &[],
+            file: "",
         }
     }
 
@@ -226,10 +248,42 @@ mod tests {
         assert_eq!(why(&alice(), 165_000, 1000), shown);
         let private = why(&Refused { may_be_repeated: false, ..alice() }, 165_000, 1000);
         assert!(private.starts_with("/etc/subuid does not grant it to alice;"), "{private}");
-        let absent = Refused { exists: false, may_be_repeated: false, kind: Kind::Gid, ..alice() };
-        assert!(why(&absent, 165_000, 1000).starts_with("/etc/subgid does not exist, so it grants nothing"));
+        let absent = why(
+            &Refused { exists: false, may_be_repeated: false, kind: Kind::Gid, ..alice() },
+            165_000,
+            1000,
+        );
+        let nothing = "/etc/subgid does not exist, so it grants nothing to alice; root can grant more: nsgate grant ids alice";
+        assert_eq!(absent, nothing);
         let refused = NotGranted { triple: triple(200_000, 1), missing: id(200_000), nearest: None };
         assert!(alice().not_granted(&refused).starts_with("/etc/subuid has no line for alice;"));
+
+        // What looks like a line and is none.
+        let odd = Refused { file: "bob:1:1\nalice:100000:65536 \n", ..alice() };
+        let none = odd.not_granted(&refused);
+        assert!(none.starts_with("/etc/subuid:2 grants nothing to alice: nsgate check says why; "), "{none}");
+        let one = why(&odd, 165_000, 1000);
+        assert!(
+            one.contains(
+                "(/etc/subuid:12 grants 100000-165535; line 2 grants nothing: nsgate check says why)"
+            ),
+            "{one}"
+        );
+        let private = Refused { may_be_repeated: false, ..odd }.not_granted(&refused);
+        assert!(private.starts_with("/etc/subuid does not grant it to alice;"), "{private}");
+    }
+
+    #[test]
+    fn where_a_private_line_ends_is_not_told() {
+        let sss = SourceName::new(b"sss").unwrap();
+        let both = Sources { files: true, plugins: vec![sss] };
+        let private = Refused { may_be_repeated: false, ..alice() };
+        for asked in [private, Refused { sources: Ok(&both), ..private }] {
+            for (first, count) in [(165_000, 1000), (100_000, 65_537)] {
+                let why = why(&asked, first, count);
+                assert!(!why.contains("165536") && !why.contains(":12"), "{why}");
+            }
+        }
     }
 
     #[test]
@@ -276,10 +330,7 @@ mod tests {
         assert_eq!(of(&alone), by);
         let with_file =
             format!("{by}; uid 200000 is not granted to alice (/etc/subuid:12 grants 100000-165535)");
-        assert_eq!(
-            of(&both),
-            format!("{with_file}; root can grant more: usermod --add-subuids FIRST-LAST alice")
-        );
+        assert_eq!(of(&both), format!("{with_file}; root can grant more: nsgate grant ids alice"));
 
         let failed = [Failed { source: plugins[0].clone(), what: "hangs".to_owned() }];
         let not_answered = why(&Refused { sources: Ok(&both), failed: &failed, ..alice() }, 200_000, 1);

@@ -88,6 +88,7 @@ pub struct Grants {
     by_first: Vec<Grant>,
     by_source: Vec<(SourceName, Vec<Range>)>,
     merged: Vec<Range>,
+    void: Option<u32>,
 }
 
 /// Collects an owner's grants from a file that comes in blocks of whole lines.
@@ -95,28 +96,30 @@ pub struct Grants {
 pub struct Search<'a> {
     owner: &'a Owner,
     found: Vec<Grant>,
+    void: Option<u32>,
 }
 
 impl<'a> Search<'a> {
     /// A search for this owner's lines.
     #[must_use]
     pub const fn new(owner: &'a Owner) -> Self {
-        Self { owner, found: Vec::new() }
+        Self { owner, found: Vec::new(), void: None }
     }
 
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        let Self { owner, found } = self;
+        let Self { owner, found, void } = self;
         let has = |rest: &[u8]| owner.has(rest);
-        lines_that_begin(first_line, block, &owner.first_bytes, has, |number, line| {
-            found.extend(granted_by(line).map(|range| Grant { range, line: number }));
+        lines_that_begin(first_line, block, &owner.first_bytes, has, |number, line| match granted_by(line) {
+            Some(range) => found.push(Grant { range, line: number }),
+            None => *void = void.or(Some(number)),
         });
     }
 
     /// All that was found.
     #[must_use]
     pub fn finish(self) -> Grants {
-        Grants::new(self.found)
+        Grants { void: self.void, ..Grants::new(self.found) }
     }
 }
 
@@ -152,7 +155,7 @@ impl Grants {
     pub fn new(mut found: Vec<Grant>) -> Self {
         found.sort_unstable();
         let merged = id::merged(found.iter().map(|grant| grant.range).collect());
-        Self { by_first: found, by_source: Vec::new(), merged }
+        Self { by_first: found, by_source: Vec::new(), merged, void: None }
     }
 
     /// Adds what a source grants.
@@ -214,6 +217,12 @@ impl Grants {
             first.saturating_sub(id.raw()).max(id.raw().saturating_sub(last))
         };
         self.by_first.iter().min_by_key(distance)
+    }
+
+    /// The first line that begins as his do and is none: `alice:100000:65536 `, with a blank at its end. For whoever wonders.
+    #[must_use]
+    pub const fn void(&self) -> Option<u32> {
+        self.void
     }
 }
 
@@ -317,6 +326,19 @@ mod tests {
             assert_eq!(found(&file, 1000, &["alice"]), [(7, 1, 1), (9, 1, 3)], "{bad:?}");
         }
         assert_eq!(found("alice:0:4294967295\n", 1, &["alice"]), [(0, u32::MAX, 1)]);
+    }
+
+    #[test]
+    fn the_first_of_his_lines_that_grants_nothing_is_remembered() {
+        let void = |file: &str| {
+            let owner = Owner::new(Id::new(1000).unwrap(), [&b"alice"[..]]);
+            let mut search = Search::new(&owner);
+            search.look_at(5, file.as_bytes());
+            search.finish().void()
+        };
+        assert_eq!(void("alice:7:1\nbob:1:1 \n#alice:1:1 \nalicex:1:1 \n"), None);
+        assert_eq!(void("alice:7:1\nalice:9:1 \n1000:x:1\n"), Some(6));
+        assert_eq!(void("bob:1:1\n\n1000:x:1"), Some(7));
     }
 
     #[test]

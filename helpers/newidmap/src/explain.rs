@@ -40,6 +40,16 @@ pub(crate) fn already_mapped(kind: Kind) -> String {
     format!("the target's user namespace already has a {}, which can be written once only", kind.map_file())
 }
 
+/// A file that root's name would open, and the caller's does not: the program has file capabilities and is not set-user-ID.
+pub(crate) fn out_of_reach(error: Error) -> Error {
+    if let Error::System { doing, errno: Errno::EACCES } = error {
+        let why = "which everybody has to be able to read where this program is not set-user-ID root";
+        Error::when(format!("{doing}, {why}"))(Errno::EACCES)
+    } else {
+        error
+    }
+}
+
 /// A request that only privilege could have fulfilled.
 pub(crate) fn without_privilege(program: &Program) -> Error {
     let doing = format!("write to {}", program.kind.map_file());
@@ -69,6 +79,9 @@ pub(crate) fn kernel_refusal(
     if errno == Errno::EINVAL {
         // Everything else that is no map to the kernel has been refused before.
         return "the kernel does not take this map; before Linux 4.15 it takes at most 5 ranges".to_owned();
+    }
+    if errno == Errno::EOPNOTSUPP {
+        return "it is not the kernel's own file: something is mounted over it".to_owned();
     }
     let file = program.kind.map_file();
     if target.is_undumpable(file) {

@@ -92,9 +92,10 @@ fn tell(
 
     // Root's files, opened while we still have root's name; read later.
     let etc = Etc::open()?;
-    let policy_file = etc.policy(program.kind.policy_file());
-    let nsswitch = etc.policy("nsswitch.conf");
-    let host_policy = etc.policy(host_policy::NAME);
+    let open = |name| etc.policy(name).map_err(explain::out_of_reach);
+    let policy_file = open(program.kind.policy_file());
+    let nsswitch = open("nsswitch.conf");
+    let host_policy = open(host_policy::NAME);
 
     // From here on with nothing but the caller's rights.
     let stage = stage.lower()?;
