@@ -393,10 +393,12 @@ fn a_group_line_is_a_pool_of_its_members() {
         if theirs() {
             return;
         }
-        for (nic, uid) in [(first, 52001), (second, 52002)] {
+        for (nic, uid) in [(&first, 52001), (&second, 52002)] {
             let alias = format!("nsgate:uid={uid},owner=g53000");
             assert_eq!(world.host_link(&nic.host_name).alias, alias);
         }
+        let none = "uid 52001 has made none of that name on lxcbr0 in a quota of his or of a group that this process is in";
+        world.delete(ALICE, &alices.netns(), "lxcbr0", &first.host_name).refuses(none);
         assert!(world.ledger().iter().all(|record| record.quota == "g53000.veth.lxcbr0"));
     });
 }
