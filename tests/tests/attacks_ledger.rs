@@ -1522,7 +1522,7 @@ fn a_view_of_four_megabytes_is_not_added_to() {
             for name in [nic.container_name, next.container_name] {
                 container.delete_link(&name);
             }
-            view[size..].trim_start().to_owned() == format!("alice veth lxcbr0 {}\n", next.host_name)
+            view[size..].trim_start() == format!("alice veth lxcbr0 {}\n", next.host_name)
         };
         assert!(made_by_it(4 << 20));
         fs::remove_file(VIEW).expect("remove");

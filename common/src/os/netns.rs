@@ -41,10 +41,12 @@ impl Netns {
     pub fn of_process(pid: i32) -> Result<Self, Error> {
         open(format!("/proc/{pid}/ns/net").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
             .map_err(|errno| {
-                let why = match errno {
-                    Errno::EACCES => ", which is not the caller's or not dumpable",
-                    Errno::ENOENT => ", which does not exist or has ended",
-                    _ => "",
+                let why = if errno == Errno::EACCES {
+                    ", which is not the caller's or not dumpable"
+                } else if errno == Errno::ENOENT {
+                    ", which does not exist or has ended"
+                } else {
+                    ""
                 };
                 Error::when(format!("cannot open the network namespace of process {pid}{why}"))(errno)
             })

@@ -409,14 +409,10 @@ fn delete(
 
 /// The interface goes first, and then Open vSwitch is asked to forget its port.
 fn port_stays(error: Error) -> Error {
-    match error {
-        Error::OpenVswitch { doing, why } => {
-            let why = why
-                + "; the interface is gone, and its port counts until delete, or the next create, can remove it";
-            Error::OpenVswitch { doing, why }
-        }
-        other => other,
-    }
+    let Error::OpenVswitch { doing, why } = error else { return error };
+    let why =
+        why + "; the interface is gone, and its port counts until delete, or the next create, can remove it";
+    Error::OpenVswitch { doing, why }
 }
 
 fn require_privilege(stage: &Cut, doing: &'static str) -> Result<(), Error> {
