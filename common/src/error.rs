@@ -324,7 +324,8 @@ impl fmt::Display for Error {
             }
             Self::NoRecord { uid, interface, bridge } => write!(
                 f,
-                "Caller is not allowed to delete network device {}: uid {uid} has made none of that name on {}",
+                "Caller is not allowed to delete network device {}: uid {uid} has made none of that name on {} in a quota \
+                 of his or of a group that this process is in",
                 Quoted(interface.as_bytes()),
                 Quoted(bridge.as_bytes())
             ),

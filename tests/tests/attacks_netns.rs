@@ -30,6 +30,9 @@ fn started_by_root(world: &World, script: &str) -> Target {
 /// What `setpriv` needs to make a process Alice's.
 const AS_ALICE: &str = "setpriv --reuid=52001 --regid=52001 --clear-groups";
 
+/// What is said of a process that the caller may not look into.
+const CLOSED: &str = "which is not the caller's or not dumpable: Permission denied";
+
 /// Names of the links in a process's network namespace but `lo`. Read as `/proc` has them: of any process.
 fn links_of(pid: &str) -> Vec<String> {
     let table = fs::read_to_string(format!("/proc/{pid}/net/dev")).expect("net/dev");
@@ -40,10 +43,10 @@ fn links_of(pid: &str) -> Vec<String> {
 /// Neither `create` for this process nor `delete` with its network namespace is done for Alice, who has a NIC
 /// elsewhere that she could delete; and nothing changes anywhere.
 #[track_caller]
-fn not_hers(world: &World, what: &str, pid: &str, hers: &NicAnswer) {
+fn not_hers(world: &World, what: &str, (pid, why): (&str, &str), hers: &NicAnswer) {
     println!("{what}");
     let before = (world.state(), links_of(pid));
-    create(world, ALICE, pid).refuses("");
+    create(world, ALICE, pid).refuses(if theirs() { "" } else { why });
     assert_eq!((world.state(), links_of(pid)), before, "{what}");
     world.delete(ALICE, &format!("/proc/{pid}/ns/net"), "lxcbr0", &hers.host_name).refuses("");
     assert_eq!((world.state(), links_of(pid)), before, "{what}");
@@ -55,12 +58,14 @@ fn a_network_namespace_of_another_user_is_refused() {
     with_bridge(|world| {
         let own = world.container(ALICE);
         let hers = create(world, ALICE, &own.pid()).nic();
-        not_hers(world, "Bob's", &world.container(BOB).pid(), &hers);
-        not_hers(world, "root's, with a user namespace", &world.container(ROOT).pid(), &hers);
+        not_hers(world, "Bob's", (&world.container(BOB).pid(), CLOSED), &hers);
+        not_hers(world, "root's, with a user namespace", (&world.container(ROOT).pid(), CLOSED), &hers);
         let without =
             world.container_of(world.command(ROOT, "/usr/bin/unshare").args(["-n", "sleep", "1000"]));
-        not_hers(world, "root's, without", &without.pid(), &hers);
-        not_hers(world, "init's", "1", &hers);
+        not_hers(world, "root's, without", (&without.pid(), CLOSED), &hers);
+        not_hers(world, "init's", ("1", CLOSED), &hers);
+        let nobodys = create(world, ALICE, "2147483647");
+        nobodys.refuses(if theirs() { "" } else { "which does not exist or has ended: No such file" });
         // Nor is hers Bob's.
         let before = (world.state(), own.names());
         create(world, BOB, &own.pid()).refuses("");
@@ -80,21 +85,37 @@ fn a_process_of_the_callers_own_in_a_network_namespace_that_is_not_his_is_refuse
         let own = world.container(ALICE);
         let hers = create(world, ALICE, &own.pid()).nic();
         let (bobs, roots) = (world.container(BOB), world.container(ROOT));
-        for (what, script) in [
-            ("made by root, a network namespace alone", format!("exec unshare -n {AS_ALICE} sleep 1000")),
+        let nobodys = "it does not belong to a user namespace that the caller made";
+        let others = "it belongs to a user namespace that somebody else made";
+        for (what, why, script) in [
+            (
+                "made by root, a network namespace alone",
+                nobodys,
+                format!("exec unshare -n {AS_ALICE} sleep 1000"),
+            ),
             (
                 "made by root, Alice's user namespace in it",
+                nobodys,
                 format!("exec unshare -n {AS_ALICE} unshare -r sleep 1000"),
             ),
-            ("entered by root: Bob's", format!("exec nsenter -t {} -n {AS_ALICE} sleep 1000", bobs.pid())),
+            (
+                "entered by root: Bob's",
+                others,
+                format!("exec nsenter -t {} -n {AS_ALICE} sleep 1000", bobs.pid()),
+            ),
             (
                 "entered by root: Bob's, Alice's user namespace in it",
+                others,
                 format!("exec nsenter -t {} -n {AS_ALICE} unshare -r sleep 1000", bobs.pid()),
             ),
-            ("entered by root: root's", format!("exec nsenter -t {} -n {AS_ALICE} sleep 1000", roots.pid())),
+            (
+                "entered by root: root's",
+                others,
+                format!("exec nsenter -t {} -n {AS_ALICE} sleep 1000", roots.pid()),
+            ),
         ] {
             let target = started_by_root(world, &script);
-            not_hers(world, what, &target.pid(), &hers);
+            not_hers(world, what, (&target.pid(), why), &hers);
         }
     });
 }
@@ -246,9 +267,11 @@ fn the_hosts_own_network_namespace_is_never_touched() {
         let in_user_namespace =
             world.target_of(world.command(ALICE, "/usr/bin/unshare").args(["-r", "sleep", "1000"]));
         let monitor = Monitor::of(world);
-        not_hers(world, "a process of hers", &plain.pid(), &hers);
-        not_hers(world, "a process of hers in a user namespace of hers", &in_user_namespace.pid(), &hers);
-        not_hers(world, "this test's own", &std::process::id().to_string(), &hers);
+        let hosts = "it is the host's own; a container has one of its own";
+        not_hers(world, "a process of hers", (&plain.pid(), hosts), &hers);
+        let its = in_user_namespace.pid();
+        not_hers(world, "a process of hers in a user namespace of hers", (&its, hosts), &hers);
+        not_hers(world, "this test's own", (&std::process::id().to_string(), CLOSED), &hers);
         // Which is not root's to ask for either.
         for pid in [plain.pid(), in_user_namespace.pid(), "1".to_owned(), std::process::id().to_string()] {
             let before = world.state();
@@ -869,7 +892,7 @@ fn a_process_that_the_caller_may_not_look_into_is_refused() {
         ]));
         for container in [by_prctl, by_unreadable_program] {
             let before = world.state();
-            create(world, ALICE, &container.pid()).refuses("");
+            create(world, ALICE, &container.pid()).refuses(if theirs() { "" } else { CLOSED });
             assert_eq!((world.state(), container.names()), (before, vec![]));
         }
     });
@@ -1111,7 +1134,11 @@ fn a_bridge_without_a_free_port_is_a_clean_refusal() {
                 continue;
             }
             // Of C the words are the same for everything.
-            answer.refuses(if theirs() { "Quota reached" } else { "Exchange full" });
+            answer.refuses(if theirs() {
+                "Quota reached"
+            } else {
+                "the bridge has as many ports as it can have: Exchange full"
+            });
             assert_eq!((world.state().links, own.names()), before);
             let names =
                 last.iter().map(|nic| format!("alice veth full {}", nic.host_name)).collect::<Vec<_>>();

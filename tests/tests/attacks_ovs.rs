@@ -450,6 +450,8 @@ fn ovs_vsctl_is_called_by_its_path_with_an_empty_environment() {
                 continue;
             }
             assert_eq!(call.environment, [""; 0]);
+            // It ends by itself, should its helper be killed.
+            assert_eq!(call.args[0], "--timeout=6");
             // No option can come from a name, whatever that is.
             let place = |word: &str| call.args.iter().position(|arg| arg == word);
             let name = place("ovsbr0").into_iter().chain(place(&nic.host_name)).min();
@@ -945,6 +947,7 @@ fn a_hanging_ovs_vsctl_is_given_up_and_nothing_is_left() {
                 ]),
             );
             assert_refused(&answer);
+            answer.refuses("did not end in 5 seconds; does ovs-vswitchd run?");
             assert_eq!(ovs.still_there(), [0; 0], "it was left hanging");
             assert_nothing_left_of(world, ovs, &container);
         }
@@ -962,12 +965,16 @@ fn without_its_daemons_nothing_is_left() {
         let refused = |container: &Container| {
             let mut command = world.command(ALICE, LXC_USER_NIC);
             command.args(["create", "/dev/null", "dummy", &container.pid(), "veth", "ovsbr0"]);
-            assert_refused(&world.run_within(Duration::from_secs(60), &mut command));
+            let answer = world.run_within(Duration::from_secs(60), &mut command);
+            assert_refused(&answer);
             assert_eq!((world.host_veths(), container.names()), (vec![], vec![]));
+            // A bridge of the kernel's would be in the way of the one that comes back.
+            assert!(!answer.stderr.contains("ip link add"), "{answer:?}");
+            answer
         };
         let container = world.container(ALICE);
         ovs.signal_switch(Signal::SIGSTOP);
-        refused(&container);
+        drop(refused(&container));
         assert_eq!(ovs.ports("ovsbr0"), [""; 0]);
         ovs.signal_switch(Signal::SIGCONT);
         let nic = create(world, &container).nic();
@@ -975,12 +982,15 @@ fn without_its_daemons_nothing_is_left() {
         delete(world, &container, &nic).succeeds();
 
         ovs.signal_database(Signal::SIGSTOP);
-        refused(&container);
+        let silent = "lxc-user-nic: Open vSwitch does not answer (is ovsdb-server running?)";
+        refused(&container).refuses(silent);
         ovs.signal_database(Signal::SIGCONT);
         assert_nothing_left_of(world, ovs, &container);
 
         ovs.signal_database(Signal::SIGKILL);
-        refused(&container);
+        refused(&container).refuses(silent);
+        world.usernet("alice veth tap0 1\n");
+        world.create(ALICE, &container, "veth", "tap0", &[]).refuses(silent);
     });
 }
 
@@ -1180,6 +1190,8 @@ fn a_delete_that_failed_leaves_nothing_that_is_not_counted() {
                 assert_eq!(ovs.still_there(), [0; 0], "it was left hanging");
                 ovs.stand_in(&[]);
                 assert_refused(&answer);
+                answer.refuses("the interface is gone, and its port counts until delete, or the next create, can remove it");
+                assert_eq!((world.host_veths(), world.ledger().len(), world.nics().len()), (vec![], 1, 1));
                 if again {
                     delete(world, &container, &nic).succeeds();
                     assert_nothing_left(world, ovs);

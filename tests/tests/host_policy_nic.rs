@@ -528,7 +528,9 @@ fn all_owners_together_have_no_more_than_max_nics() {
             // The ledger forgets what is gone also if nothing new is made.
             let there = || (world.host_veths(), containers.each_ref().map(Container::names));
             let before = there();
-            forbidden(&create(world, ALICE, &containers[0], &["eth1"]), 3, "max-nics");
+            let answer = create(world, ALICE, &containers[0], &["eth1"]);
+            forbidden(&answer, 3, "max-nics");
+            answer.refuses("3 of 3 interfaces of all users are there");
             forbidden(&create(world, BOB, &containers[1], &["eth1"]), 3, "max-nics");
             forbidden(&create_in_crew(world, CAROL, &containers[2], "lxcbr0"), 3, "max-nics");
             assert_eq!(there(), before);
@@ -840,9 +842,13 @@ fn assert_never_open(world: &World, bridge: &str, context: &str) {
 fn a_bridge_of_ones_own_is_made_at_the_first_request_and_kept() {
     for ini in ["", "[per-user-bridge]\ncreate = no\nmax-bridges = 5\n"] {
         enter_with_own_bridges(ini, |world| {
+            let _ovs = Ovs::start(world);
             let container = world.container(ALICE);
             let before = world.state();
-            create_on_own(world, ALICE, &container).refuses("does not exist");
+            let answer = create_on_own(world, ALICE, &container);
+            answer.refuses("nsbr-52001 does not exist: there is no such bridge on this host");
+            answer.refuses("create = yes in /etc/nsgate.ini, [per-user-bridge]");
+            answer.refuses("ip link add name nsbr-52001 type bridge && ip link set nsbr-52001 up");
             assert_eq!((world.state(), exists("nsbr-52001")), (before, false));
         });
     }
@@ -936,6 +942,21 @@ fn what_root_has_under_that_name_stays_as_it_is() {
         world.ip(&["link", "property", "add", "dev", "lxcbr1", "altname", "nsbr-52001"]);
         create_on_own(world, ALICE, &alices).refuses("");
         assert!(world.host_links().iter().all(|link| link.name != "nsbr-52001" && link.master != "lxcbr1"));
+    });
+}
+
+/// What is refused after that leaves his bridge, whole and counted: for the next request, or for `nsgate gc`.
+#[test]
+fn a_bridge_stays_if_the_request_that_made_it_is_refused() {
+    enter_with_own_bridges(CREATES, |world| {
+        let container = world.container(ALICE);
+        let answer = world.create(ALICE, &container, "veth", "nsbr-52001", &["lo"]);
+        answer.refuses("interface name \"lo\" is taken in the container");
+        assert_complete(world, "nsbr-52001", ALICE);
+        assert_eq!((world.host_veths(), world.nics()), (vec![], vec![]));
+        let made = world.host_link("nsbr-52001").index;
+        let _nic = create_on_own(world, ALICE, &container).nic();
+        assert_eq!(world.host_link("nsbr-52001").index, made);
     });
 }
 

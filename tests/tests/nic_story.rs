@@ -393,10 +393,12 @@ fn a_group_line_is_a_pool_of_its_members() {
         if theirs() {
             return;
         }
-        for (nic, uid) in [(first, 52001), (second, 52002)] {
+        for (nic, uid) in [(&first, 52001), (&second, 52002)] {
             let alias = format!("nsgate:uid={uid},owner=g53000");
             assert_eq!(world.host_link(&nic.host_name).alias, alias);
         }
+        let none = "uid 52001 has made none of that name on lxcbr0 in a quota of his or of a group that this process is in";
+        world.delete(ALICE, &alices.netns(), "lxcbr0", &first.host_name).refuses(none);
         assert!(world.ledger().iter().all(|record| record.quota == "g53000.veth.lxcbr0"));
     });
 }
@@ -501,5 +503,109 @@ fn the_container_may_be_any_process_in_it() {
         let second = world.container_of(&mut enter);
         let nic = world.create(ALICE, &second, "veth", "lxcbr0", &["eth0"]).nic();
         assert_eq!(container.link("eth0").index, nic.container_index);
+    });
+}
+
+/// Runs `create` as this user, on a kernel that does not show what it has made: the `nth` message that asks for that no longer
+/// does. Which one that is, and how long, is known by what somebody else has asked for.
+fn create_unseen(
+    world: &World,
+    user: User,
+    container: &Container,
+    bridge: &str,
+    (trace, nth): (&str, usize),
+) -> Answer {
+    let (place, message) = trace
+        .lines()
+        .enumerate()
+        .filter(|(_, call)| call.contains("NLM_F_ECHO"))
+        .nth(nth)
+        .unwrap_or_else(|| panic!("{trace}"));
+    let length =
+        message.split("nlmsg_len=").nth(1).and_then(|rest| rest.split(',').next()).expect("a length");
+    let length: u32 = length.parse().expect("a number");
+    // Length, RTM_NEWLINK, and all flags but that one: NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE.
+    let header = format!("{:08x}10000506", length.swap_bytes());
+    let inject = format!("inject=sendto:poke_enter=@arg2={header}:when={}", place + 1);
+    traced(world, user, container, bridge, &["-e", &inject]).0
+}
+
+/// `create` as this user, and its messages.
+fn traced(
+    world: &World,
+    user: User,
+    container: &Container,
+    bridge: &str,
+    options: &[&str],
+) -> (Answer, String) {
+    let options = [&["-qq", "-o", "/run/trace", "-e", "trace=sendto"], options].concat();
+    let args = ["create", "/dev/null", "dummy", &container.pid(), "veth", bridge];
+    let answer = world.run(world.strace(user, &options, LXC_USER_NIC).args(args));
+    (answer, fs::read_to_string("/run/trace").expect("trace"))
+}
+
+/// Before 6.2 the kernel does not show what it has made: then it is asked for it by name.
+#[test]
+fn what_an_older_kernel_has_made_is_asked_for() {
+    if theirs() {
+        return;
+    }
+    let ini = "[per-user-bridge]\ncreate = yes\n";
+    // Of the messages that ask to be shown something, the pair's; the bridge's, before it.
+    for (policy, ini, nth) in
+        [("{} veth lxcbr0 1\n", "", 0), ("{} veth nsbr-%u 1\n", ini, 0), ("{} veth nsbr-%u 1\n", ini, 1)]
+    {
+        let policy = ["alice", "bob"].map(|name| policy.replace("{}", name)).concat();
+        with_policy(&policy, |world| {
+            world.write("/etc/nsgate.ini", ini);
+            let bridge =
+                |user: User| if ini.is_empty() { "lxcbr0".to_owned() } else { format!("nsbr-{}", user.id) };
+            let (bobs, container) = (world.container(BOB), world.container(ALICE));
+            let (answer, trace) = traced(world, BOB, &bobs, &bridge(BOB), &[]);
+            let bobs_nic = answer.nic();
+
+            let nic = create_unseen(world, ALICE, &container, &bridge(ALICE), (&trace, nth)).nic();
+            let now = fs::read_to_string("/run/trace").expect("trace");
+            assert_eq!(now.matches("NLM_F_ECHO").count() + 1, trace.matches("NLM_F_ECHO").count(), "{now}");
+            let host = world.host_link(&nic.host_name);
+            assert_eq!((container.link("eth0").index, host.index), (nic.container_index, nic.host_index));
+            assert_eq!((&*host.alias, host.is_up()), ("nsgate:uid=52001,owner=u52001", true));
+            assert_eq!(host.master, bridge(ALICE));
+            assert_eq!(world.nics()[1..], [format!("alice veth {} {}", bridge(ALICE), nic.host_name)]);
+            let veths = [bobs_nic.host_name, nic.host_name.clone()];
+            assert!(
+                world.host_veths().iter().all(|veth| veths.contains(veth)) && container.names() == ["eth0"]
+            );
+            let quota = format!("u52001.veth.{}", bridge(ALICE));
+            let record = world.ledger().into_iter().find(|record| record.quota == quota).expect("a record");
+            assert_eq!(record.fields[..3], ["+", &*nic.host_name, &*nic.host_index.to_string()]);
+            if !ini.is_empty() {
+                let made = world.host_link(&bridge(ALICE));
+                assert_eq!((&*made.alias, made.is_up()), ("nsgate:bridge,uid=52001", true));
+                let records = world.ledger().into_iter().filter(|record| record.quota == "bridges");
+                let counted = records.map(|record| (record.fields[1].clone(), record.fields[2].clone()));
+                assert!(counted.into_iter().any(|it| it == (made.name.clone(), made.index.to_string())));
+            }
+            refused_as_full(&world.create(ALICE, &container, "veth", &bridge(ALICE), &[]));
+        });
+    }
+}
+
+/// A quota is free as soon as its container is: the kernel takes a moment to remove its interface, and the next `create` waits
+/// for that. Differs: C refuses it.
+#[test]
+fn a_container_that_has_just_ended_leaves_room_for_the_next() {
+    if theirs() {
+        return;
+    }
+    with_policy("alice veth none 1\n", |world| {
+        for _ in 0..5 {
+            let mut container = world.container(ALICE);
+            let _nic = world.create(ALICE, &container, "veth", "none", &[]).nic();
+            let next = world.container(ALICE);
+            container.end();
+            let _nic = world.create(ALICE, &next, "veth", "none", &[]).nic();
+            next.delete_link("eth0");
+        }
     });
 }

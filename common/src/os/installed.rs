@@ -1,9 +1,11 @@
 //! How this program's own file is installed, asked only to explain why it has no privilege.
 
+use nix::fcntl::{AT_FDCWD, readlinkat};
 use nix::sys::stat::{Mode, stat};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::confine::no_new_privs_of_the_callers;
+use crate::policy::text::is_tame;
 
 /// What the file gives, or what keeps it from giving.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,12 +62,25 @@ pub fn why_without(name: &str, capability: &str, with: Option<&str>) -> String {
             "{name} is installed set-user-ID root but was started without {capability}; the caller's capability \
              bounding set lacks it, or root does not exist in this user namespace"
         ),
-        Installed::Plain => match with {
-            Some(with) => format!(
-                "{name} is not installed set-user-ID root nor with {with}; root can mend that: chmod u+s {name}, or \
-                 setcap {with} {name}"
-            ),
-            None => format!("{name} is not installed set-user-ID root; root can mend that: chmod u+s {name}"),
-        },
+        Installed::Plain => {
+            let path = path_of(name).unwrap_or_else(|| name.to_owned());
+            match with {
+                Some(with) => format!(
+                    "{name} is not installed set-user-ID root nor with {with}; root can mend that: chmod u+s {path}, or \
+                     setcap {with} {path}"
+                ),
+                None => {
+                    format!("{name} is not installed set-user-ID root; root can mend that: chmod u+s {path}")
+                }
+            }
+        }
     }
+}
+
+/// Where the program is, if that may stand in a command for root to copy: a caller can make any file seem to be anywhere, and some
+/// must never be set-user-ID.
+fn path_of(name: &str) -> Option<String> {
+    let path = readlinkat(AT_FDCWD, OWN_FILE).ok()?.into_string().ok()?;
+    let is_tame_path = path.strip_prefix('/')?.split('/').all(|part| is_tame(part.as_bytes()));
+    (is_tame_path && path.ends_with(&format!("/{name}"))).then_some(path)
 }

@@ -40,7 +40,16 @@ impl Netns {
     /// There is no such process, or the caller may not look into it.
     pub fn of_process(pid: i32) -> Result<Self, Error> {
         open(format!("/proc/{pid}/ns/net").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-            .map_err(Error::when(format!("cannot open the network namespace of process {pid}")))
+            .map_err(|errno| {
+                let why = if errno == Errno::EACCES {
+                    ", which is not the caller's or not dumpable"
+                } else if errno == Errno::ENOENT {
+                    ", which does not exist or has ended"
+                } else {
+                    ""
+                };
+                Error::when(format!("cannot open the network namespace of process {pid}{why}"))(errno)
+            })
             .and_then(Self::hold)
     }
 
@@ -82,7 +91,7 @@ impl Netns {
         let foreign = |why| Error::ForeignNetns { uid, why };
         let ours = stat("/proc/self/ns/net").map_err(Error::when("look at /proc/self/ns"))?;
         if is(&self.0, &ours) {
-            return Err(foreign("it is the host's own; the process has to be in one of its own"));
+            return Err(foreign("it is the host's own; a container has one of its own"));
         }
         let mut namespace = match sys::namespace_user(self.0.as_fd()) {
             Ok(namespace) => namespace,

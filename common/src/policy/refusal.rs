@@ -156,13 +156,18 @@ const USERNET: &str = "/etc/lxc/lxc-usernet";
 /// Why somebody may have no interface there. `exists`: is there a policy file?
 #[must_use]
 pub fn not_allotted(name: &[u8], bridge: &str, exists: bool) -> String {
-    let (name, bridge) = (Quoted(name), Quoted(bridge.as_bytes()));
-    let remedy = format!("root can allow it with a line there: {name} {VETH} {bridge} 10");
-    if exists {
-        format!("no line of {USERNET} for him or a group of his says so; {remedy}")
+    let rule = if exists {
+        format!(
+            "no line of {USERNET} for him or a group of his says so (nsgate check shows lines that do not count)"
+        )
     } else {
-        format!("there is no {USERNET}; {remedy}")
+        format!("there is no {USERNET}, or it is a link that leads nowhere")
+    };
+    let mut help = "; root can allow it with a line there".to_owned();
+    if is_tame(name) && is_tame(bridge.as_bytes()) {
+        help += &format!(": {} {VETH} {bridge} 10", Quoted(name));
     }
+    rule + &help
 }
 
 #[cfg(test)]
@@ -417,12 +422,17 @@ mod tests {
 
     #[test]
     fn an_interface_that_nobody_allots_comes_with_the_line_that_would() {
-        let line = "root can allow it with a line there: al\\nice veth br0 10";
-        let there = "no line of /etc/lxc/lxc-usernet for him or a group of his says so";
-        assert_eq!(not_allotted(b"al\nice", "br0", true), format!("{there}; {line}"));
-        assert_eq!(
-            not_allotted(b"al\nice", "br0", false),
-            format!("there is no /etc/lxc/lxc-usernet; {line}")
-        );
+        let there = "no line of /etc/lxc/lxc-usernet for him or a group of his says so (nsgate check shows lines that do \
+            not count); root can allow it with a line there";
+        let absent = "there is no /etc/lxc/lxc-usernet, or it is a link that leads nowhere; root can allow it with a \
+            line there";
+        for (exists, rule) in [(true, there), (false, absent)] {
+            assert_eq!(not_allotted(b"alice", "br0", exists), format!("{rule}: alice veth br0 10"));
+            // Escaped it would be the line of somebody else, and with a blank in it of nobody.
+            for name in ["al\nice", "al ice", "j\u{fc}rgen", "@alice"] {
+                assert_eq!(not_allotted(name.as_bytes(), "br0", exists), rule);
+            }
+            assert_eq!(not_allotted(b"alice", "br\u{fc}cke", exists), rule);
+        }
     }
 }

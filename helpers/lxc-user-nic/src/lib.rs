@@ -278,20 +278,21 @@ fn reach(
     (attachment, netns, settings): (&Attachment, u64, &OwnedFd),
 ) -> Result<(Bridge, Option<Table>), Error> {
     let makes_bridges = in_force(host_policy.settings.per_user_bridge.create).is_some();
+    let is_own = permit.names_an_own_bridge();
     if let Attachment::Bridge(name) = attachment {
-        if makes_bridges && permit.names_an_own_bridge() {
+        if makes_bridges && is_own {
             let ledger = Ledger::open(netns)?;
             let kept = own_bridge::keep(&ledger, name)?;
             let bridge = OwnBridge { settings, asked, host_policy, uid: permit.uid(), name };
             bridge.provide(links, &ledger, interfaces)?;
-            return Ok((Bridge::find(links, attachment)?, Some(kept)));
+            return Ok((Bridge::find(links, attachment, is_own)?, Some(kept)));
         }
     }
-    let bridge = Bridge::find(links, attachment)?;
+    let bridge = Bridge::find(links, attachment, is_own)?;
     let Bridge::Kernel { name, is_ours: true, .. } = &bridge else { return Ok((bridge, None)) };
     let kept = own_bridge::keep(&Ledger::open(netns)?, name)?;
     // It may have been removed before.
-    Ok((Bridge::find(links, attachment)?, Some(kept)))
+    Ok((Bridge::find(links, attachment, is_own)?, Some(kept)))
 }
 
 /// The caller may have stopped us since policy was read. What was taken from him meanwhile he is not to have.
@@ -385,7 +386,7 @@ fn delete(
             if record.port == Port::Kernel {
                 confinement.to_the_wiring(&asked.log, &ledger.lxc)?;
             }
-            wire::clear(&mut links, &record, &[place.lock()])?;
+            wire::clear(&mut links, &record, &[place.lock()]).map_err(port_stays)?;
             // Then the list, then the record: whoever dies between two of these leaves a record that the next run sees.
             let (bridge, hurried) = (attachment.word(), &Cell::new(false));
             let view = View { lxc: &ledger.lxc, table: &table, owner: Vec::new(), bridge, hurried };
@@ -404,6 +405,14 @@ fn delete(
         interface: name.as_str().to_owned(),
         bridge: attachment.word().to_owned(),
     })
+}
+
+/// The interface goes first, and then Open vSwitch is asked to forget its port.
+fn port_stays(error: Error) -> Error {
+    let Error::OpenVswitch { doing, why } = error else { return error };
+    let why =
+        why + "; the interface is gone, and its port counts until delete, or the next create, can remove it";
+    Error::OpenVswitch { doing, why }
 }
 
 fn require_privilege(stage: &Cut, doing: &'static str) -> Result<(), Error> {

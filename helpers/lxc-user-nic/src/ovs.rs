@@ -30,9 +30,14 @@ pub(crate) fn is_here() -> bool {
     !matches!(stat(COMMAND), Err(Errno::ENOENT | Errno::ENOTDIR))
 }
 
-/// Is there a bridge of this name? No, where there is no Open vSwitch.
+/// Is there a bridge of this name, which is not one of the kernel's? No, where there is no Open vSwitch.
 pub(crate) fn has_bridge(bridge: &InterfaceName) -> Result<bool, Error> {
-    let doing = || format!("ask Open vSwitch about {bridge}");
+    let doing = || {
+        format!(
+            "Open vSwitch does not answer (is ovsdb-server running?) whether it has a bridge {bridge}, which is not a \
+             bridge of the kernel's"
+        )
+    };
     match call(&["--", "br-exists", bridge.as_str()], &[]) {
         Err(Failure::Absent) => Ok(false),
         Ok((status, _)) if status.success() => Ok(true),

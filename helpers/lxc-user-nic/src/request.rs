@@ -40,7 +40,7 @@ pub(crate) enum Request<'a> {
 impl<'a> Request<'a> {
     pub(crate) fn parse(args: &[&'a OsStr]) -> Result<Self, Error> {
         let usage = |why: String| Error::Usage { why, usage: USAGE };
-        // LXCPATH and NAME are for the caller's own use: rootlesskit passes /dev/null and dummy.
+        // LXCPATH is for the caller's own use: rootlesskit passes /dev/null, and dummy for NAME.
         let (command, container, target, kind, on, name) = match args {
             [command, _path, container, target, kind, on] => {
                 (*command, *container, *target, *kind, *on, None)
@@ -49,7 +49,7 @@ impl<'a> Request<'a> {
                 (*command, *container, *target, *kind, *on, Some(*name))
             }
             [] => return Err(usage("no command given".to_owned())),
-            _ => return Err(usage(format!("{} arguments are not what a command takes", args.len()))),
+            _ => return Err(usage(format!("a command is 6 or 7 words, and {} were given", args.len()))),
         };
         if command != "create" && command != "delete" {
             return Err(usage(format!("\"{}\" is neither create nor delete", Quoted(command.as_bytes()))));

@@ -12,6 +12,7 @@ use common::os::sysctl;
 use common::policy::id::Id;
 use common::policy::ledger::{Port, Record, State};
 use common::policy::nic::{Attachment, InterfaceName, Mac};
+use common::policy::text::is_tame;
 use common::policy::usernet::Owner;
 use nix::errno::Errno;
 
@@ -44,8 +45,9 @@ pub(crate) enum Bridge {
 }
 
 impl Bridge {
-    /// Finds it. What the kernel knows as a bridge is never taken for Open vSwitch's.
-    pub(crate) fn find(links: &mut Links, attachment: &Attachment) -> Result<Self, Error> {
+    /// Finds it. What the kernel knows as a bridge is never taken for Open vSwitch's. `is_own`: would it be made for the caller,
+    /// if the host wanted that?
+    pub(crate) fn find(links: &mut Links, attachment: &Attachment, is_own: bool) -> Result<Self, Error> {
         let Attachment::Bridge(name) = attachment else { return Ok(Self::None) };
         let link = links.named(name)?;
         if link.as_ref().is_some_and(own_bridge::is_incomplete) {
@@ -56,19 +58,16 @@ impl Bridge {
             let Link { index, mtu, .. } = *bridge;
             return Ok(Self::Kernel { name: name.clone(), index, mtu, is_ours: own_bridge::is_ours(bridge) });
         }
-        let what = if link.is_some() {
-            "is not a bridge; lxc-usernet should name one, or none"
-        } else {
-            "does not exist: there is no such bridge on this host; root can make it: ip link add NAME type bridge"
-        };
-        let not_one = |why| Error::NoBridge { bridge: name.as_str().to_owned(), why };
-        match ovs::has_bridge(name) {
-            Ok(true) => {
-                Ok(Self::OpenVswitch { name: name.clone(), mtu: link.map_or(ETHERNET_MTU, |link| link.mtu) })
-            }
-            Ok(false) => Err(not_one(what.to_owned())),
-            Err(unknown) => Err(not_one(format!("{what}; and one of Open vSwitch's? {unknown}"))),
+        if ovs::has_bridge(name)? {
+            let mtu = link.map_or(ETHERNET_MTU, |link| link.mtu);
+            return Ok(Self::OpenVswitch { name: name.clone(), mtu });
         }
+        let why = if link.is_some() {
+            "is not a bridge; lxc-usernet should name one, or none".to_owned()
+        } else {
+            missing(name, is_own)
+        };
+        Err(Error::NoBridge { bridge: name.as_str().to_owned(), why })
     }
 
     pub(crate) const fn port(&self) -> Port {
@@ -91,6 +90,19 @@ impl Bridge {
             Self::None | Self::OpenVswitch { .. } => None,
         }
     }
+}
+
+/// There is no such bridge, and this would help.
+fn missing(name: &InterfaceName, is_own: bool) -> String {
+    let mut why = "does not exist: there is no such bridge on this host; root can ".to_owned();
+    if is_own {
+        why += "have it made for its user: create = yes in /etc/nsgate.ini, [per-user-bridge]; or ";
+    }
+    why += "make it";
+    if is_tame(name.as_str().as_bytes()) {
+        why += &format!(": ip link add name {name} type bridge && ip link set {name} up");
+    }
+    why
 }
 
 /// The record of an interface that is to be made, under a name that nobody can foresee.
