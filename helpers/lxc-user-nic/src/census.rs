@@ -10,9 +10,11 @@ use common::Error;
 use common::os::netns::{Interfaces, own_netns};
 use common::policy::ledger::{Record, State};
 use common::policy::nic::{Attachment, InterfaceName};
+use common::policy::settings::{Settings, in_force};
 use common::policy::usernet::VETH;
 use rtnetlink::packet_route::link::{BridgeMulticastRouterType, InfoBridgePort};
 
+use crate::guards::Guards;
 use crate::ledger::{ALL, Ledger, Seen, Table};
 use crate::links::{Link, Links};
 use crate::own_bridge::{self, TABLE};
@@ -115,6 +117,22 @@ impl Census {
         }))
     }
 
+    /// What a port of this bridge should be kept from and is not: what the kernel calls it, and the words with which bridge(8) sets it.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn lost_guards(
+        &mut self,
+        name: &InterfaceName,
+        bridge: &str,
+        settings: &Settings,
+    ) -> Result<Vec<(&'static str, String)>, Error> {
+        let Some(link) = self.links.named(name)? else { return Ok(Vec::new()) };
+        let leave_out = in_force(settings.nic.leave_out_missing).is_some();
+        let guards = Guards::of(&settings.bridge(bridge), leave_out);
+        Ok(guards.lost(&link.port).into_iter().filter_map(words_of).collect())
+    }
+
     /// By what number we know the network namespace of a process.
     ///
     /// # Errors
@@ -207,6 +225,23 @@ fn still_there(table: &Table, interfaces: &Interfaces) -> Result<Vec<Record>, Er
 #[must_use]
 pub fn is_unfinished(record: &Record) -> bool {
     record.state == State::Unfinished
+}
+
+/// None: it is no guard.
+fn words_of(setting: &InfoBridgePort) -> Option<(&'static str, String)> {
+    let (name, words) = match setting {
+        InfoBridgePort::Guard(_) => ("bpdu_guard", "guard on"),
+        InfoBridgePort::Protect(_) => ("root_block", "root_block on"),
+        InfoBridgePort::MulticastRouter(_) => ("multicast_router", "mcast_router 0"),
+        InfoBridgePort::Isolated(_) => ("isolated", "isolated on"),
+        InfoBridgePort::Locked(_) => ("locked", "locked on"),
+        InfoBridgePort::Learning(_) => ("learning", "learning off"),
+        InfoBridgePort::MulticastMaxGroups(most) => {
+            return Some(("mcast_max_groups", format!("mcast_max_groups {most}")));
+        }
+        _ => return None,
+    };
+    Some((name, words.to_owned()))
 }
 
 fn guards_of(link: &Link) -> Vec<&'static str> {

@@ -62,14 +62,27 @@ impl Guards {
         let mut left_out = Vec::new();
         for Guard { settings, rule } in &self.guards {
             let Some(missing) = settings.iter().find(|setting| !port.contains(setting)) else { continue };
-            // A setting that the kernel knows is among those that it shows, whatever it is set to.
-            let is_known = port.iter().any(|setting| discriminant(setting) == discriminant(missing));
             match rule {
-                Some((key, _)) if self.leave_out && !is_known => left_out.push(*key),
+                Some((key, _)) if self.leave_out && !is_known(port, missing) => left_out.push(*key),
                 rule => return Err(*rule),
             }
         }
         Ok(left_out)
+    }
+
+    /// What the kernel has lost, or has never had. A lower limit than is asked for is none the less one.
+    pub(crate) fn lost(&self, port: &[InfoBridgePort]) -> Vec<&InfoBridgePort> {
+        let is_so = |wanted: &InfoBridgePort| match wanted {
+            InfoBridgePort::MulticastMaxGroups(most) => port.iter().any(
+                |now| matches!(now, InfoBridgePort::MulticastMaxGroups(now) if (1..=*most).contains(now)),
+            ),
+            wanted => port.contains(wanted),
+        };
+        let lost = self.guards.iter().flat_map(|guard| {
+            let may_be_left_out = self.leave_out && guard.rule.is_some();
+            guard.settings.iter().filter(move |setting| !may_be_left_out || is_known(port, setting))
+        });
+        lost.filter(|setting| !is_so(setting)).collect()
     }
 
     /// For a port of Open vSwitch, which has none of these: the rules that are left out.
@@ -80,6 +93,11 @@ impl Guards {
         let rules = self.guards.iter().filter_map(|guard| guard.rule);
         rules.map(|rule| if self.leave_out { Ok(rule.0) } else { Err(rule) }).collect()
     }
+}
+
+/// A setting that the kernel knows is among those that it shows, whatever it is set to.
+fn is_known(port: &[InfoBridgePort], wanted: &InfoBridgePort) -> bool {
+    port.iter().any(|setting| discriminant(setting) == discriminant(wanted))
 }
 
 #[cfg(test)]
