@@ -166,4 +166,34 @@ mod tests {
         assert_eq!(lax.without_a_kernel_port(), Ok(vec!["isolate", "lock-mac", "max-multicast-groups"]));
         assert_eq!(guards("", false).without_a_kernel_port(), Ok(vec![]));
     }
+
+    #[test]
+    fn what_is_lost_is_each_setting_that_is_not_so_and_is_not_left_out() {
+        let (strict, lax) = (guards(ALL, false), guards(ALL, true));
+        assert_eq!(strict.lost(&strict.settings()), Vec::<&InfoBridgePort>::new());
+        for number in 0..7 {
+            let (mut without, mut wrong) = (strict.settings(), strict.settings());
+            let setting = without.remove(number);
+            wrong[number] = match &setting {
+                InfoBridgePort::MulticastRouter(_) => {
+                    InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Permanent)
+                }
+                InfoBridgePort::MulticastMaxGroups(_) => InfoBridgePort::MulticastMaxGroups(6),
+                InfoBridgePort::Guard(_) => InfoBridgePort::Guard(false),
+                InfoBridgePort::Protect(_) => InfoBridgePort::Protect(false),
+                InfoBridgePort::Isolated(_) => InfoBridgePort::Isolated(false),
+                InfoBridgePort::Locked(_) => InfoBridgePort::Locked(false),
+                _ => InfoBridgePort::Learning(true),
+            };
+            assert_eq!((strict.lost(&without), strict.lost(&wrong)), (vec![&setting], vec![&setting]));
+            let always = number < 3;
+            assert_eq!(lax.lost(&without), if always { vec![&setting] } else { vec![] });
+            assert_eq!(lax.lost(&wrong), [&setting]);
+        }
+        for (groups, is_lost) in [(0, true), (1, false), (5, false), (6, true)] {
+            let mut port = strict.settings();
+            port[6] = InfoBridgePort::MulticastMaxGroups(groups);
+            assert_eq!(!strict.lost(&port).is_empty(), is_lost, "{groups}");
+        }
+    }
 }
