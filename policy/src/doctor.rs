@@ -1,8 +1,9 @@
 //! `nsgate doctor`: what keeps containers from starting on this machine, or makes them unsafe. One finding is one thing that is
-//! wrong, why that matters, and one command.
+//! wrong, why that matters, and one command if there is one.
 //!
 //! What is looked at may hang: a file system of somebody else's, a name service. So every probe has a thread of its own, and
-//! one that is not done in time is given up; the others' answers count.
+//! one that is not done in time is given up; the others' answers count. None of them may see what another one does: so the trial comes
+//! after them.
 
 mod files;
 mod fix;

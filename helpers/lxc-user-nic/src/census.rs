@@ -14,7 +14,7 @@ use common::policy::settings::{Settings, in_force};
 use common::policy::usernet::VETH;
 use rtnetlink::packet_route::link::{BridgeMulticastRouterType, InfoBridgePort};
 
-use crate::guards::Guards;
+use crate::guards::{Guards, words_of};
 use crate::ledger::{ALL, Ledger, Seen, Table};
 use crate::links::{Link, Links};
 use crate::own_bridge::{self, TABLE};
@@ -225,23 +225,6 @@ fn still_there(table: &Table, interfaces: &Interfaces) -> Result<Vec<Record>, Er
 #[must_use]
 pub fn is_unfinished(record: &Record) -> bool {
     record.state == State::Unfinished
-}
-
-/// None: it is no guard.
-fn words_of(setting: &InfoBridgePort) -> Option<(&'static str, String)> {
-    let (name, words) = match setting {
-        InfoBridgePort::Guard(_) => ("bpdu_guard", "guard on"),
-        InfoBridgePort::Protect(_) => ("root_block", "root_block on"),
-        InfoBridgePort::MulticastRouter(_) => ("multicast_router", "mcast_router 0"),
-        InfoBridgePort::Isolated(_) => ("isolated", "isolated on"),
-        InfoBridgePort::Locked(_) => ("locked", "locked on"),
-        InfoBridgePort::Learning(_) => ("learning", "learning off"),
-        InfoBridgePort::MulticastMaxGroups(most) => {
-            return Some(("mcast_max_groups", format!("mcast_max_groups {most}")));
-        }
-        _ => return None,
-    };
-    Some((name, words.to_owned()))
 }
 
 fn guards_of(link: &Link) -> Vec<&'static str> {

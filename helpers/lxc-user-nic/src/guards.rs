@@ -72,11 +72,11 @@ impl Guards {
 
     /// What the kernel has lost, or has never had. A lower limit than is asked for is none the less one.
     pub(crate) fn lost(&self, port: &[InfoBridgePort]) -> Vec<&InfoBridgePort> {
-        let is_so = |wanted: &InfoBridgePort| match wanted {
-            InfoBridgePort::MulticastMaxGroups(most) => port.iter().any(
+        let is_so = |wanted: &InfoBridgePort| {
+            let InfoBridgePort::MulticastMaxGroups(most) = wanted else { return port.contains(wanted) };
+            port.iter().any(
                 |now| matches!(now, InfoBridgePort::MulticastMaxGroups(now) if (1..=*most).contains(now)),
-            ),
-            wanted => port.contains(wanted),
+            )
         };
         let lost = self.guards.iter().flat_map(|guard| {
             let may_be_left_out = self.leave_out && guard.rule.is_some();
@@ -98,6 +98,24 @@ impl Guards {
 /// A setting that the kernel knows is among those that it shows, whatever it is set to.
 fn is_known(port: &[InfoBridgePort], wanted: &InfoBridgePort) -> bool {
     port.iter().any(|setting| discriminant(setting) == discriminant(wanted))
+}
+
+/// What the kernel calls a guard, and the words with which bridge(8) sets it. None: it is no guard.
+pub(crate) fn words_of(guard: &InfoBridgePort) -> Option<(&'static str, String)> {
+    if let InfoBridgePort::MulticastMaxGroups(most) = guard {
+        return Some(("mcast_max_groups", format!("mcast_max_groups {most}")));
+    }
+    let router = InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Disabled);
+    let all = [
+        (InfoBridgePort::Guard(true), "bpdu_guard", "guard on"),
+        (InfoBridgePort::Protect(true), "root_block", "root_block on"),
+        (router, "multicast_router", "mcast_router 0"),
+        (InfoBridgePort::Isolated(true), "isolated", "isolated on"),
+        (InfoBridgePort::Locked(true), "locked", "locked on"),
+        (InfoBridgePort::Learning(false), "learning", "learning off"),
+    ];
+    let (_, name, words) = all.into_iter().find(|(known, ..)| known == guard)?;
+    Some((name, words.to_owned()))
 }
 
 #[cfg(test)]
@@ -171,20 +189,20 @@ mod tests {
     fn what_is_lost_is_each_setting_that_is_not_so_and_is_not_left_out() {
         let (strict, lax) = (guards(ALL, false), guards(ALL, true));
         assert_eq!(strict.lost(&strict.settings()), Vec::<&InfoBridgePort>::new());
-        for number in 0..7 {
+        let others = [
+            InfoBridgePort::Guard(false),
+            InfoBridgePort::Protect(false),
+            InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Permanent),
+            InfoBridgePort::Isolated(false),
+            InfoBridgePort::Locked(false),
+            InfoBridgePort::Learning(true),
+            InfoBridgePort::MulticastMaxGroups(6),
+        ];
+        for (number, other) in others.into_iter().enumerate() {
             let (mut without, mut wrong) = (strict.settings(), strict.settings());
             let setting = without.remove(number);
-            wrong[number] = match &setting {
-                InfoBridgePort::MulticastRouter(_) => {
-                    InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Permanent)
-                }
-                InfoBridgePort::MulticastMaxGroups(_) => InfoBridgePort::MulticastMaxGroups(6),
-                InfoBridgePort::Guard(_) => InfoBridgePort::Guard(false),
-                InfoBridgePort::Protect(_) => InfoBridgePort::Protect(false),
-                InfoBridgePort::Isolated(_) => InfoBridgePort::Isolated(false),
-                InfoBridgePort::Locked(_) => InfoBridgePort::Locked(false),
-                _ => InfoBridgePort::Learning(true),
-            };
+            assert!(words_of(&setting).is_some(), "{setting:?}");
+            wrong[number] = other;
             assert_eq!((strict.lost(&without), strict.lost(&wrong)), (vec![&setting], vec![&setting]));
             let always = number < 3;
             assert_eq!(lax.lost(&without), if always { vec![&setting] } else { vec![] });
