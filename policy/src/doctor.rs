@@ -1,8 +1,9 @@
 //! `nsgate doctor`: what keeps containers from starting on this machine, or makes them unsafe. One finding is one thing that is
-//! wrong, why that matters, and one command.
+//! wrong, why that matters, and one command if there is one.
 //!
 //! What is looked at may hang: a file system of somebody else's, a name service. So every probe has a thread of its own, and
-//! one that is not done in time is given up; the others' answers count.
+//! one that is not done in time is given up; the others' answers count. None of them may see what another one does: so the trial comes
+//! after them.
 
 mod files;
 mod fix;
@@ -35,7 +36,7 @@ const OF_FILES: [Probe; 3] = [
 ];
 
 /// What is asked of the live machine besides.
-const OF_THE_HOST: [Probe; 11] = [
+const OF_THE_HOST: [Probe; 10] = [
     Probe { name: "helpers", run: helpers::installed },
     Probe { name: "no-new-privs", run: kernel::no_new_privs },
     Probe { name: "user-namespaces", run: kernel::user_namespaces },
@@ -46,8 +47,10 @@ const OF_THE_HOST: [Probe; 11] = [
     Probe { name: "ports", run: network::ports },
     Probe { name: "live-maps", run: processes::live_maps },
     Probe { name: "limits", run: processes::limits },
-    Probe { name: "trial", run: trial::real_map },
 ];
+
+/// What is asked when all others have answered: they would see the user's process and the user namespace that it makes.
+const AT_THE_END: [Probe; 1] = [Probe { name: "trial", run: trial::real_map }];
 
 /// After that, who has not answered is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -107,7 +110,10 @@ const COLUMN: usize = 9;
 fn look(root: &Root) -> Result<Report, Failure> {
     let live = root.is_live();
     let probes = OF_FILES.into_iter().chain(OF_THE_HOST.into_iter().filter(|_| live));
-    all_within(PATIENCE, probes.collect(), root).map_err(Failure::when("look at the root directory"))
+    let at_the_end = AT_THE_END.into_iter().filter(|_| live);
+    all_within(PATIENCE, probes.collect(), root)
+        .and_then(|report| Ok(report.and(all_within(PATIENCE, at_the_end.collect(), root)?)))
+        .map_err(Failure::when("look at the root directory"))
 }
 
 fn write(report: &Report, out: &mut Output) {
@@ -202,6 +208,16 @@ impl Document {
         let findings = report.all().map(finding).collect();
         Self { schema: "nsgate/1", verb: "doctor", live, state: report.worst().word(), findings, fixed }
     }
+}
+
+/// What installs a package of Debian's. None: this is no Debian, and packages have other names.
+fn install(package: &str) -> Option<String> {
+    crate::tool::find("apt-get").map(|_| format!("apt-get install {package}"))
+}
+
+/// What more than one has at its end.
+const fn plural(number: usize) -> &'static str {
+    if number == 1 { "" } else { "s" }
 }
 
 /// A name that somebody chose, for a sentence.

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use common::Error;
 use common::policy::id::Range;
+use common::policy::idmap::Kind;
 use common::policy::text::Quoted;
 
 use crate::accounts::User;
@@ -39,6 +40,14 @@ pub fn run(root: &Root, args: &Explain, out: &mut Output) -> Result<u8, Failure>
 const ALLOWED: u8 = 0;
 /// It says no.
 const REFUSED: u8 = 1;
+
+/// Who maps ids of this kind.
+const fn helper(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Uid => "newuidmap",
+        Kind::Gid => "newgidmap",
+    }
+}
 
 /// Somebody, in JSON.
 #[derive(Debug, Serialize)]
@@ -96,6 +105,16 @@ impl Reason {
         };
         Self { class, message }
     }
+}
+
+/// Ids that a line grants: a number alone would be taken for how many.
+fn said(range: Range) -> String {
+    if range.count() == 1 { format!("id {range}") } else { range.to_string() }
+}
+
+/// What more than one has at its end.
+fn plural<N: PartialEq + From<u8>>(number: N) -> &'static str {
+    if number == N::from(1) { "" } else { "s" }
 }
 
 /// A paragraph's title.

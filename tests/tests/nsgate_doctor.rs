@@ -433,32 +433,51 @@ fn an_interface_that_forwards_and_listens_to_routers_is_found_and_left_alone() {
     });
 }
 
+/// Each by itself: none stands for another.
 #[test]
-fn a_port_without_its_guards_is_found() {
+fn a_port_without_one_of_its_guards_is_found() {
     enter(|world| {
+        let rules = |most: u32| {
+            let rules = format!(
+                "[bridge \"lxcbr0\"]\nisolate = yes\nlock-mac = yes\nmax-multicast-groups = {most}\n"
+            );
+            world.write("/etc/nsgate.ini", rules);
+        };
+        rules(8);
         let container = world.container(ALICE);
-        let nic = world.create(ALICE, &container, "veth", "lxcbr0", &[]).nic();
-        let ports = |answer: &Answer| {
-            found(answer).into_iter().filter(|line| line.starts_with("ports")).collect::<Vec<_>>()
+        let nic = world.create(ALICE, &container, "veth", "lxcbr0", &[]).nic().host_name;
+        let ports = || {
+            let found = found(&doctor(world, ROOT, &[]));
+            found.into_iter().filter(|line| line.starts_with("ports")).collect::<Vec<_>>()
         };
-        assert_eq!(ports(&doctor(world, ROOT, &[])), Vec::<String>::new());
-        let set = |key: &str, value: &str| {
-            fs::write(format!("/sys/class/net/{}/brport/{key}", nic.host_name), value).expect("set");
+        let lost = |key: &str, words: &str| {
+            let what = format!("the port {nic} on lxcbr0 is without a guard: {key}");
+            vec![format!("ports problem {what} # bridge link set dev {nic} {words}")]
         };
-        for (key, lost, words, whole) in [
-            ("bpdu_guard", "0", "guard on", "1"),
-            ("root_block", "0", "root_block on", "1"),
-            ("multicast_router", "1", "mcast_router 0", "0"),
+        assert_eq!(ports(), Vec::<String>::new());
+        for (key, off, on) in [
+            ("bpdu_guard", "guard off", "guard on"),
+            ("root_block", "root_block off", "root_block on"),
+            ("multicast_router", "mcast_router 1", "mcast_router 0"),
+            ("isolated", "isolated off", "isolated on"),
+            ("learning", "learning on", "learning off"),
+            ("locked", "locked off", "locked on"),
         ] {
-            set(key, lost);
-            let command = format!("# bridge link set dev {} {words}", nic.host_name);
-            finds(world, &["ports problem", &nic.host_name, key, &command]);
-            set(key, whole);
+            let set = |words: &str| {
+                let words = words.split(' ');
+                let set = Command::new("bridge").args(["link", "set", "dev", &nic]).args(words).status();
+                assert!(set.expect("bridge").success(), "{key}");
+            };
+            set(off);
+            assert_eq!(ports(), lost(key, on));
+            set(on);
+            assert_eq!(ports(), Vec::<String>::new());
         }
-        world.write("/etc/nsgate.ini", "[bridge \"lxcbr0\"]\nisolate = yes\n");
-        finds(world, &["ports problem", &nic.host_name, "isolated", "isolated on"]);
-        set("isolated", "1");
-        assert_eq!(ports(&doctor(world, ROOT, &[])), Vec::<String>::new());
+        // A lower limit is one, and a higher one is not what was asked for.
+        rules(9);
+        assert_eq!(ports(), Vec::<String>::new());
+        rules(7);
+        assert_eq!(ports(), lost("mcast_max_groups", "mcast_max_groups 7"));
     });
 }
 
@@ -675,6 +694,115 @@ fn what_runs_as_a_user_has_neither_the_terminal_of_root_nor_what_he_has_left_ope
         let answer = world.run_within(Duration::from_secs(60), &mut script);
         assert!(answer.stdout.contains("a map of alice's ids was made"), "{answer:?}");
         assert_eq!(fs::read_to_string("/tmp/seen/it").expect("read"), "52001\n");
+    });
+}
+
+/// The other probes would take the process that the trial makes for one of the user's, and its user namespace for a container's.
+#[test]
+fn the_trial_begins_when_all_others_have_answered() {
+    enter(|world| {
+        // Only helpers with capabilities are asked about: here the answer takes its time.
+        world.install(Install::FileCapabilities);
+        let scripts = [
+            ("getcap", "/usr/sbin/getcap", "#!/bin/sh\nsleep 1\nexec /tmp/getcap \"$@\"\n"),
+            (
+                "unshare",
+                "/usr/bin/unshare",
+                "#!/bin/sh\ncat /proc/$PPID/task/*/comm >/tmp/seen/it\nexec /tmp/unshare \"$@\"\n",
+            ),
+        ];
+        fs::create_dir("/tmp/seen").expect("mkdir");
+        fs::set_permissions("/tmp/seen", fs::Permissions::from_mode(0o777)).expect("chmod");
+        for (name, path, script) in scripts {
+            fs::copy(path, format!("/tmp/{name}")).expect("copy");
+            let place = format!("/tmp/{name}.script");
+            world.write(&place, script);
+            for program in [&place, &format!("/tmp/{name}")] {
+                fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("chmod");
+            }
+            bind(&place, path);
+        }
+        assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+        assert_eq!(fs::read_to_string("/tmp/seen/it").expect("read"), "nsgate\ntrial\n");
+    });
+}
+
+/// Files in a directory of this machine alone, with what was there.
+fn overlay(world: &World, path: &str, name: &str) {
+    let place = format!("/run/overlay-{name}");
+    for part in ["upper", "work"] {
+        fs::create_dir_all(format!("{place}/{part}")).expect("create");
+    }
+    fs::set_permissions(format!("{place}/upper"), fs::Permissions::from_mode(0o755)).expect("chmod");
+    let options = format!("lowerdir={path},upperdir={place}/upper,workdir={place}/work");
+    let mount =
+        world.run(Command::new("mount").args(["-n", "-t", "overlay", "-o", &options, "overlay", path]));
+    assert_eq!(mount.status, Some(0), "{mount:?}");
+}
+
+/// As in `packaging/`.
+#[test]
+fn a_helper_where_a_package_of_ours_has_it_is_looked_at() {
+    enter(|world| {
+        overlay(world, "/usr/lib", "lib");
+        let mut helpers =
+            vec!["/usr/libexec/nsgate/lxc-user-nic".to_owned(), "/usr/lib/lxc/lxc-user-nic".to_owned()];
+        helpers.extend(["newuidmap", "newgidmap"].map(|name| format!("/usr/libexec/nsgate/bin/{name}")));
+        helpers.extend(
+            [
+                "bin/newuidmap",
+                "bin/newgidmap",
+                "newuidmap-nss",
+                "newgidmap-nss",
+                "lxc-user-nic",
+                "lxc-user-nic-nss",
+            ]
+            .map(|name| format!("/usr/lib/nsgate/{name}")),
+        );
+        for helper in &helpers {
+            fs::create_dir_all(helper.rsplit_once('/').expect("a path").0).expect("mkdir");
+            fs::write(helper, "").expect("write");
+            fs::set_permissions(helper, fs::Permissions::from_mode(0o755)).expect("chmod");
+            finds_alone(
+                world,
+                &["helpers problem", &format!(" {helper} "), &format!("# chmod 4755 {helper}")],
+            );
+            fs::set_permissions(helper, fs::Permissions::from_mode(0o4755)).expect("chmod");
+        }
+        assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+    });
+}
+
+/// An admin has linked LXC's name to ours: there is one to mend, and by its own name.
+#[test]
+fn a_helper_with_two_names_is_found_once() {
+    enter(|world| {
+        let (ours, theirs) = ("/usr/libexec/nsgate/lxc-user-nic", "/usr/libexec/lxc/lxc-user-nic");
+        fs::write(ours, "").expect("write");
+        fs::set_permissions(ours, fs::Permissions::from_mode(0o755)).expect("chmod");
+        bind(ours, theirs);
+        finds_alone(world, &["helpers problem", &format!(" {ours} "), &format!("# chmod 4755 {ours}")]);
+    });
+}
+
+/// Packages are called otherwise there.
+#[test]
+fn where_there_is_no_apt_none_is_advised() {
+    enter(|world| {
+        let without = |names: &[&str]| {
+            overlay(world, "/usr/bin", &names.join("-"));
+            for name in names {
+                fs::remove_file(format!("/usr/bin/{name}")).expect("remove");
+            }
+            let answer = doctor(world, ROOT, &[]);
+            found(&answer).into_iter().filter(|line| line.starts_with("helpers")).collect::<Vec<_>>()
+        };
+        let missing = |command: &str| {
+            ["newuidmap", "newgidmap"]
+                .map(|name| format!("helpers problem /usr/bin/{name} is not installed # {command}"))
+        };
+        assert_eq!(without(&["newuidmap", "newgidmap"]), missing("apt-get install uidmap"));
+        assert_eq!(without(&["apt-get"]), missing("None"));
     });
 }
 

@@ -83,7 +83,7 @@ fn a_good_text_is_installed_and_an_unchanged_one_is_not() {
         edit(world, "nsgate.ini", "exit 0", "");
         assert!(!Path::new("/etc/nsgate.ini").exists());
         assert_installed(&edit(world, "nsgate.ini", "sed -i 's/^;max-ids/max-ids/' \"$1\"", ""));
-        assert!(text("/etc/nsgate.ini").contains("\nmax-ids = 65536\n"));
+        assert!(text("/etc/nsgate.ini").contains("\nmax-ids = 65537\n"));
     });
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::Command;
 
 use world::{ALICE, Answer, BOB, CAROL, Container, ROOT, Target, User, World, theirs, tree};
 
@@ -755,5 +756,292 @@ fn who_maps_an_id_now_is_seen_with_what_it_is_inside() {
                 "{answer:?}"
             );
         }
+    });
+}
+
+/// Asks as root, and takes the answer as lines.
+fn explain(world: &World, question: &[&str]) -> Vec<String> {
+    let answer = world.run(world.nsgate(ROOT).arg("explain").args(question));
+    assert!(answer.stderr.is_empty(), "{question:?} {answer:?}");
+    answer.stdout.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+/// The commands that a program is told of.
+fn commands(world: &World, question: &[&str]) -> Vec<String> {
+    let answer = world.run(world.nsgate(ROOT).args(["--json", "explain"]).args(question));
+    world.write("/tmp/answer.json", &answer.stdout);
+    let script =
+        "import json\nfor command in json.load(open('/tmp/answer.json'))['commands']: print(command)";
+    let answer = world.run(world.command(ROOT, "/usr/bin/python3").args(["-c", script]));
+    assert_eq!(answer.status, Some(0), "{answer:?}");
+    answer.stdout.lines().map(str::to_owned).collect()
+}
+
+/// Does what an admin would who copies it into a shell.
+fn copied(world: &World, command: &str) {
+    let mut shell = world.command(ROOT, "/bin/bash");
+    let path = format!("PATH=/run/world/bin:$PATH; {command}");
+    let answer = world.run(shell.args(["-c", &path]));
+    assert_eq!(answer.status, Some(0), "{command}: {answer:?}");
+}
+
+/// What nobody can map is granted to nobody: whoever explains an id goes by what the helpers do, as for a map.
+#[test]
+fn an_id_is_granted_to_those_alone_who_may_map_it() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        let nsswitch =
+            |line: &str| world.write("/etc/nsswitch.conf", format!("passwd: files\ngroup: files\n{line}\n"));
+        let well = || {
+            for file in ["/etc/nsswitch.conf", "/etc/nsgate.ini"] {
+                drop(fs::remove_file(file));
+            }
+            nsswitch("");
+            for file in ["/etc/subuid", "/etc/subgid"] {
+                world.write(file, "alice:600000:65536\nbob:600010:1\n");
+            }
+            world.write("/etc/nsgate.ini", "");
+        };
+        let granted = [
+            "granted to alice by /etc/subuid:1 (600000-665535)",
+            "granted to bob by /etc/subuid:2 (id 600010)",
+        ];
+        well();
+        let said = explain(world, &["id", "600010"]);
+        assert!(granted.iter().all(|line| said.contains(&(*line).to_owned())), "{said:#?}");
+
+        let breaks: [(&str, &dyn Fn()); 7] = [
+            ("a source that is not the files", &|| nsswitch("subid: nope")),
+            ("a line that names nobody", &|| nsswitch("subid: files [NOTFOUND=return] sss")),
+            ("two owners", &|| world.write("/etc/nsgate.ini", "[idmap]\noverlap = refuse\n")),
+            ("protected", &|| world.write("/etc/nsgate.ini", "[idmap]\nprotect = 600010\n")),
+            ("a broken file of rules", &|| world.write("/etc/nsgate.ini", "nonsense\n")),
+            ("rules that others write", &|| {
+                fs::set_permissions("/etc/nsgate.ini", fs::Permissions::from_mode(0o666)).expect("chmod");
+            }),
+            ("sources that others write", &|| {
+                fs::set_permissions("/etc/nsswitch.conf", fs::Permissions::from_mode(0o666)).expect("chmod");
+            }),
+        ];
+        for (case, break_it) in breaks {
+            well();
+            break_it();
+            let said = explain(world, &["id", "600010"]);
+            assert!(!said.iter().any(|line| line.starts_with("granted to")), "{case}: {said:#?}");
+            for (owner, line) in
+                [("alice", "/etc/subuid:1 (600000-665535)"), ("bob", "/etc/subgid:2 (id 600010)")]
+            {
+                let (kind, program) = if owner == "alice" { ("u", "newuidmap") } else { ("g", "newgidmap") };
+                let why = explained(world, ROOT, &["map", owner, kind, "0", "600010", "1"], program);
+                let why = why.unwrap_or_else(|| panic!("{case}: granted"));
+                let line = format!("{line} is for {owner}, but {program} would refuse it: {why}");
+                assert!(said.contains(&line), "{case}: {line} {said:#?}");
+            }
+        }
+        well();
+        nsswitch("subid: files nope");
+        let said = explain(world, &["id", "600010"]);
+        assert!(granted.iter().all(|line| said.contains(&(*line).to_owned())), "{said:#?}");
+        let too = "nope (subid: in /etc/nsswitch.conf) may grant it too: nsgate explain map";
+        assert_eq!(said.iter().filter(|line| *line == too).count(), 2, "{said:#?}");
+    });
+}
+
+/// A number alone would be taken for how many, and a blank not be seen.
+#[test]
+fn one_id_is_called_an_id_and_an_odd_owner_is_in_quotes() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        world.write("/etc/subuid", " alice:1234000:1\nalice:1234000:1\n");
+        let said = explain(world, &["id", "1234000"]);
+        for line in [
+            "granted to \" alice\", of whom there is none, by /etc/subuid:1 (id 1234000)",
+            "granted to alice by /etc/subuid:2 (id 1234000)",
+        ] {
+            assert!(said.contains(&line.to_owned()), "{line} {said:#?}");
+        }
+        let said = explain(world, &["map", "alice", "u", "0", "1234000", "1"]);
+        assert!(said.contains(&"granted by /etc/subuid:2 (id 1234000)".to_owned()), "{said:#?}");
+    });
+}
+
+#[test]
+fn strict_setgroups_is_newgidmaps_alone() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        world.write("/etc/nsgate.ini", "[idmap]\nstrict-setgroups = yes\n");
+        for (kind, is_there) in [("u", false), ("g", true)] {
+            let said = explain(world, &["map", "alice", kind, "0", "600000", "1"]);
+            assert_eq!(said.contains(&":2 strict-setgroups = yes".to_owned()), is_there, "{said:#?}");
+        }
+    });
+}
+
+/// A rule is told with the section that it stands in, and where it asks for something.
+#[test]
+fn a_rule_for_a_bridge_is_where_its_line_is_and_none_has_no_port() {
+    if theirs() {
+        return;
+    }
+    World::enter_with_nic(|world| {
+        world.usernet("alice veth lxcbr0 5\nalice veth none 5\n@containers veth nsbr-%u 5\n");
+        world.write(
+            "/etc/nsgate.ini",
+            "[bridge \"*\"]\nisolate = yes\nlock-mac = yes\nmax-nics = 9\nmac = stable\nmax-multicast-groups = 9\n\
+             [bridge \"none\"]\nisolate = yes\nmax-nics = 7\n\
+             [bridge \"lxcbr0\"]\nlock-mac = yes\nmax-multicast-groups = 8\n[nic]\non-missing-kernel = warn\n",
+        );
+        let rules = |bridge: &str| {
+            let said = explain(world, &["nic", "alice", bridge]);
+            said.into_iter().filter(|line| line.starts_with(':')).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            rules("lxcbr0"),
+            [
+                ":2 [bridge \"*\"] isolate = yes",
+                ":11 [bridge \"lxcbr0\"] lock-mac = yes",
+                ":4 [bridge \"*\"] max-nics = 9",
+                ":5 [bridge \"*\"] mac = stable",
+                ":12 [bridge \"lxcbr0\"] max-multicast-groups = 8",
+                ":14 [nic] on-missing-kernel = warn",
+            ]
+        );
+        assert_eq!(rules("none"), [":9 [bridge \"none\"] max-nics = 7", ":5 [bridge \"*\"] mac = stable"]);
+        let json = world.run(world.nsgate(ROOT).args(["--json", "explain", "nic", "alice", "none"]));
+        for key in ["isolate", "lock-mac", "max-multicast-groups"] {
+            assert!(!json.stdout.contains(key), "{json:?}");
+        }
+    });
+}
+
+#[test]
+fn a_bridge_of_a_users_own_is_made_up_to_the_limit_if_there_is_one() {
+    if theirs() {
+        return;
+    }
+    World::enter_with_nic(|world| {
+        world.usernet("alice veth nsbr-%u 5\n");
+        for (most, says) in [
+            ("", "the bridge is made if it is not there, unless there are 1000 such already"),
+            ("max-bridges = 7\n", "the bridge is made if it is not there, unless there are 7 such already"),
+            ("max-bridges = 0\n", "the bridge is made if it is not there"),
+        ] {
+            world.write("/etc/nsgate.ini", format!("[per-user-bridge]\ncreate = yes\n{most}"));
+            let said = explain(world, &["nic", "alice", "nsbr-52001"]);
+            assert!(said.contains(&says.to_owned()), "{says} {said:#?}");
+        }
+        // Without it, there are two ways.
+        world.write("/etc/nsgate.ini", "");
+        let make = "ip link add name nsbr-52001 type bridge && ip link set nsbr-52001 up";
+        assert_eq!(commands(world, &["nic", "alice", "nsbr-52001"]), ["nsgate edit nsgate.ini", make]);
+        let said = explain(world, &["nic", "alice", "nsbr-52001"]);
+        assert!(said.iter().any(|line| line.starts_with("create = yes in [per-user-bridge]")), "{said:#?}");
+        copied(world, make);
+        assert_eq!(explained(world, ROOT, &["nic", "alice", "nsbr-52001"], "lxc-user-nic"), None);
+        let link = world.run(Command::new("/usr/sbin/ip").args(["-o", "link", "show", "nsbr-52001"]));
+        assert!(link.stdout.contains(",UP"), "{link:?}");
+
+        let why = explained(world, ROOT, &["nic", "alice", "nsbr-%u"], "lxc-user-nic").expect("refused");
+        assert!(
+            why.contains("%u in lxc-usernet stands for the caller's uid") && !why.contains("ethN"),
+            "{why}"
+        );
+        world.usernet("alice veth brc 5\n");
+        let make = "ip link add name brc type bridge && ip link set brc up";
+        assert_eq!(commands(world, &["nic", "alice", "brc"]), [make]);
+    });
+}
+
+/// lxc-usernet knows users by name only, and not by every name.
+#[test]
+fn the_command_for_an_interface_is_one_that_can_be_carried_out() {
+    if theirs() {
+        return;
+    }
+    World::enter_with_nic(|world| {
+        world.bridge("lxcbr0");
+        world.usernet("");
+        world.append(
+            "/etc/passwd",
+            "jo.d@x.org:x:5001:100::/:/bin/sh\nDOM\\fred:x:5002:100::/:/bin/sh\nM\u{fc}ller:x:5003:100::/:/bin/sh\n\
+             a b:x:5004:100::/:/bin/sh\n",
+        );
+        for (uid, command) in [
+            ("5001", "nsgate grant nic jo.d@x.org lxcbr0 10"),
+            ("5002", "nsgate grant nic $'DOM\\\\fred' lxcbr0 10"),
+            ("5003", "nsgate grant nic $'M\\xc3\\xbcller' lxcbr0 10"),
+        ] {
+            assert_eq!(commands(world, &["nic", uid, "lxcbr0"]), [command]);
+            copied(world, command);
+            assert_eq!(explained(world, ROOT, &["nic", uid, "lxcbr0"], "lxc-user-nic"), None);
+        }
+        assert_eq!(commands(world, &["nic", "5004", "lxcbr0"]), Vec::<String>::new());
+        let said = explain(world, &["nic", "5004", "lxcbr0"]);
+        let group = "a group that the user is in can: nsgate grant nic @GROUP lxcbr0 10";
+        assert!(
+            said.iter().any(|line| line.contains("a blank ends the column") && line.contains(group)),
+            "{said:#?}"
+        );
+    });
+}
+
+/// What `nsgate grant` would refuse is not advised: somebody has these ids, or may have them one day.
+#[test]
+fn the_command_for_ids_is_one_that_can_be_carried_out() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        let held = holder(world, region(6));
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            world.write(file, "");
+        }
+        world.write("/etc/login.defs", "UID_MAX 200000\nSUB_UID_MIN 300000\nSUB_GID_MIN 300000\n");
+        let (first, last) = (region(6) + HELD, region(6) + HELD + 9);
+        let (held_id, held_ids) = ((first + 2).to_string(), format!("{first}-{last}"));
+        let live = format!("process {} (sleep) maps them just now", held.pid());
+        for (first, range, why) in [
+            ("2147483648", "2147483648-4294967294", "they are for FreeIPA"),
+            ("4294967280", "2147483648-4294967294", "they are for FreeIPA"),
+            ("150000", "0-200000", "useradd and groupadd give accounts ids up to 200000"),
+            (&*held_id, &*held_ids, &*live),
+        ] {
+            let question = ["map", "alice", "u", "0", first, "5"];
+            assert_eq!(commands(world, &question), ["nsgate grant ids alice"]);
+            let said = explain(world, &question);
+            let why = format!("uid {range}: {why}");
+            let says = |line: &String| line.starts_with(&why) && line.ends_with("and a map of those:");
+            assert!(said.iter().any(says), "{why} {said:#?}");
+        }
+        copied(world, "nsgate grant ids alice");
+
+        // One that is in nobody's way.
+        let question = ["map", "alice", "g", "0", "3000000", "5", "5", "3100000", "5"];
+        let commands = commands(world, &question);
+        assert_eq!(commands.len(), 2, "{commands:?}");
+        commands.iter().for_each(|command| copied(world, command));
+        assert_eq!(explained(world, ROOT, &question, "newgidmap"), None);
+        // Whatever runs here is in no image's way.
+        fs::create_dir_all("/tmp/image/etc").expect("create");
+        fs::write("/tmp/image/etc/passwd", "zoe:x:1000:1000::/:/bin/sh\n").expect("write");
+        let answer = world.run(world.nsgate(ROOT).args([
+            "--root",
+            "/tmp/image",
+            "explain",
+            "map",
+            "zoe",
+            "u",
+            "0",
+            &held_id,
+            "5",
+        ]));
+        let command = format!("nsgate --root /tmp/image grant ids zoe --start {held_id} --count 5");
+        assert!(answer.stdout.contains(&command), "{answer:?}");
     });
 }

@@ -14,6 +14,9 @@ pub struct InterfaceName(String);
 /// `IFNAMSIZ` without the closing NUL.
 const LONGEST: usize = 15;
 
+/// The kernel would take such a name for a pattern.
+const PATTERN: &str = "has % in it; leave the name out to get the next free ethN";
+
 impl InterfaceName {
     /// Reads a name that somebody chose.
     ///
@@ -27,7 +30,7 @@ impl InterfaceName {
             _ if text.len() > LONGEST => Err("is longer than 15 bytes"),
             "." | ".." | "all" | "default" => Err("is a word that the kernel keeps for itself"),
             _ if text.starts_with('-') => Err("begins with a dash"),
-            _ if text.contains('%') => Err("has % in it; leave the name out to get the next free ethN"),
+            _ if text.contains('%') => Err(PATTERN),
             // The kernel takes the byte 0xa0 for a blank, which it is in Latin-1.
             _ if text.contains(out_of_place) || text.bytes().any(|byte| byte == 0xa0) => {
                 Err("has a character in it that no interface name has")
@@ -83,7 +86,16 @@ impl Attachment {
     /// # Errors
     /// It is neither `none` nor a possible name: what is wrong with it.
     pub fn parse(word: &[u8]) -> Result<Self, &'static str> {
-        if word == b"none" { Ok(Self::Nothing) } else { InterfaceName::parse(word).map(Self::Bridge) }
+        if word == b"none" {
+            return Ok(Self::Nothing);
+        }
+        let of_a_bridge = |why| match why {
+            PATTERN => {
+                "has % in it; %u in lxc-usernet stands for the caller's uid: ask for the name with the uid in it"
+            }
+            why => why,
+        };
+        InterfaceName::parse(word).map(Self::Bridge).map_err(of_a_bridge)
     }
 
     /// The word for it, as in lxc-usernet.
@@ -214,6 +226,8 @@ mod tests {
         for word in [&b""[..], b"br/0", b"br%d"] {
             assert!(Attachment::parse(word).is_err());
         }
+        let why = Attachment::parse(b"nsbr-%u").unwrap_err();
+        assert!(why.contains("the caller's uid") && !why.contains("ethN"), "{why}");
     }
 
     /// H14, H15: always a name, and never another user's.

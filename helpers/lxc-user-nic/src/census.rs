@@ -10,9 +10,11 @@ use common::Error;
 use common::os::netns::{Interfaces, own_netns};
 use common::policy::ledger::{Record, State};
 use common::policy::nic::{Attachment, InterfaceName};
+use common::policy::settings::{Settings, in_force};
 use common::policy::usernet::VETH;
 use rtnetlink::packet_route::link::{BridgeMulticastRouterType, InfoBridgePort};
 
+use crate::guards::{Guards, words_of};
 use crate::ledger::{ALL, Ledger, Seen, Table};
 use crate::links::{Link, Links};
 use crate::own_bridge::{self, TABLE};
@@ -113,6 +115,22 @@ impl Census {
             netns: link.peer_netns,
             alias: link.alias,
         }))
+    }
+
+    /// What a port of this bridge should be kept from and is not: what the kernel calls it, and the words with which bridge(8) sets it.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn lost_guards(
+        &mut self,
+        name: &InterfaceName,
+        bridge: &str,
+        settings: &Settings,
+    ) -> Result<Vec<(&'static str, String)>, Error> {
+        let Some(link) = self.links.named(name)? else { return Ok(Vec::new()) };
+        let leave_out = in_force(settings.nic.leave_out_missing).is_some();
+        let guards = Guards::of(&settings.bridge(bridge), leave_out);
+        Ok(guards.lost(&link.port).into_iter().filter_map(words_of).collect())
     }
 
     /// By what number we know the network namespace of a process.

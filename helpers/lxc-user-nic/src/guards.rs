@@ -62,14 +62,27 @@ impl Guards {
         let mut left_out = Vec::new();
         for Guard { settings, rule } in &self.guards {
             let Some(missing) = settings.iter().find(|setting| !port.contains(setting)) else { continue };
-            // A setting that the kernel knows is among those that it shows, whatever it is set to.
-            let is_known = port.iter().any(|setting| discriminant(setting) == discriminant(missing));
             match rule {
-                Some((key, _)) if self.leave_out && !is_known => left_out.push(*key),
+                Some((key, _)) if self.leave_out && !is_known(port, missing) => left_out.push(*key),
                 rule => return Err(*rule),
             }
         }
         Ok(left_out)
+    }
+
+    /// What the kernel has lost, or has never had. A lower limit than is asked for is none the less one.
+    pub(crate) fn lost(&self, port: &[InfoBridgePort]) -> Vec<&InfoBridgePort> {
+        let is_so = |wanted: &InfoBridgePort| {
+            let InfoBridgePort::MulticastMaxGroups(most) = wanted else { return port.contains(wanted) };
+            port.iter().any(
+                |now| matches!(now, InfoBridgePort::MulticastMaxGroups(now) if (1..=*most).contains(now)),
+            )
+        };
+        let lost = self.guards.iter().flat_map(|guard| {
+            let may_be_left_out = self.leave_out && guard.rule.is_some();
+            guard.settings.iter().filter(move |setting| !may_be_left_out || is_known(port, setting))
+        });
+        lost.filter(|setting| !is_so(setting)).collect()
     }
 
     /// For a port of Open vSwitch, which has none of these: the rules that are left out.
@@ -80,6 +93,29 @@ impl Guards {
         let rules = self.guards.iter().filter_map(|guard| guard.rule);
         rules.map(|rule| if self.leave_out { Ok(rule.0) } else { Err(rule) }).collect()
     }
+}
+
+/// A setting that the kernel knows is among those that it shows, whatever it is set to.
+fn is_known(port: &[InfoBridgePort], wanted: &InfoBridgePort) -> bool {
+    port.iter().any(|setting| discriminant(setting) == discriminant(wanted))
+}
+
+/// What the kernel calls a guard, and the words with which bridge(8) sets it. None: it is no guard.
+pub(crate) fn words_of(guard: &InfoBridgePort) -> Option<(&'static str, String)> {
+    if let InfoBridgePort::MulticastMaxGroups(most) = guard {
+        return Some(("mcast_max_groups", format!("mcast_max_groups {most}")));
+    }
+    let router = InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Disabled);
+    let all = [
+        (InfoBridgePort::Guard(true), "bpdu_guard", "guard on"),
+        (InfoBridgePort::Protect(true), "root_block", "root_block on"),
+        (router, "multicast_router", "mcast_router 0"),
+        (InfoBridgePort::Isolated(true), "isolated", "isolated on"),
+        (InfoBridgePort::Locked(true), "locked", "locked on"),
+        (InfoBridgePort::Learning(false), "learning", "learning off"),
+    ];
+    let (_, name, words) = all.into_iter().find(|(known, ..)| known == guard)?;
+    Some((name, words.to_owned()))
 }
 
 #[cfg(test)]
@@ -147,5 +183,35 @@ mod tests {
         assert_eq!(strict.without_a_kernel_port(), Err(("isolate", 2)));
         assert_eq!(lax.without_a_kernel_port(), Ok(vec!["isolate", "lock-mac", "max-multicast-groups"]));
         assert_eq!(guards("", false).without_a_kernel_port(), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_lost_is_each_setting_that_is_not_so_and_is_not_left_out() {
+        let (strict, lax) = (guards(ALL, false), guards(ALL, true));
+        assert_eq!(strict.lost(&strict.settings()), Vec::<&InfoBridgePort>::new());
+        let others = [
+            InfoBridgePort::Guard(false),
+            InfoBridgePort::Protect(false),
+            InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Permanent),
+            InfoBridgePort::Isolated(false),
+            InfoBridgePort::Locked(false),
+            InfoBridgePort::Learning(true),
+            InfoBridgePort::MulticastMaxGroups(6),
+        ];
+        for (number, other) in others.into_iter().enumerate() {
+            let (mut without, mut wrong) = (strict.settings(), strict.settings());
+            let setting = without.remove(number);
+            assert!(words_of(&setting).is_some(), "{setting:?}");
+            wrong[number] = other;
+            assert_eq!((strict.lost(&without), strict.lost(&wrong)), (vec![&setting], vec![&setting]));
+            let always = number < 3;
+            assert_eq!(lax.lost(&without), if always { vec![&setting] } else { vec![] });
+            assert_eq!(lax.lost(&wrong), [&setting]);
+        }
+        for (groups, is_lost) in [(0, true), (1, false), (5, false), (6, true)] {
+            let mut port = strict.settings();
+            port[6] = InfoBridgePort::MulticastMaxGroups(groups);
+            assert_eq!(!strict.lost(&port).is_empty(), is_lost, "{groups}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::probe::{Finding, State};
-use super::quoted;
+use super::{install, quoted};
 use crate::accounts::Accounts;
 use crate::check::command::word;
 use crate::cli::PolicyFile;
@@ -98,11 +98,14 @@ pub(super) fn subid_source(root: &Root) -> Vec<Finding> {
             let what =
                 format!("/etc/nsswitch.conf: subid: names {source}, but there is no libsubid_{source}.so");
             let cause = format!("looked for in {}; nobody gets ids from it", places.join(", "));
-            let command = match source.as_str() {
-                "sss" => "apt-get install sssd-common".to_owned(),
-                _ => files_alone(),
-            };
-            found.push(Finding::bad(State::Problem, what, cause, command));
+            found.push(match (source.as_str(), install("sssd-common")) {
+                ("sss", Some(command)) => Finding::bad(State::Problem, what, cause, command),
+                ("sss", None) => {
+                    let cause = format!("{cause}; a package of SSSD's has it");
+                    Finding { state: State::Problem, ..Finding::unknown(what, cause) }
+                }
+                _ => Finding::bad(State::Problem, what, cause, files_alone()),
+            });
         }
     }
     if found.is_empty() {
@@ -184,7 +187,10 @@ pub(super) fn users(root: &Root) -> Vec<Finding> {
     }
     if found.is_empty() {
         let number = of_files.first().map_or(0, |(_, holders)| holders.all.len());
-        found.push(Finding::ok(format!("{number} users hold ids, and have accounts")));
+        found.push(Finding::ok(match number {
+            1 => "1 user holds ids, and has an account".to_owned(),
+            number => format!("{number} users hold ids, and have accounts"),
+        }));
     }
     found
 }

@@ -1,11 +1,13 @@
 //! The helpers' own files: there, root's, and with the privilege that they need.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use nix::sys::stat::{FileStat, Mode, stat};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::fix::Fix;
+use super::install;
 use super::probe::{Finding, State};
 use crate::root::Root;
 use crate::tool;
@@ -15,44 +17,60 @@ struct Helper {
     path: &'static str,
     /// What else than set-user-ID would do. None: nothing.
     capability: Option<&'static str>,
-    /// The package to install if it is missing. None: it may be.
-    package: Option<&'static str>,
+    /// Is it a problem if it is missing?
+    is_needed: bool,
     /// The one that is installed in the same way.
     sibling: &'static str,
 }
 
-const HELPERS: [Helper; 6] = [
-    Helper {
-        path: "/usr/bin/newuidmap",
-        capability: Some("cap_setuid"),
-        package: Some("uidmap"),
-        sibling: "/usr/bin/newgidmap",
-    },
-    Helper {
-        path: "/usr/bin/newgidmap",
-        capability: Some("cap_setgid"),
-        package: Some("uidmap"),
-        sibling: "/usr/bin/newuidmap",
-    },
-    Helper {
-        path: "/usr/libexec/nsgate/newuidmap-nss",
-        capability: Some("cap_setuid"),
-        package: None,
-        sibling: "/usr/bin/newuidmap",
-    },
-    Helper {
-        path: "/usr/libexec/nsgate/newgidmap-nss",
-        capability: Some("cap_setgid"),
-        package: None,
-        sibling: "/usr/bin/newgidmap",
-    },
-    Helper { path: "/usr/libexec/lxc/lxc-user-nic", capability: None, package: None, sibling: "" },
-    Helper { path: "/usr/libexec/nsgate/lxc-user-nic-nss", capability: None, package: None, sibling: "" },
+impl Helper {
+    const fn newuidmap(path: &'static str, sibling: &'static str) -> Self {
+        Self { path, capability: Some("cap_setuid"), is_needed: false, sibling }
+    }
+
+    const fn newgidmap(path: &'static str, sibling: &'static str) -> Self {
+        Self { path, capability: Some("cap_setgid"), is_needed: false, sibling }
+    }
+
+    const fn needed(self) -> Self {
+        Self { is_needed: true, ..self }
+    }
+
+    const fn nic(path: &'static str) -> Self {
+        Self { path, capability: None, is_needed: false, sibling: "" }
+    }
+}
+
+/// Where our packages have them, and where containers look for them. An admin may have linked a name of the second kind to one of the
+/// first: so those come first.
+const HELPERS: [Helper; 16] = [
+    Helper::newuidmap("/usr/libexec/nsgate/newuidmap-nss", "/usr/bin/newuidmap"),
+    Helper::newgidmap("/usr/libexec/nsgate/newgidmap-nss", "/usr/bin/newgidmap"),
+    Helper::nic("/usr/libexec/nsgate/lxc-user-nic"),
+    Helper::nic("/usr/libexec/nsgate/lxc-user-nic-nss"),
+    // openSUSE
+    Helper::newuidmap("/usr/libexec/nsgate/bin/newuidmap", "/usr/libexec/nsgate/bin/newgidmap"),
+    Helper::newgidmap("/usr/libexec/nsgate/bin/newgidmap", "/usr/libexec/nsgate/bin/newuidmap"),
+    // Arch, and where else there is no /usr/libexec
+    Helper::newuidmap("/usr/lib/nsgate/bin/newuidmap", "/usr/lib/nsgate/bin/newgidmap"),
+    Helper::newgidmap("/usr/lib/nsgate/bin/newgidmap", "/usr/lib/nsgate/bin/newuidmap"),
+    Helper::newuidmap("/usr/lib/nsgate/newuidmap-nss", "/usr/lib/nsgate/bin/newuidmap"),
+    Helper::newgidmap("/usr/lib/nsgate/newgidmap-nss", "/usr/lib/nsgate/bin/newgidmap"),
+    Helper::nic("/usr/lib/nsgate/lxc-user-nic"),
+    Helper::nic("/usr/lib/nsgate/lxc-user-nic-nss"),
+    Helper::newuidmap("/usr/bin/newuidmap", "/usr/bin/newgidmap").needed(),
+    Helper::newgidmap("/usr/bin/newgidmap", "/usr/bin/newuidmap").needed(),
+    Helper::nic("/usr/libexec/lxc/lxc-user-nic"),
+    Helper::nic("/usr/lib/lxc/lxc-user-nic"),
 ];
 
-/// All of them.
+/// All of them; one that has two names, once.
 pub(super) fn installed(_: &Root) -> Vec<Finding> {
-    let mut found: Vec<Finding> = HELPERS.iter().filter_map(look).collect();
+    let mut seen = BTreeSet::new();
+    let mut is_new = |helper: &&Helper| {
+        stat(helper.path).map_or(true, |status| seen.insert((status.st_dev, status.st_ino)))
+    };
+    let mut found: Vec<Finding> = HELPERS.iter().filter(&mut is_new).filter_map(look).collect();
     if found.is_empty() {
         found.push(Finding::ok("installed, root's, and with the privilege that they need"));
     }
@@ -64,15 +82,16 @@ fn look(helper: &Helper) -> Option<Finding> {
     let status = match stat(path) {
         Ok(status) => status,
         Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => {
-            let package = helper.package?;
             let what = format!("{path} is not installed");
-            let command = format!("apt-get install {package}");
-            return Some(Finding::bad(
-                State::Problem,
-                what,
-                "no map of subordinate ids can be made",
-                command,
-            ));
+            let cause = "no map of subordinate ids can be made";
+            return helper.is_needed.then(|| match install("uidmap") {
+                Some(command) => Finding::bad(State::Problem, what, cause, command),
+                None => {
+                    let cause =
+                        format!("{cause}; it is in the package of shadow's programs, or in one of its own");
+                    Finding { state: State::Problem, ..Finding::unknown(what, cause) }
+                }
+            });
         }
         Err(errno) => return Some(Finding::unknown(format!("{path} cannot be looked at"), errno.desc())),
     };
@@ -113,7 +132,8 @@ fn look(helper: &Helper) -> Option<Finding> {
         }
         None => {
             let what = format!("{path} is not set-user-ID; has it {wanted} instead?");
-            Some(Finding::unknown(what, "getcap is not there to ask; apt-get install libcap2-bin"))
+            let how = install("libcap2-bin").unwrap_or_else(|| "it is in a package of libcap's".to_owned());
+            Some(Finding::unknown(what, format!("getcap is not there to ask; {how}")))
         }
     }
 }
@@ -173,7 +193,7 @@ fn should_have_none(path: &str) -> Option<Doubt> {
         return Some(Doubt::Override);
     }
     // Ours alone.
-    if path.starts_with("/usr/libexec/nsgate/") {
+    if path.starts_with("/usr/libexec/nsgate/") || path.starts_with("/usr/lib/nsgate/") {
         return None;
     }
     if let Some(said) = tool::ask("dpkg-query", &["-S", path]).filter(|said| said.ok) {

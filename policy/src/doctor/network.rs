@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use common::policy::nic::InterfaceName;
-use common::policy::settings::in_force;
 use common::policy::text::lines;
 use common::policy::usernet;
+use usernic::census::Census;
 
 use super::files::{is_plain, settings};
 use super::fix::Fix;
@@ -146,6 +146,12 @@ fn is_ours(name: &str) -> bool {
 pub(super) fn ports(root: &Root) -> Vec<Finding> {
     let settings = settings(root);
     let (mut found, mut number) = (Vec::new(), 0_usize);
+    let unknown =
+        |why: common::Error| vec![Finding::unknown("which guards ports have is not known", why.to_string())];
+    let mut census = match Census::without_ledger() {
+        Ok(census) => census,
+        Err(error) => return unknown(error),
+    };
     for name in interfaces() {
         let place = format!("/sys/class/net/{name}");
         let ours = read(&format!("{place}/ifalias")).is_some_and(|alias| alias.starts_with("nsgate:uid="));
@@ -155,24 +161,24 @@ pub(super) fn ports(root: &Root) -> Vec<Finding> {
         number = number.saturating_add(1);
         let bridge = std::fs::read_link(format!("{place}/master")).ok();
         let bridge = bridge.as_ref().and_then(|path| path.file_name()).unwrap_or_default().to_string_lossy();
-        let rules = settings.bridge(&bridge);
-        let wanted = [
-            (true, "bpdu_guard", "1", "guard on"),
-            (true, "root_block", "1", "root_block on"),
-            (true, "multicast_router", "0", "mcast_router 0"),
-            (in_force(rules.isolate).is_some(), "isolated", "1", "isolated on"),
-            (in_force(rules.lock_mac).is_some(), "learning", "0", "learning off locked on"),
-        ];
-        let lost = wanted.into_iter().filter(|(asked, key, value, _)| {
-            *asked && read(&format!("{place}/brport/{key}")).is_some_and(|now| now != *value)
-        });
-        let lost: Vec<_> = lost.collect();
+        let Ok(port) = InterfaceName::parse(name.as_bytes()) else { continue };
+        // /sys does not show all of them.
+        let lost = match census.lost_guards(&port, &bridge, &settings) {
+            Ok(lost) => lost,
+            Err(error) => return unknown(error),
+        };
         if !lost.is_empty() {
-            let keys = lost.iter().map(|(_, key, ..)| *key).collect::<Vec<_>>().join(", ");
-            let words = lost.iter().map(|(.., words)| *words).collect::<Vec<_>>().join(" ");
+            let keys = lost.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(", ");
+            let words = lost.iter().map(|(_, words)| &**words).collect::<Vec<_>>().join(" ");
             let (shown, bridge) = (quoted(name.as_bytes()), quoted(bridge.as_bytes()));
             let what = format!("the port {shown} on {bridge} is without a guard: {keys}");
-            let cause = "somebody has taken it away, or the rule is newer than the interface";
+            let mut cause = "somebody has taken it away, or the rule is newer than the interface".to_owned();
+            if lost.iter().any(|(key, _)| *key == "locked") {
+                // Without such an entry the command would cut the container off.
+                cause.push_str(
+                    "; a locked port sends from an address that it has an entry for: bridge fdb add ADDRESS dev PORT master static",
+                );
+            }
             found.push(Finding::bad(
                 State::Problem,
                 what,

@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::fix::Fix;
+use super::plural;
 use crate::root::Root;
 
 /// How bad something is.
@@ -99,6 +100,13 @@ pub struct Probe {
 pub struct Report(Vec<(&'static str, Vec<Finding>)>);
 
 impl Report {
+    /// With what was found after that.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        self.0.extend(later.0);
+        self
+    }
+
     /// Everything, in the order of the probes.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &Finding)> {
         self.0.iter().flat_map(|(probe, findings)| findings.iter().map(|finding| (*probe, finding)))
@@ -123,7 +131,6 @@ impl Report {
         match (problems, warnings, number(State::Unknown)) {
             (0, 0, 0) => "all well".to_owned(),
             (problems, warnings, unknown) => {
-                let plural = |number| if number == 1 { "" } else { "s" };
                 format!(
                     "{problems} problem{}, {warnings} warning{}, {unknown} not known",
                     plural(problems),

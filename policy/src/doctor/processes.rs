@@ -12,7 +12,7 @@ use common::policy::settings::{Controller, Ulimit};
 
 use super::files::settings;
 use super::probe::{Finding, State};
-use super::quoted;
+use super::{plural, quoted};
 use crate::accounts::Accounts;
 use crate::root::Root;
 use crate::show::holders::{Holders, Identity, Names, common_ids};
@@ -42,11 +42,15 @@ pub(super) fn live_maps(_: &Root) -> Vec<Finding> {
             Finding::bad(State::Problem, what, cause, "nsgate show")
         }));
     }
-    let unseen =
-        if hidden == 0 { String::new() } else { format!("; {hidden} processes cannot be looked into") };
+    let unseen = match hidden {
+        0 => String::new(),
+        1 => "; 1 process cannot be looked into".to_owned(),
+        hidden => format!("; {hidden} processes cannot be looked into"),
+    };
     if found.is_empty() {
         found.push(Finding::ok(format!(
-            "no two users map the same ids just now ({number} user namespaces{unseen})"
+            "no two users map the same ids just now ({number} user namespace{}{unseen})",
+            plural(number)
         )));
     }
     found
@@ -147,7 +151,10 @@ pub(super) fn limits(root: &Root) -> Vec<Finding> {
     }
     found.truncate(MOST);
     if found.is_empty() {
-        found.push(Finding::ok(format!("{seen} users who hold ids run something, within limits")));
+        found.push(Finding::ok(match seen {
+            1 => "1 user who holds ids runs something, within limits".to_owned(),
+            seen => format!("{seen} users who hold ids run something, within limits"),
+        }));
     }
     found
 }

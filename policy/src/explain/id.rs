@@ -1,18 +1,23 @@
 //! `nsgate explain id`: who may use a host id, and who does.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::OsString;
+
 use common::policy::id::{self, Id, Range};
 use common::policy::idmap::Kind;
 use common::policy::settings::{Idmap, in_force};
 use common::policy::subid;
-use common::policy::text::{Quoted, lines};
+use common::policy::text::{Quoted, is_tame, lines};
 use serde::Serialize;
 
+use super::map::{Question, answer};
 use super::namespaces::{Seen, that_map};
-use super::{ALLOWED, Ids, title};
-use crate::accounts::Accounts;
+use super::{ALLOWED, Ids, Reason, helper, plural, said, title};
+use crate::accounts::{Accounts, User};
 use crate::check::reserved::touched;
 use crate::failure::Failure;
-use crate::machine::{Machine, said};
+use crate::machine::{Machine, said as in_their_words};
 use crate::output::{Output, Style};
 use crate::root::Root;
 
@@ -28,6 +33,8 @@ struct AsKind {
     login_group_of: Vec<Vec<u8>>,
     lines: Vec<Line>,
     more_lines: usize,
+    /// Who may grant it besides the file.
+    sources: Vec<String>,
     /// Rules of nsgate.ini against mapping it: line, key, and what it says.
     rules: Vec<(u32, &'static str, String)>,
     /// None: an image has no processes.
@@ -36,12 +43,14 @@ struct AsKind {
     trouble: Option<String>,
 }
 
-/// A line that grants it.
+/// A line that names it.
 struct Line {
     number: u32,
     owner: Vec<u8>,
     /// Is that somebody?
     known: bool,
+    /// What the helper has against that he maps it, in its own words.
+    refused: Option<String>,
     range: Range,
 }
 
@@ -112,20 +121,36 @@ impl AsKind {
                         continue;
                     };
                     if found.len() < MOST_LINES {
-                        found.push(Line { number, owner: owner.to_vec(), known: false, range });
+                        found.push(Line {
+                            number,
+                            owner: owner.to_vec(),
+                            known: false,
+                            refused: None,
+                            range,
+                        });
                     } else {
                         more_lines = more_lines.saturating_add(1);
                     }
                 }
             })
-            .map_err(said)?;
+            .map_err(in_their_words)?;
         }
+        let mut refused: BTreeMap<Id, Option<String>> = BTreeMap::new();
         for line in &mut found {
-            line.known = is_somebody(accounts, &line.owner);
+            let Some(user) = user_of(accounts, &line.owner) else { continue };
+            line.known = true;
+            let refused = match refused.entry(user.uid) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(refused_to(machine, kind, &user, id)?),
+            };
+            line.refused.clone_from(refused);
         }
         let seen = machine.is_live().then(|| that_map(kind, id)).transpose()?;
+        let nsswitch = machine.nsswitch()?.unwrap_or_default();
+        let sources = nsswitch.subid_sources().map(|sources| sources.plugins).unwrap_or_default();
+        let sources = sources.iter().map(ToString::to_string).collect();
         let rules = against(rules, kind, id, !names.is_empty() || !login_group_of.is_empty());
-        Ok(Self { kind, names, login_group_of, lines: found, more_lines, rules, seen, trouble })
+        Ok(Self { kind, names, login_group_of, lines: found, more_lines, sources, rules, seen, trouble })
     }
 
     fn say(&self, out: &mut Output) {
@@ -156,17 +181,27 @@ impl AsKind {
             out.line(format!("  no line of /etc/{file} grants it"));
         }
         for line in &self.lines {
-            let owner = Quoted(&line.owner);
-            let of = format!("/etc/{file}:{} ({})", line.number, line.range);
-            if line.known {
-                out.line(format!("  granted to {} by {of}", out.paint(Style::Strong, &owner.to_string())));
-            } else {
+            // A blank in front or behind would not be seen.
+            let owner = Quoted(&line.owner).to_string();
+            let owner = if is_tame(&line.owner) { owner } else { format!("\"{owner}\"") };
+            let of = format!("/etc/{file}:{} ({})", line.number, said(line.range));
+            if !line.known {
                 let nobody = out.paint(Style::Warning, "of whom there is none");
                 out.line(format!("  granted to {owner}, {nobody}, by {of}"));
+            } else if let Some(why) = &line.refused {
+                let refuses = out.paint(Style::Error, &format!("{} would refuse it:", helper(self.kind)));
+                out.line(format!("  {of} is for {owner}, but {refuses} {why}"));
+            } else {
+                out.line(format!("  granted to {} by {of}", out.paint(Style::Strong, &owner)));
             }
         }
         if self.more_lines > 0 {
-            out.line(format!("  and by {} more lines", self.more_lines));
+            out.line(format!("  and by {} more line{}", self.more_lines, plural(self.more_lines)));
+        }
+        for source in &self.sources {
+            out.line(format!(
+                "  {source} (subid: in /etc/nsswitch.conf) may grant it too: nsgate explain map"
+            ));
         }
         for (line, key, says) in &self.rules {
             let rule = out.paint(Style::Warning, &format!("/etc/nsgate.ini:{line} {key}"));
@@ -190,7 +225,8 @@ impl AsKind {
                     ));
                 }
                 if seen.unreadable > 0 {
-                    out.line(format!("  {} processes could not be looked at", seen.unreadable));
+                    let processes = if seen.unreadable == 1 { "process" } else { "processes" };
+                    out.line(format!("  {} {processes} could not be looked at", seen.unreadable));
                 }
                 if seen.hidden {
                     out.line("  /proc hides processes of others (hidepid): there may be more");
@@ -206,6 +242,7 @@ impl AsKind {
             line: line.number,
             owner: Quoted(&line.owner).to_string(),
             known: line.known,
+            refused: line.refused.clone(),
             ids: line.range.into(),
         };
         let rule = |(line, key, says): &(u32, &'static str, String)| RuleDocument {
@@ -224,6 +261,7 @@ impl AsKind {
             login_group_of: quoted(&self.login_group_of),
             lines: self.lines.iter().map(line).collect(),
             more_lines: self.more_lines,
+            sources: self.sources.clone(),
             rules: self.rules.iter().map(rule).collect(),
             trouble: self.trouble.clone(),
             namespaces: self.seen.as_ref().map(|seen| NamespacesDocument {
@@ -236,13 +274,22 @@ impl AsKind {
 }
 
 /// Digits are a uid; anything else is a name.
-fn is_somebody(accounts: &Accounts, owner: &[u8]) -> bool {
+fn user_of(accounts: &Accounts, owner: &[u8]) -> Option<User> {
     if owner.iter().all(u8::is_ascii_digit) {
-        let uid = id::decimal(owner).ok().and_then(Id::new);
-        uid.is_some_and(|uid| accounts.user_with(uid).is_some())
+        id::decimal(owner).ok().and_then(Id::new).and_then(|uid| accounts.user_with(uid))
     } else {
-        accounts.user_named(owner).is_some()
+        accounts.user_named(owner)
     }
+}
+
+/// What the helper would say to him if he wanted this id alone: a line is not all that it goes by.
+fn refused_to(machine: &Machine<'_>, kind: Kind, user: &User, id: Id) -> Result<Option<String>, Failure> {
+    if kind == Kind::Gid && Id::new(user.gid).is_none() {
+        return Ok(Some("his login group is no group's number".to_owned()));
+    }
+    let words = ["0".to_owned(), id.to_string(), "1".to_owned()].map(OsString::from);
+    let found = answer(&Question { machine, kind, user, words: &words })?;
+    Ok(found.refused.as_ref().map(|error| Reason::of(error).message))
 }
 
 fn against(rules: &Idmap, kind: Kind, id: Id, is_an_account: bool) -> Vec<(u32, &'static str, String)> {
@@ -276,6 +323,7 @@ struct KindDocument {
     login_group_of: Vec<String>,
     lines: Vec<LineDocument>,
     more_lines: usize,
+    sources: Vec<String>,
     rules: Vec<RuleDocument>,
     trouble: Option<String>,
     namespaces: Option<NamespacesDocument>,
@@ -287,6 +335,7 @@ struct LineDocument {
     line: u32,
     owner: String,
     known: bool,
+    refused: Option<String>,
     ids: Ids,
 }
 

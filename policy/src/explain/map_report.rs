@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::map::{Answer, Question, answer};
 use super::remedy::{self, Remedy};
 use super::rules::Says;
-use super::{ALLOWED, Ids, Person, REFUSED, Reason, say_remedies, title};
+use super::{ALLOWED, Ids, Person, REFUSED, Reason, helper, plural, said, say_remedies, title};
 use crate::accounts::{Accounts, User};
 use crate::failure::Failure;
 use crate::machine::Machine;
@@ -33,7 +33,7 @@ pub(super) fn run(
     let user = Accounts::read(root)?.user(user)?;
     let found = answer(&Question { machine: &machine, kind, user: &user, words })?;
     let target = of_the_target(&machine, kind, &user)?;
-    let remedies = remedy::of_map(kind, &user, &found);
+    let remedies = remedy::of_map(root, kind, &user, &found);
     let remedies: Vec<Remedy> = remedies.into_iter().map(|remedy| remedy.on(root)).collect();
     if out.is_json() {
         out.document(&document(kind, &user, &found, &target, &remedies))?;
@@ -41,13 +41,6 @@ pub(super) fn run(
         say(kind, &user, &found, &target, &remedies, out);
     }
     Ok(if found.refused.is_none() { ALLOWED } else { REFUSED })
-}
-
-const fn helper(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Uid => "newuidmap",
-        Kind::Gid => "newgidmap",
-    }
 }
 
 /// What the helper will look at besides: there is no target yet.
@@ -122,10 +115,10 @@ fn say(kind: Kind, user: &User, found: &Answer, target: &[String], remedies: &[R
         out.line(out.paint(Style::Strong, &heading));
         let Behind { lines, more, sources, missing, own } = behind(triple, found);
         for (line, range) in lines {
-            out.line(format!("  granted by /etc/{file}:{line} ({range})"));
+            out.line(format!("  granted by /etc/{file}:{line} ({})", said(range)));
         }
         if more > 0 {
-            out.line(format!("  and by {more} more lines"));
+            out.line(format!("  and by {more} more line{}", plural(more)));
         }
         for source in sources {
             out.line(format!("  granted by the source {source} (subid: in /etc/nsswitch.conf)"));
@@ -135,11 +128,11 @@ fn say(kind: Kind, user: &User, found: &Answer, target: &[String], remedies: &[R
         }
         for range in missing.iter().take(MOST_LINES) {
             let missing = out.paint(Style::Error, "missing");
-            let ids = if range.count() == 1 { "id" } else { "ids" };
-            out.line(format!("  {missing}: {range} ({} {ids})", range.count()));
+            out.line(format!("  {missing}: {range} ({} id{})", range.count(), plural(range.count())));
         }
         if missing.len() > MOST_LINES {
-            out.line(format!("  and {} more gaps", missing.len().saturating_sub(MOST_LINES)));
+            let more = missing.len().saturating_sub(MOST_LINES);
+            out.line(format!("  and {more} more gap{}", plural(more)));
         }
     }
     if let Some(denies) = found.denies_setgroups {

@@ -11,12 +11,12 @@ use common::os::target::read_own;
 use common::policy::host::asks_for_any;
 use common::policy::nic::Attachment;
 use common::policy::refusal::not_allotted;
-use common::policy::settings::{MOST_BRIDGES, in_force, limit};
+use common::policy::settings::{Bridge, MOST_BRIDGES, in_force, limit};
 use common::policy::text::Quoted;
 use common::policy::usernet::{Quota, Search};
 use serde::Serialize;
 
-use super::remedy::{Remedy, of_error, word_for};
+use super::remedy::{Remedy, of_error};
 use super::{ALLOWED, Person, REFUSED, Reason, say_remedies, title};
 use crate::accounts::{Accounts, User};
 use crate::check::command::word;
@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::output::{Output, Style};
 use crate::root::Root;
+use crate::write::owner::NicLine;
 
 const USERNET: &str = "/etc/lxc/lxc-usernet";
 
@@ -195,49 +196,50 @@ impl Answer {
             self.rules.push(Rule { section, line, key: "require-limits", value, says, forbids });
         }
         let bridge = settings.bridge(word);
-        let section = format!("bridge \"{}\"", Quoted(word.as_bytes()));
+        // Of these two, a line stands in one.
+        let of_all = lines_of(&settings.bridge("*"));
+        let section = |line| {
+            let name = if of_all.contains(&line) { "*" } else { word };
+            format!("bridge \"{}\"", Quoted(name.as_bytes()))
+        };
         let mut add = |section: &str, line, key, value: &str, says: &str| {
             let (section, value, says) = (section.to_owned(), value.to_owned(), says.to_owned());
             self.rules.push(Rule { section, line, key, value, says, forbids: false });
         };
-        if let Some(line) = in_force(bridge.isolate) {
-            add(
-                &section,
-                line,
-                "isolate",
-                "yes",
-                "the port reaches the bridge and its uplink, no other such port",
-            );
+        // Where there is no bridge there is no port of one, and nothing to guard.
+        let has_port = matches!(attachment, Attachment::Bridge(_));
+        if let Some(line) = in_force(bridge.isolate).filter(|_| has_port) {
+            let says = "the port reaches the bridge and its uplink, no other such port";
+            add(&section(line), line, "isolate", "yes", says);
         }
-        if let Some(line) = in_force(bridge.lock_mac) {
-            add(
-                &section,
-                line,
-                "lock-mac",
-                "yes",
-                "the port sends from the address it is born with, and no other",
-            );
+        if let Some(line) = in_force(bridge.lock_mac).filter(|_| has_port) {
+            let says = "the port sends from the address it is born with, and no other";
+            add(&section(line), line, "lock-mac", "yes", says);
         }
         if let Some(rule) = limit(bridge.max_nics) {
             let says = "it will want that all users together have fewer here: nsgate show nics";
-            add(&section, rule.line, "max-nics", &rule.value.to_string(), says);
+            add(&section(rule.line), rule.line, "max-nics", &rule.value.to_string(), says);
         }
         if let Some(line) = in_force(bridge.stable_mac) {
             let says = "the container's address stays the same for the same container and interface";
-            add(&section, line, "mac", "stable", says);
+            add(&section(line), line, "mac", "stable", says);
         }
-        if let Some(rule) = limit(bridge.max_multicast_groups) {
+        if let Some(rule) = limit(bridge.max_multicast_groups).filter(|_| has_port) {
             let says = "the port joins no more multicast groups";
-            add(&section, rule.line, "max-multicast-groups", &rule.value.to_string(), says);
+            add(&section(rule.line), rule.line, "max-multicast-groups", &rule.value.to_string(), says);
         }
-        if let Some(line) = in_force(settings.nic.leave_out_missing) {
+        if let Some(line) = in_force(settings.nic.leave_out_missing).filter(|_| has_port) {
             let says = "a guard that the kernel does not know is left out";
             add("nic", line, "on-missing-kernel", "warn", says);
         }
         let own_bridge = self.quotas.iter().any(|quota| quota.per_user);
         if let Some(line) = in_force(settings.per_user_bridge.create).filter(|_| own_bridge) {
-            let most = limit(settings.per_user_bridge.max_bridges).map_or(MOST_BRIDGES, |most| most.value);
-            let says = format!("the bridge is made if it is not there, unless there are {most} such already");
+            let most = settings.per_user_bridge.max_bridges.map_or(MOST_BRIDGES, |most| most.value);
+            let mut says = "the bridge is made if it is not there".to_owned();
+            // 0 is no limit.
+            if most > 0 {
+                says.push_str(&format!(", unless there are {most} such already"));
+            }
             add("per-user-bridge", line, "create", "yes", &says);
         }
     }
@@ -275,6 +277,14 @@ impl Answer {
     }
 }
 
+/// Where the rules of a section stand.
+fn lines_of(section: &Bridge) -> Vec<u32> {
+    let yes = [section.isolate, section.lock_mac, section.stable_mac];
+    let numbers = [section.max_nics, section.max_multicast_groups];
+    let yes = yes.into_iter().flatten().map(|rule| rule.line);
+    yes.chain(numbers.into_iter().flatten().map(|rule| rule.line)).collect()
+}
+
 impl Exists {
     const fn says(self) -> &'static str {
         match self {
@@ -306,13 +316,32 @@ impl Exists {
 fn remedies(user: &User, bridge: &OsStr, found: &Answer) -> Vec<Remedy> {
     match &found.refused {
         Some(Error::NotAllotted { bridge, .. }) => {
-            let bridge = word(bridge.as_bytes());
-            let command = format!("nsgate grant nic {} {bridge} 10", word_for(user));
-            vec![Remedy { advice: None, command: Some(command) }]
+            let (name, on) = (word(&user.name), word(bridge.as_bytes()));
+            // The format knows users by name only, and has no word for some names.
+            match NicLine::parse(OsStr::from_bytes(&user.name), OsStr::new(bridge)) {
+                Ok(_) => vec![Remedy::command(format!("nsgate grant nic {name} {on} 10"))],
+                Err(why) => {
+                    let group = format!("a group that the user is in can: nsgate grant nic @GROUP {on} 10");
+                    vec![Remedy::advice(format!("{why}; {group}"))]
+                }
+            }
         }
         Some(Error::NoBridge { .. }) if found.bridge == Some(Exists::No) => {
-            let command = format!("ip link add name {} type bridge", word(bridge.as_bytes()));
-            vec![Remedy { advice: None, command: Some(command) }]
+            let name = word(bridge.as_bytes());
+            let mut remedies = Vec::new();
+            if found.quotas.iter().any(|quota| quota.per_user) {
+                let advice =
+                    "create = yes in [per-user-bridge] of /etc/nsgate.ini has it made when it is needed:";
+                remedies.push(Remedy {
+                    advice: Some(advice.to_owned()),
+                    command: Some("nsgate edit nsgate.ini".to_owned()),
+                });
+                remedies.push(Remedy::advice("or, this one alone:"));
+            }
+            remedies.push(Remedy::command(format!(
+                "ip link add name {name} type bridge && ip link set {name} up"
+            )));
+            remedies
         }
         Some(error) => of_error(error),
         None => Vec::new(),

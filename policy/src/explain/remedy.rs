@@ -10,6 +10,7 @@ use super::map::Answer;
 use super::rules::Says;
 use crate::accounts::User;
 use crate::root::Root;
+use crate::write::grant::first_not_free;
 
 /// Something that would help.
 #[derive(Debug, Default)]
@@ -21,11 +22,11 @@ pub(super) struct Remedy {
 }
 
 impl Remedy {
-    fn advice(advice: impl Into<String>) -> Self {
+    pub(super) fn advice(advice: impl Into<String>) -> Self {
         Self { advice: Some(advice.into()), command: None }
     }
 
-    fn command(command: impl Into<String>) -> Self {
+    pub(super) fn command(command: impl Into<String>) -> Self {
         Self { advice: None, command: Some(command.into()) }
     }
 
@@ -43,16 +44,16 @@ impl Remedy {
 const MOST: usize = 8;
 
 /// Of a map.
-pub(super) fn of_map(kind: Kind, user: &User, answer: &Answer) -> Vec<Remedy> {
+pub(super) fn of_map(root: &Root, kind: Kind, user: &User, answer: &Answer) -> Vec<Remedy> {
     match &answer.refused {
-        Some(Error::NotGranted { .. }) => of_missing(kind, user, answer),
+        Some(Error::NotGranted { .. }) => of_missing(root, kind, user, answer),
         Some(Error::Forbidden { .. }) => of_rules(answer),
         Some(error) => of_error(error),
         None => Vec::new(),
     }
 }
 
-fn of_missing(kind: Kind, user: &User, answer: &Answer) -> Vec<Remedy> {
+fn of_missing(root: &Root, kind: Kind, user: &User, answer: &Answer) -> Vec<Remedy> {
     let word = kind.word();
     let Some(sources) = &answer.sources else {
         return vec![Remedy::advice("mend the line subid: of /etc/nsswitch.conf")];
@@ -85,16 +86,22 @@ fn of_missing(kind: Kind, user: &User, answer: &Answer) -> Vec<Remedy> {
     if let Some(other) = &answer.holder_of_missing {
         let line =
             other.line.map(|line| format!(" by /etc/{}:{line}", kind.policy_file())).unwrap_or_default();
-        remedies.push(Remedy {
-            advice: Some(format!(
-                "{word} {} is another owner's{line}; for ids that are nobody's, and a map of those:",
-                other.id
-            )),
-            command: Some(format!("nsgate grant ids {}", word_for(user))),
-        });
+        remedies.push(others(format!("{word} {} is another owner's{line}", other.id), user));
         return remedies;
     }
-    for range in high.iter().take(MOST) {
+    let some = high.get(..MOST).unwrap_or(&high);
+    match first_not_free(root, user, some) {
+        Ok(None) => {}
+        Ok(Some((range, by))) => {
+            remedies.push(others(format!("{word} {range}: {by}"), user));
+            return remedies;
+        }
+        Err(failure) => {
+            remedies.push(Remedy::advice(format!("whether these are free is not known: {failure}")));
+            return remedies;
+        }
+    }
+    for range in some {
         let (first, count) = (range.first(), range.count());
         let command = format!("nsgate grant ids {} --start {first} --count {count}", word_for(user));
         remedies.push(Remedy::command(command));
@@ -103,6 +110,14 @@ fn of_missing(kind: Kind, user: &User, answer: &Answer) -> Vec<Remedy> {
         remedies.push(Remedy::advice("and so on, for the rest of what is missing"));
     }
     remedies
+}
+
+/// These are not to be had.
+fn others(why: String, user: &User) -> Remedy {
+    Remedy {
+        advice: Some(format!("{why}; for ids that are nobody's, and a map of those:")),
+        command: Some(format!("nsgate grant ids {}", word_for(user))),
+    }
 }
 
 /// Of what is wrong with the files.

@@ -131,7 +131,7 @@ pub(super) fn say(kind: Kind, own: Id, triples: &[Triple], rules: &Idmap, known:
         let alone = Idmap { ulimits: Some(rule), ..Idmap::default() };
         add(line, "ulimits", value, of_the_caller(known, says(alone, ""), later));
     }
-    if let Some(line) = in_force(rules.strict_setgroups) {
+    if let Some(line) = in_force(rules.strict_setgroups).filter(|_| kind == Kind::Gid) {
         let yes = "newgidmap denies setgroups unless every triple is granted by policy";
         add(line, "strict-setgroups", "yes".to_owned(), Says::Yes(yes.to_owned()));
     }

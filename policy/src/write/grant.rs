@@ -28,7 +28,7 @@ use super::place::{Found, Place};
 use super::replace::Prepared;
 use super::report::{self, Change, Ids, Skipped, say_changes, say_notes, say_skipped};
 use super::taken::{self, By, Host, Listed};
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, User};
 use crate::check::command::word as for_shell;
 use crate::cli::{Grant, GrantWhat, PolicyFile};
 use crate::failure::{Failure, NO_ROOM};
@@ -241,6 +241,36 @@ fn choose<'a, 'text>(
         pool.iter().filter(|pool| pool.range.intersection(range).is_some()).map(|pool| in_pool(range, pool)),
     );
     Ok((range, skipped))
+}
+
+/// The first of these ranges that he would not be given with `--start` and `--count`: which ids are in the way, and why.
+///
+/// # Errors
+/// A file that is there cannot be read.
+pub fn first_not_free(
+    root: &Root,
+    user: &User,
+    ranges: &[Range],
+) -> Result<Option<(Range, String)>, Failure> {
+    if ranges.is_empty() {
+        return Ok(None);
+    }
+    let listed = Listed::ask(root)?;
+    let accounts = Accounts::read(root)?;
+    let holder = Holder::of(&accounts, user.clone());
+    let found = open(root, &SUBIDS, true)?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let texts: Vec<&[u8]> = found.iter().map(text_of).collect();
+    for range in ranges {
+        let mut host = Host::ask(root, &accounts, &listed)?;
+        // With force it says all that is in the way.
+        let (count, start) = (range.count(), Some(range.first().raw()));
+        let wanted = Wanted { count, start, force: true, dry_run: true };
+        let (_, against) = choose(root, &mut host, &holder, &wanted, &texts, &mut Vec::new())?;
+        if let Some(first) = against.first() {
+            return Ok(Some((first.range, first.by.to_string())));
+        }
+    }
+    Ok(None)
 }
 
 fn shown(window: Option<Range>) -> String {
