@@ -1508,7 +1508,7 @@ fn a_helper_without_privilege_names_the_cause() {
         let mut copy = world.command(ROOT, "/usr/bin/install");
         world.run(copy.args(["-m", "755", LXC_USER_NIC, "/run/python3"])).succeeds();
         let answer = world.run(world.command(ALICE, "/run/python3").args(create(&container.pid(), "lxcbr0")));
-        answer.refuses("root can mend that: chmod u+s lxc-user-nic");
+        answer.refuses("root can mend that: chown root lxc-user-nic && chmod u+s lxc-user-nic");
         // Which does not depend on how the others are installed.
         world.install(Install::Plain);
         let _nic = world.nic(ALICE, &create(&container.pid(), "lxcbr0")).nic();

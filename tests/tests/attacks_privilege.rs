@@ -285,6 +285,23 @@ fn a_helper_with_both_kinds_of_privilege_works() {
     });
 }
 
+/// G06: under a tracer of the caller's the kernel gives a program nothing of what its file has, and the refusal says so.
+#[test]
+fn a_helper_that_the_caller_traces_has_no_privilege_and_says_why() {
+    World::enter(|world| {
+        let target = world.target(ALICE);
+        let mut command = world.command(ALICE, "/usr/bin/strace");
+        let command = command.args(["-o", "/dev/null", "/usr/bin/newuidmap", &target.pid()]);
+        let answer = world.run(command.args(GRANT.split(' ')));
+        if theirs() {
+            answer.refuses("");
+        } else {
+            answer.refuses("or it is being traced (strace, gdb)");
+        }
+        target.assert_untouched();
+    });
+}
+
 /// One way to be installed and called, one request, and what comes of it.
 struct Situation {
     how: Install,

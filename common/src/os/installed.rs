@@ -60,17 +60,19 @@ pub fn why_without(name: &str, capability: &str, with: Option<&str>) -> String {
         ),
         Installed::SetUid => format!(
             "{name} is installed set-user-ID root but was started without {capability}; the caller's capability \
-             bounding set lacks it, or root does not exist in this user namespace"
+             bounding set lacks it, or it is being traced (strace, gdb), or root does not exist in this user namespace"
         ),
         Installed::Plain => {
             let path = path_of(name).unwrap_or_else(|| name.to_owned());
             match with {
                 Some(with) => format!(
-                    "{name} is not installed set-user-ID root nor with {with}; root can mend that: chmod u+s {path}, or \
-                     setcap {with} {path}"
+                    "{name} is not installed set-user-ID root nor with {with}; root can mend that: \
+                     chown root {path} && chmod u+s {path}, or setcap {with} {path}"
                 ),
                 None => {
-                    format!("{name} is not installed set-user-ID root; root can mend that: chmod u+s {path}")
+                    format!(
+                        "{name} is not installed set-user-ID root; root can mend that: chown root {path} && chmod u+s {path}"
+                    )
                 }
             }
         }
