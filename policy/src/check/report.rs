@@ -141,7 +141,8 @@ pub fn rule(id: &str, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-const fn style(severity: Severity) -> Style {
+/// The colour of its word.
+pub(crate) const fn style(severity: Severity) -> Style {
     match severity {
         Severity::Error => Style::Error,
         Severity::Warning => Style::Warning,
