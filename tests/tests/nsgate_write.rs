@@ -858,7 +858,7 @@ fn a_grant_that_the_helpers_do_not_go_by_says_so() {
         world.write("/etc/lxc/lxc-usernet", "");
         let ids = || nsgate(world, ROOT, &["grant", "ids", "carol", "--count", "1"]);
         let nic = |count: u32| nsgate(world, ROOT, &["grant", "nic", "carol", "none", &count.to_string()]);
-        let void = "every request, this grant or not, until that is mended";
+        let void = "every request, this grant or not";
         assert!(!says(&ids()).contains("note: the helpers") && !says(&nic(1)).contains(void));
         let mode = |file: &str, mode| {
             fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("chmod");

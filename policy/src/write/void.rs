@@ -15,7 +15,7 @@ pub fn notes(root: &Root, files: &[PolicyFile]) -> Vec<String> {
     };
     let mut notes = Vec::new();
     let refuses = |helpers: &str, why: &dyn std::fmt::Display| {
-        format!("{helpers} every request, this grant or not, until that is mended: {why}")
+        format!("{helpers} every request, this grant or not: {why}")
     };
     for file in files {
         let (name, helper) = match file {
@@ -50,7 +50,7 @@ fn sources(nsswitch: &Nsswitch) -> Option<String> {
     let line = "the subid: line of /etc/nsswitch.conf";
     match nsswitch.subid_sources() {
         Err(word) => Some(format!(
-            "newuidmap and newgidmap refuse every request, this grant or not, until that is mended: {line} has \"{}\" on it, which \
+            "newuidmap and newgidmap refuse every request, this grant or not: {line} has \"{}\" on it, which \
              is no name of a source",
             Quoted(word)
         )),
