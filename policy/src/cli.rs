@@ -1,9 +1,10 @@
-//! The command line. The shell completions and nsgate(8)'s synopsis are made from it.
+//! The command line. The shell completions are made from it, and nsgate(8), which is written by hand, is checked against it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use common::policy::id::{NotDecimal, decimal};
 use common::policy::idmap::Kind;
 
 use crate::output::Color;
@@ -92,6 +93,7 @@ pub enum ExplainWhat {
     /// Who may use a host id, and which running container does
     Id {
         /// The host id
+        #[arg(value_parser = number)]
         id: u32,
     },
 }
@@ -157,10 +159,10 @@ pub enum GrantWhat {
         /// To whom: a name or a uid
         user: OsString,
         /// How many
-        #[arg(long, value_name = "N", default_value_t = 65536, value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "N", default_value_t = 65536, value_parser = one_or_more)]
         count: u32,
         /// The first one; without it, the first free run of ids
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = number)]
         start: Option<u32>,
         /// Also ids that somebody has already
         #[arg(long, requires = "start")]
@@ -176,7 +178,7 @@ pub enum GrantWhat {
         /// The bridge, none, or a name with %u in it for a bridge of each user's own
         bridge: OsString,
         /// How many at once
-        #[arg(value_parser = clap::value_parser!(u32).range(1..=2_147_483_647))]
+        #[arg(value_parser = interfaces)]
         count: u32,
         /// Print the line, change nothing
         #[arg(long)]
@@ -200,10 +202,10 @@ pub enum RevokeWhat {
         /// From whom: a name or a uid
         user: OsString,
         /// The first one
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = number)]
         start: Option<u32>,
         /// How many from there on
-        #[arg(long, value_name = "N", requires = "start", value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "N", requires = "start", value_parser = one_or_more)]
         count: Option<u32>,
         /// Print what would change, change nothing
         #[arg(long)]
@@ -266,10 +268,54 @@ pub struct Gc {
     pub dry_run: bool,
 }
 
+/// As everywhere in the suite: what other programs would read as octal, or not at all, is no number.
+fn number(word: &str) -> Result<u32, &'static str> {
+    decimal(word.as_bytes()).map_err(|not_decimal| match not_decimal {
+        NotDecimal::Malformed => "not a decimal number without sign and zeros in front",
+        NotDecimal::OutOfRange => "not within 0 to 4294967295",
+    })
+}
+
+fn one_or_more(word: &str) -> Result<u32, &'static str> {
+    number(word).and_then(|count| if count > 0 { Ok(count) } else { Err("not within 1 to 4294967295") })
+}
+
+fn interfaces(word: &str) -> Result<u32, &'static str> {
+    let is_one = |count: &u32| (1..=2_147_483_647).contains(count);
+    number(word).ok().filter(is_one).ok_or("not a decimal number within 1 to 2147483647")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn a_number_is_what_it_is_in_the_files() {
+        for odd in ["010", "+5", "-5", "0x10", " 5", "5 ", "", "00", "4294967296", "\u{0665}"] {
+            for line in [
+                &["grant", "ids", "alice", "--count", odd][..],
+                &["grant", "ids", "alice", "--start", odd],
+                &["grant", "nic", "alice", "br0", odd],
+                &["revoke", "ids", "alice", "--start", odd],
+                &["revoke", "ids", "alice", "--start", "5", "--count", odd],
+                &["explain", "id", odd],
+            ] {
+                assert!(Cli::try_parse_from(["nsgate"].iter().chain(line)).is_err(), "{line:?}");
+            }
+        }
+        for (line, is_one) in [
+            (&["grant", "ids", "alice", "--count", "0"][..], false),
+            (&["grant", "nic", "alice", "br0", "0"], false),
+            (&["grant", "nic", "alice", "br0", "2147483648"], false),
+            (&["revoke", "ids", "alice", "--start", "5", "--count", "0"], false),
+            (&["grant", "nic", "alice", "br0", "2147483647"], true),
+            (&["grant", "ids", "alice", "--start", "0", "--count", "4294967295"], true),
+            (&["explain", "id", "0"], true),
+        ] {
+            assert_eq!(Cli::try_parse_from(["nsgate"].iter().chain(line)).is_ok(), is_one, "{line:?}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_well_defined() {

@@ -1,6 +1,8 @@
 //! What ends the command: said in one line on stderr, with the exit status that scripts go by.
 
-use std::fmt;
+use std::{fmt, io};
+
+use nix::errno::Errno;
 
 /// Why it did not get done.
 #[derive(Debug)]
@@ -11,7 +13,7 @@ pub struct Failure {
 
 /// Could not be done, or would be refused.
 pub const FAILED: u8 = 1;
-/// A command line that is none (as clap has it), or, of `check`, errors.
+/// A command line that is none (as clap has it), or, of `check`, errors, or that it could not look.
 pub const USAGE: u8 = 2;
 /// Of `grant`: there is no room, or it would overlap somebody.
 pub const NO_ROOM: u8 = 3;
@@ -35,8 +37,8 @@ impl Failure {
     }
 
     /// For `map_err` of a system call: what was being done.
-    pub fn when<E: fmt::Display>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
-        move |error| Self::new(format!("{}: {error}", doing.into()))
+    pub fn when<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
+        move |error| Self::new(format!("{}: {}", doing.into(), words(&error.into())))
     }
 }
 
@@ -44,4 +46,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
+}
+
+/// What went wrong, as a person reads it: without the number of the error, and without its name in C.
+pub(crate) fn words(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }

@@ -11,6 +11,7 @@ use usernic::census::{Census, Swept, is_unfinished};
 use crate::accounts::Accounts;
 use crate::cli::Gc;
 use crate::failure::Failure;
+use crate::machine::{Machine, said};
 use crate::output::Output;
 use crate::root::Root;
 use crate::show::nics::Words;
@@ -52,23 +53,24 @@ pub fn run(root: &Root, args: &Gc, out: &mut Output) -> Result<u8, Failure> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::new("gc needs root, whose the ledger is; run: sudo nsgate gc"));
     }
-    let failure = |error: common::Error| Failure::new(error.to_string());
-    // The host's own rules are whole or nothing goes by them.
-    let text = root.read("/etc/nsgate.ini")?.map(|text| text.bytes).unwrap_or_default();
+    // The host's own rules are root's alone and whole, or nothing goes by them: as for the helpers.
+    let path = "/etc/nsgate.ini";
+    let file = Machine::of(root)?.policy("nsgate.ini")?.map_err(said)?;
+    let text = file.map(|mut file| file.contents(path)).transpose().map_err(said)?.unwrap_or_default();
     let settings = Settings::parse(&text).map_err(|malformed| {
         let why = malformed.why;
-        Failure::new(format!("/etc/nsgate.ini:{}: {why}; mend it: nsgate edit nsgate.ini", malformed.line))
+        Failure::new(format!("{path}:{}: {why}; mend it: nsgate edit nsgate.ini", malformed.line))
     })?;
     writes_fail_at_the_limit()?;
     let makes_bridges = in_force(settings.per_user_bridge.create).is_some();
     let accounts = Accounts::read(root)?;
     let words = Words { accounts: &accounts };
-    let mut census = Census::open().map_err(failure)?;
-    let left = census.tidy(args.dry_run, |key| words.word(key)).map_err(failure)?;
+    let mut census = Census::open().map_err(said)?;
+    let left = census.tidy(args.dry_run, |key| words.word(key)).map_err(said)?;
     let mut bridges = Vec::new();
-    for name in census.bridges().map_err(failure)? {
+    for name in census.bridges().map_err(said)? {
         // One that nobody could make again stays.
-        let swept = census.sweep(&name, args.dry_run || !makes_bridges).map_err(failure)?;
+        let swept = census.sweep(&name, args.dry_run || !makes_bridges).map_err(said)?;
         let (removed, why) = match swept {
             Swept::Removed if makes_bridges => (true, None),
             Swept::Removed => {

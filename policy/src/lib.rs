@@ -17,6 +17,7 @@ pub mod explain;
 pub mod failure;
 pub mod gc;
 pub mod getsubids;
+mod login_defs;
 pub mod machine;
 pub mod output;
 pub mod root;
@@ -37,7 +38,9 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             output::complain(&format!("nsgate: {failure}\n"));
-            ExitCode::from(failure.code())
+            // 1 is for warnings there: who tolerates them does not mean files that were not looked at.
+            let is_check = matches!(cli.verb, Verb::Check(_));
+            ExitCode::from(if is_check { failure::USAGE } else { failure.code() })
         }
     }
 }

@@ -108,7 +108,8 @@ impl Output {
     /// # Errors
     /// It cannot be written down.
     pub fn document(&mut self, document: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(document).map_err(Failure::when("write JSON"))?;
+        let text = serde_json::to_string_pretty(document)
+            .map_err(|error| Failure::new(format!("write JSON: {error}")))?;
         // It may be a hundred megabytes, which are not copied without need.
         self.text = if text.contains(is_command) { escaped(&text) } else { text };
         self.text.push('\n');

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-use crate::check::command::word;
+use crate::check::command::{shown, word};
 use crate::failure::Failure;
 
 /// A machine's root directory.
@@ -62,7 +62,7 @@ pub(crate) fn open_regular(found: &OwnedFd, path: &str) -> Result<OwnedFd, Failu
     }
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let opened = open(format!("/proc/self/fd/{}", found.as_raw_fd()).as_str(), flags, Mode::empty());
-    opened.map_err(|errno| Failure::when(format!("cannot open {path}"))(errno.desc()))
+    opened.map_err(Failure::when(format!("cannot open {path}")))
 }
 
 impl Root {
@@ -74,7 +74,8 @@ impl Root {
         let directory = path.unwrap_or(Path::new("/"));
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let opened = open(directory, flags, Mode::empty());
-        let directory = opened.map_err(Failure::when(format!("cannot open {}", directory.display())))?;
+        let shown = shown(directory.as_os_str().as_bytes());
+        let directory = opened.map_err(Failure::when(format!("cannot open {shown}")))?;
         Ok(Self { directory, path: path.map(Path::to_path_buf) })
     }
 
@@ -141,7 +142,7 @@ impl Root {
         let found = match self.open_at(path, OFlag::O_PATH) {
             Ok(found) => found,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
-            Err(errno) => return Err(Failure::when(cannot("open"))(errno.desc())),
+            Err(errno) => return Err(Failure::when(cannot("open"))(errno)),
         };
         let file = open_regular(&found, path)?;
         let status = fstat(&file).map_err(Failure::when(cannot("look at")))?;

@@ -11,6 +11,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use crate::failure::words;
+
 /// What one has said.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -43,7 +45,7 @@ impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotThere => f.write_str("it is not there"),
-            Self::Trouble(error) => write!(f, "{error}"),
+            Self::Trouble(error) => f.write_str(&words(error)),
             Self::Late(patience) => write!(f, "no answer in {} seconds", patience.as_secs()),
             Self::TooMuch => f.write_str("no end to its answer"),
         }

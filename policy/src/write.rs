@@ -18,10 +18,12 @@ pub mod live;
 pub mod lock;
 pub mod owner;
 pub mod place;
+pub mod quota;
 pub mod replace;
 pub mod report;
 pub mod revoke;
 pub mod taken;
+pub mod void;
 
 /// Refuses at once whoever could not finish: only root writes the policy of this machine, and that of an image only root or
 /// whoever owns it.

@@ -36,7 +36,7 @@ const COLUMNS: [(Guards, &str); 6] = [
 ];
 
 /// How many groups [`MulticastGroups`] allows.
-const GROUPS: usize = 4;
+const GROUPS: usize = 8;
 
 impl Guards {
     fn configure(self, world: &World) {

@@ -121,8 +121,13 @@ fn a_file_by_its_path_is_a_draft_and_the_machine_is_what_it_is_compared_with() {
         ] {
             let answer = check(world, args);
             assert!(answer.stderr.contains(why) && answer.stdout.is_empty(), "{answer:?}");
-            assert_ne!(answer.status, Some(0));
+            assert_eq!(answer.status, Some(2), "1 is for warnings");
         }
+        let nowhere = world.run(world.nsgate(ROOT).args(["--root", "/tmp/none", "check"]));
+        assert!(
+            nowhere.status == Some(2) && nowhere.stderr.contains("cannot open /tmp/none: "),
+            "{nowhere:?}"
+        );
         let own = check(world, &["/etc/subuid"]);
         assert!(
             own.stdout.ends_with(
@@ -225,6 +230,7 @@ fn bridges_are_looked_for_on_the_machine_itself() {
                 "/etc/lxc/lxc-usernet:1: warning: accept_ra of \"br0\" is 2: a container on it can make itself this host's IPv6 router [accept-ra]",
                 "    sysctl -w net/ipv6/conf/br0/accept_ra=0",
                 "/etc/lxc/lxc-usernet:2: warning: there is no bridge \"br7\" on this machine [missing-bridge]",
+                "    ip link add name br7 type bridge && ip link set dev br7 up",
                 "/etc/lxc/lxc-usernet:3: error: \"eth7\" is an interface and no bridge [not-a-bridge]",
             ],
         );
@@ -232,6 +238,32 @@ fn bridges_are_looked_for_on_the_machine_itself() {
             .run(Command::new("sysctl").args(["-w", "net/ipv6/conf/br0/accept_ra=0"]).stdin(Stdio::null()));
         assert_eq!(mend.status, Some(0), "{mend:?}");
         assert!(!check(world, &[]).stdout.contains("accept-ra"));
+    });
+}
+
+/// As `grant` and useradd go by them.
+#[test]
+fn where_accounts_and_containers_get_their_ids_is_known() {
+    World::enter(|world| {
+        let ids = "alice:150000:65536\nbob:1000000:65536\n";
+        image(world, &[("subuid", ids), ("subgid", ids)]);
+        let found = |id: &str| check_image(world, &[]).stdout.contains(id);
+        assert!(!found("[future-accounts]") && !found("[incus-ids]"));
+        fs::create_dir_all(format!("{IMAGE}/var/lib/incus/containers")).expect("create");
+        assert!(found(
+            "/etc/subuid:2: warning: \"bob\" holds 1000000-1065535, and 1000000-1000999999 is for the containers"
+        ));
+        // What the system comes with, where the host has none: openSUSE.
+        fs::create_dir_all(format!("{IMAGE}/usr/etc")).expect("create");
+        let defs = "UID_MAX 0x30d40\nSUB_UID_MIN 0454041\nSUB_UID_MAX 300000\n";
+        world.write(&format!("{IMAGE}/usr/etc/login.defs"), defs);
+        assert!(found(
+            "/etc/subuid:1: warning: \"alice\" holds 150000-215535, and new accounts get their uids there (100-200000 "
+        ));
+        let shown = world.run(world.nsgate(ROOT).args(["--root", IMAGE, "show"])).stdout;
+        assert!(shown.contains("(153633-300000)"), "{shown}");
+        world.write(&format!("{IMAGE}/etc/login.defs"), "");
+        assert!(!found("[future-accounts]"));
     });
 }
 

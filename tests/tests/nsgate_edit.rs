@@ -107,10 +107,28 @@ fn a_broken_text_is_installed_only_if_somebody_says_so() {
         world.write("/etc/subuid", SUBUID);
         assert_installed(&edit(world, "subuid", spoil, "Q\n"));
         assert_eq!(text("/etc/subuid"), SUBUID.replace("bob:", "bob,"));
-        // No helper would obey any of it.
-        let answer = edit(world, "nsgate.ini", "printf '[idmap]\\nnone-such = 1\\n' >\"$1\"", "");
-        assert!(answer.status == Some(1) && answer.stdout.contains("none-such"), "{answer:?}");
-        assert!(!Path::new("/etc/nsgate.ini").exists());
+        // What is only worth knowing is called so.
+        let answer = edit(world, "subuid", "echo bob:800000:65536 >\"$1\"", "");
+        assert!(answer.stdout.contains("info: /etc/subuid:1: "), "{answer:?}");
+    });
+}
+
+/// M12: with it, every helper would refuse everybody.
+#[test]
+fn a_broken_nsgate_ini_is_never_installed() {
+    World::enter(|world| {
+        let break_it = "printf '[idmap]\\nnone-such = 1\\n' >\"$1\"";
+        for (old, answers, asked) in [(None, "", 1), (None, "Q\n", 2), (Some("[idmap]\n"), "Q\nQ\nx\n", 3)] {
+            if let Some(old) = old {
+                world.write("/etc/nsgate.ini", old);
+            }
+            let answer = edit(world, "nsgate.ini", break_it, answers);
+            assert!(answer.status == Some(1) && answer.stdout.contains("none-such"), "{answer:?}");
+            assert_eq!(answer.stderr.matches("(e)dit again, (x) discard: ").count(), asked, "{answer:?}");
+            assert_eq!(answer.stderr.matches("\"Q\" is none of e and x\n").count(), asked - 1, "{answer:?}");
+            assert_eq!(fs::read_to_string("/etc/nsgate.ini").ok().as_deref(), old, "{answer:?}");
+            assert_clean();
+        }
     });
 }
 

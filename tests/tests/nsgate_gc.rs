@@ -115,6 +115,53 @@ fn records_of_interfaces_that_are_gone_go_and_those_of_others_stay() {
     });
 }
 
+/// M10
+#[test]
+fn revoking_interfaces_names_those_that_stay() {
+    enter(|world| {
+        let (alice, bob) = (world.container(ALICE), world.container(BOB));
+        let mut names = Vec::new();
+        for bridge in ["lxcbr0", "none", OWN] {
+            names.push(world.create(ALICE, &alice, "veth", bridge, &[]).nic().host_name);
+        }
+        let bobs = world.create(BOB, &bob, "veth", "lxcbr0", &[]).nic().host_name;
+        for (bridge, name) in ["lxcbr0", "none", "nsbr-%u"].into_iter().zip(&names) {
+            let dry = ["revoke", "nic", "alice", bridge, "--dry-run"];
+            // What everybody may see of them is enough; but whose one without a bridge is.
+            let live =
+                format!("and stay until their container ends:\n  {name}: alice, processes {}", alice.pid());
+            for user in [ROOT, ALICE] {
+                let said = nsgate(world, user, &dry).stdout;
+                assert!(said.contains(&live) && !said.contains(&bobs), "{said}");
+            }
+            let answer = nsgate(world, ROOT, &["--json", "revoke", "nic", "alice", bridge]);
+            assert!(answer.stdout.contains(&format!("\"name\": \"{name}\"")), "{answer:?}");
+            assert_eq!(answer.stdout.matches("\"pids\"").count(), 1, "{answer:?}");
+            fits_schema(world, "revoke.json", &answer);
+        }
+        let none = nsgate(world, ROOT, &["grant", "nic", "alice", "lxcbr1", "1"]);
+        assert_eq!(none.status, Some(0), "{none:?}");
+        assert!(!nsgate(world, ROOT, &["revoke", "nic", "alice", "lxcbr1"]).stdout.contains("stay"));
+    });
+}
+
+/// As the helpers do.
+#[test]
+fn rules_that_others_may_have_written_are_not_gone_by() {
+    use std::os::unix::fs::PermissionsExt;
+    enter(|world| {
+        let mut container = world.container(ALICE);
+        let nic = world.create(ALICE, &container, "veth", OWN, &[]).nic().host_name;
+        container.end();
+        world.wait_until_gone(&nic);
+        fs::set_permissions("/etc/nsgate.ini", fs::Permissions::from_mode(0o666)).expect("chmod");
+        let answer = nsgate(world, ROOT, &["gc"]);
+        assert_eq!((answer.status, &*answer.stdout), (Some(1), ""), "{answer:?}");
+        assert!(answer.stderr.starts_with("nsgate: /etc/nsgate.ini is not trusted: "), "{answer:?}");
+        assert!(world.host_links().iter().any(|link| link.name == OWN));
+    });
+}
+
 /// A16: under a limit on the size of files, whatever its signal does: what could not be done is done the next time, and nothing
 /// that counts is lost.
 #[test]

@@ -178,6 +178,17 @@ fn cases() -> Vec<(&'static Rule, Machine, Vec<Option<u32>>, Machine)> {
             uids("alice:2200000000:65536\n"),
         ),
         (
+            rule::INCUS_IDS,
+            with(&[(Subuid, "alice:1000000:65536\nbob:1001000000:5\n")], |machine| machine.incus = true),
+            at(1),
+            with(&[(Subuid, "alice:1000000:65536\n"), (Subgid, "root:5000000:5\n")], |machine| {
+                machine.incus = true
+            }),
+        ),
+        (rule::INCUS_IDS, with(&[(Subgid, "alice:999999:2\n")], |machine| machine.incus = true), at(1), {
+            gids("alice:1000000:65536\n")
+        }),
+        (
             rule::FEW_IDS,
             uids("alice:100000:65535\n"),
             at(1),
@@ -267,6 +278,15 @@ fn cases() -> Vec<(&'static Rule, Machine, Vec<Option<u32>>, Machine)> {
             ini("[bridge \"*\"]\n[bridge \"br0\"]\n[bridge \"n7\"]\n", "alice veth br0 5\n@lab veth n%u 1\n"),
         ),
         (
+            rule::FEW_MULTICAST_GROUPS,
+            ini(
+                "[bridge \"*\"]\nmax-multicast-groups = 7\n[bridge \"br0\"]\nmax-multicast-groups = 2\n[bridge \"br1\"]\n",
+                "",
+            ),
+            vec![Some(2), Some(4)],
+            ini("[bridge \"*\"]\nmax-multicast-groups = 8\n[bridge \"br0\"]\nmax-multicast-groups = 0\n", ""),
+        ),
+        (
             rule::CREATE_NOTHING,
             ini("[per-user-bridge]\ncreate = yes\n", "alice veth br0 5\n"),
             at(2),
@@ -305,6 +325,27 @@ fn cases() -> Vec<(&'static Rule, Machine, Vec<Option<u32>>, Machine)> {
         ),
         (rule::MISSING_FILE, with(&[(Subuid, "")], content(Content::Absent)), whole(), uids("")),
     ]
+}
+
+/// usermod and grant want an account, and whoever has one need not give way to whoever has none.
+#[test]
+fn of_an_owner_who_is_nobody_the_line_goes() {
+    let machine = machine(&[
+        (Subuid, "dave:100000:65536\nalice:150000:65536\n99999999999:300000:5\n1001:400000:65536\n"),
+        (Subgid, "alice:150000:65536\n1001:400000:65536\n"),
+        (NsgateIni, "[idmap]\nprotect = 100000\n"),
+    ]);
+    let found = findings(&machine);
+    let fixes = |id: &str| -> Vec<_> {
+        let of_rule = found.iter().filter(|finding| finding.rule.id == id);
+        of_rule.map(|finding| finding.fix.clone().unwrap_or_default()).collect()
+    };
+    let daves = "nsgate revoke ids dave --start 100000 --count 65536";
+    let numbers = "nsgate revoke ids 99999999999 --start 300000 --count 5";
+    assert_eq!(fixes("overlap"), [daves]);
+    assert_eq!(fixes("protected-grant"), [daves]);
+    assert_eq!(fixes("few-ids"), [numbers]);
+    assert_eq!(fixes("out-of-step"), [daves, numbers]);
 }
 
 /// D04, D09, D10, D12, D19, D20: what the helpers overlook or obey, `nsgate check` flags; and every other rule.

@@ -17,6 +17,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use crate::accounts::Accounts;
 use crate::cli::PolicyFile;
 use crate::failure::{Failure, USAGE};
+use crate::login_defs;
 use crate::root::{Root, all_of, open_regular};
 
 use super::command::shown;
@@ -66,7 +67,14 @@ pub fn machine(root: &Root, files: &[PathBuf]) -> Result<Machine, Failure> {
     };
     let (passwd, group) = (whole("/etc/passwd"), whole("/etc/group"));
     machine.nsswitch = whole("/etc/nsswitch.conf");
-    machine.login_defs = whole("/etc/login.defs");
+    machine.login_defs = match login_defs::read(root) {
+        Ok(text) => Some(text),
+        Err(failure) => {
+            let path = "/etc/login.defs";
+            machine.unread.push((path.to_owned(), why_alone(&failure.to_string(), path)));
+            None
+        }
+    };
     if let Some((passwd, group)) = passwd.zip(group).filter(|(passwd, _)| !passwd.is_empty()) {
         let nsswitch = Nsswitch::parse(machine.nsswitch.as_deref().unwrap_or_default());
         let elsewhere = nsswitch.accounts_are_elsewhere_too() || nsswitch.groups_are_elsewhere_too();
@@ -76,6 +84,8 @@ pub fn machine(root: &Root, files: &[PathBuf]) -> Result<Machine, Failure> {
     machine.nspawn = ["/var/lib/machines", "/etc/systemd/nspawn", "/run/systemd/nspawn"]
         .into_iter()
         .any(|directory| has_something(root, directory));
+    machine.incus =
+        ["/var/lib/incus", "/var/lib/lxd"].into_iter().any(|directory| has_something(root, directory));
     if root.is_live() {
         machine.interfaces = interfaces();
     }
@@ -104,7 +114,7 @@ fn draft(file: PolicyFile, path: &Path) -> Result<Policy, Failure> {
     let name = shown(bytes);
     let cannot = |what: &str| format!("cannot {what} {name}");
     let found = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
-    let found = found.map_err(|errno| Failure::when(cannot("open"))(errno.desc()))?;
+    let found = found.map_err(Failure::when(cannot("open")))?;
     let opened = open_regular(&found, &name)?;
     let content = all_of(opened).map_err(Failure::when(cannot("read")))?;
     // A path that begins with a dash is no option.

@@ -24,6 +24,8 @@ pub struct Machine {
     pub interfaces: Option<BTreeMap<Vec<u8>, Interface>>,
     /// Do containers of systemd's run on it?
     pub nspawn: bool,
+    /// Does incus or LXD keep containers on it?
+    pub incus: bool,
     /// Files of the machine that should have been read and could not be: which, and why.
     pub unread: Vec<(String, String)>,
     /// For commands: the directory of the image. None: the machine we run on.

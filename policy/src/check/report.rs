@@ -100,7 +100,7 @@ pub fn findings(files: &[String], findings: Findings, out: &mut Output) -> Resul
         .into_iter()
         .filter(|(number, _, _)| *number > 0)
         .map(|(number, what, style)| {
-            let plural = if number == 1 || what == "info" { "" } else { "s" };
+            let plural = if number == 1 { "" } else { "s" };
             out.paint(style, &format!("{} {what}{plural}", grouped(number)))
         })
         .collect();
@@ -141,7 +141,8 @@ pub fn rule(id: &str, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-const fn style(severity: Severity) -> Style {
+/// The colour of its word.
+pub(crate) const fn style(severity: Severity) -> Style {
     match severity {
         Severity::Error => Style::Error,
         Severity::Warning => Style::Warning,

@@ -106,7 +106,7 @@ pub const RESERVED: &[Reserved] = &[
         first: 1_000_000,
         last: 1_000_999_999,
         whose: "the containers of incus and LXD",
-        why: "incus and LXD take them where there is no /etc/subuid and /etc/subgid",
+        why: "they take these where there is no /etc/subuid and /etc/subgid",
         source: "https://linuxcontainers.org/incus/docs/main/userns-idmap/",
         when: When::Incus,
         label: None,

@@ -138,6 +138,11 @@ rules! {
         "subid: in /etc/nsswitch.conf asks SSSD for subordinate ids, which FreeIPA numbers from 2147483648 up. A line in the file \
          that has such ids may overlap with what FreeIPA gives somebody, and nobody compares the two. Use ids below 2147483648 in \
          the file.";
+    INCUS_IDS: Warning, "incus-ids", "ids that incus and LXD take for containers, and one of them is there",
+        "There are containers of incus or LXD on this machine (something is in /var/lib/incus or /var/lib/lxd), and no line of root's \
+         in /etc/subuid and /etc/subgid says which ids they have. Where neither file was there, they have taken \
+         1000000-1000999999, and the range has ids of these: the user and a container own each other's files. Use other ids for the \
+         user, which nsgate grant finds; a line for root (root:1000000:1000000000 in both files) says what incus has.";
     FEW_IDS: Warning, "few-ids", "an owner of fewer than 65536 ids",
         "A container of a usual distribution needs 65536 ids: 0 to 65533 for its users and groups, and 65534 for nobody. With fewer, \
          packages with other ids fail to unpack (lchown: invalid argument), and incus does not start. All lines of the owner count \
@@ -192,6 +197,11 @@ rules! {
     UNUSED_BRIDGE: Warning, "unused-bridge-section", "a section for a bridge that nobody may use",
         "/etc/nsgate.ini has a section for a bridge that no line of /etc/lxc/lxc-usernet names, so it does nothing. If the name is \
          misspelt, the bridge that was meant goes without its guards.";
+    FEW_MULTICAST_GROUPS: Warning, "few-multicast-groups", "a limit that a container's own IPv6 addresses reach",
+        "max-multicast-groups in /etc/nsgate.ini counts the groups that a container cannot do without: one for each of its IPv6 \
+         addresses that ends differently, by which others ask for its MAC, one for its name (mDNS), and so on. Where there is a \
+         multicast querier on the link, the bridge passes nothing on to a group beyond the limit, so the container cannot be reached \
+         by those addresses. Leave it 8 or more, or 0 for no limit.";
     CREATE_NOTHING: Warning, "create-without-pattern", "bridges are to be made, and no line names one",
         "create = yes in [per-user-bridge] makes bridges that /etc/lxc/lxc-usernet names with %u, and no line there has %u: nothing is \
          ever made. Add a line such as \"@containers veth nsbr-%u 10\", or remove the key.";

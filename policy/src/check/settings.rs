@@ -1,8 +1,8 @@
 //! The rules about `/etc/nsgate.ini`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use common::policy::settings::{Settings, in_force};
+use common::policy::settings::{Settings, in_force, limit};
 use common::policy::text::{Quoted, lines};
 
 use crate::cli::PolicyFile;
@@ -10,7 +10,7 @@ use crate::cli::PolicyFile;
 use super::command::edit;
 use super::findings::Findings;
 use super::machine::{Machine, Policy};
-use super::rule::{CREATE_NOTHING, SETTINGS, UNUSED_BRIDGE};
+use super::rule::{CREATE_NOTHING, FEW_MULTICAST_GROUPS, SETTINGS, UNUSED_BRIDGE};
 use super::usernet::Bridges;
 
 /// What the file says; if nobody understands it, nothing.
@@ -29,6 +29,9 @@ pub(super) fn read(machine: &Machine, findings: &mut Findings) -> Settings {
     }
 }
 
+/// So many groups a container needs itself: those of its IPv6 addresses, and a few.
+const FEWEST_GROUPS: u32 = 8;
+
 /// What it says of bridges, next to what lxc-usernet does.
 pub(super) fn look(
     machine: &Machine,
@@ -37,6 +40,18 @@ pub(super) fn look(
     findings: &mut Findings,
 ) {
     let (Some(policy), Some(bridges)) = (machine.policy(PolicyFile::NsgateIni), bridges) else { return };
+    // Also what is for all others: no bridge is called so.
+    let names = settings.bridge_names().chain(["*"]);
+    let groups = names.filter_map(|name| limit(settings.bridge(name).max_multicast_groups));
+    let groups: BTreeMap<u32, u32> = groups.map(|set| (set.line, set.value)).collect();
+    for (line, most) in groups.into_iter().filter(|(_, most)| *most < FEWEST_GROUPS) {
+        findings.add(FEW_MULTICAST_GROUPS, policy, Some(line), || {
+            let message = format!(
+                "max-multicast-groups = {most}: a container's own IPv6 addresses need up to {FEWEST_GROUPS}"
+            );
+            (message, Some(edit(machine, policy, line)))
+        });
+    }
     let sections = sections(policy);
     for name in settings.bridge_names().filter(|name| !bridges.has(name)) {
         let line = sections.get(name).copied();

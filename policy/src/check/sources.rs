@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use common::policy::id::{self, Id, Range};
+use common::policy::id::{Id, Range};
 use common::policy::nsswitch::Nsswitch;
 use common::policy::subid;
 use common::policy::text::{Quoted, lines};
 
 use crate::cli::PolicyFile;
+use crate::login_defs::number_or;
 
 use super::findings::Findings;
 use super::machine::Machine;
@@ -26,15 +27,8 @@ pub(super) fn asks(machine: &Machine, source: &str) -> bool {
 /// Where useradd (`UID`) or groupadd (`GID`) take ids for new accounts, system accounts among them.
 #[must_use]
 pub(super) fn new_accounts(login_defs: &[u8], kind: &str) -> Option<Range> {
-    let number = |name: String, otherwise| {
-        let value = |line| {
-            let line: &[u8] = <[u8]>::trim_ascii(line);
-            let (key, value) = line.split_at(line.iter().position(u8::is_ascii_whitespace)?);
-            (key == name.as_bytes()).then(|| id::decimal(value.trim_ascii()).ok().and_then(Id::new)).flatten()
-        };
-        lines(login_defs).filter_map(value).last().or(Id::new(otherwise))
-    };
-    Range::between(number(format!("SYS_{kind}_MIN"), 100)?, number(format!("{kind}_MAX"), 60000)?)
+    let id = |name: String, otherwise| Id::new(number_or(login_defs, &name, otherwise));
+    Range::between(id(format!("SYS_{kind}_MIN"), 100)?, id(format!("{kind}_MAX"), 60000)?)
 }
 
 /// Is `/etc/subuid` read at all?
@@ -74,7 +68,8 @@ pub(super) fn look(machine: &Machine, findings: &mut Findings) {
             if !unused.is_empty() {
                 findings.add_at(SUBID_SOURCE, &name, line, || {
                     let what = unused.join(" and ");
-                    (format!("subid: does not name files: what {what} grants does not count"), fix())
+                    let grant = if unused.len() == 1 { "grants" } else { "grant" };
+                    (format!("subid: does not name files: what {what} {grant} does not count"), fix())
                 });
             }
         }
@@ -92,6 +87,7 @@ mod tests {
         assert_eq!(bounds("").as_deref(), Some("100-60000"));
         assert_eq!(bounds("# x\nUID_MAX 70000\n\tSYS_UID_MIN\t 500 \n").as_deref(), Some("500-70000"));
         assert_eq!(bounds("UID_MAX x\n").as_deref(), Some("100-60000"));
+        assert_eq!(bounds("UID_MAX 0x11170\nSYS_UID_MIN 0764\n").as_deref(), Some("500-70000"));
         assert_eq!(bounds("UID_MAX 5\n"), None);
     }
 }

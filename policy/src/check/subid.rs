@@ -21,8 +21,8 @@ use super::machine::{Content, Machine, Policy};
 use super::reserved::{self, RESERVED, Reserved, When};
 use super::rule::{
     ACCOUNT_OVERLAP, AMBIGUOUS_OWNER, CONTAINER_POOL, CONTAINER_POOL_IN_USE, FEW_IDS, FUTURE_ACCOUNTS,
-    IPA_IDS, MISSING_FILE, OUT_OF_STEP, OVERLAP, OWN_ID, OWN_OVERLAP, PROTECTED_GRANT, RESERVED_IDS, ROOT_ID,
-    Rule, UNKNOWN_OWNER,
+    INCUS_IDS, IPA_IDS, MISSING_FILE, OUT_OF_STEP, OVERLAP, OWN_ID, OWN_OVERLAP, PROTECTED_GRANT,
+    RESERVED_IDS, ROOT_ID, Rule, UNKNOWN_OWNER,
 };
 use super::sources;
 
@@ -64,6 +64,7 @@ struct Against<'a> {
     protect: Option<Set<Vec<Range>>>,
     new_accounts: [Option<Range>; 2],
     ipa: bool,
+    incus: bool,
 }
 
 /// Looks at both files.
@@ -71,7 +72,9 @@ pub(super) fn look(machine: &Machine, known: &Known<'_>, settings: &Settings, fi
     let protect = settings.idmap.protect.clone();
     let protect = protect.map(|protect| Set { value: merged(protect.value), ..protect });
     let new_accounts = ["UID", "GID"].map(|kind| sources::new_accounts(machine.login_defs.as_deref()?, kind));
-    let against = Against { machine, known, protect, new_accounts, ipa: sources::asks(machine, "sss") };
+    let ipa = sources::asks(machine, "sss");
+    let incus = machine.incus && !root_has_a_line(machine);
+    let against = Against { machine, known, protect, new_accounts, ipa, incus };
     let mut owners = Owners::default();
     let mut both = [PolicyFile::Subuid, PolicyFile::Subgid].map(|file| {
         let policy = machine.policy(file)?;
@@ -84,6 +87,14 @@ pub(super) fn look(machine: &Machine, known: &Known<'_>, settings: &Settings, fi
     if let [Some((subuid, of_subuid)), Some((subgid, of_subgid))] = &both {
         in_step(machine, &owners, [(*subuid, of_subuid), (*subgid, of_subgid)], findings);
     }
+}
+
+/// Then it is that one by which incus and LXD go.
+fn root_has_a_line(machine: &Machine) -> bool {
+    [PolicyFile::Subuid, PolicyFile::Subgid].into_iter().any(|file| {
+        let owners = lines(machine.bytes(file).unwrap_or_default()).filter_map(entry);
+        owners.map(|(owner, _)| owner).any(|owner| [&b"root"[..], b"0"].contains(&owner))
+    })
 }
 
 impl<'a> Against<'a> {
@@ -224,7 +235,12 @@ impl<'a> Against<'a> {
             let message = format!(
                 "{holds}, of which /etc/nsgate.ini:{at} protects {common}: a map that has it is refused"
             );
-            (message, Some(usermod(self.machine, policy, "del", owner.text, (common, line))))
+            let fix = if is_somebody(self.machine, owner) {
+                usermod(self.machine, policy, "del", owner.text, (common, line))
+            } else {
+                revoke(self.machine, policy, owner.text, (range, line))
+            };
+            (message, Some(fix))
         });
     }
 
@@ -241,11 +257,11 @@ impl<'a> Against<'a> {
                 When::Always => rule == RESERVED_IDS && reserved.first > 0,
                 When::FreeIpa => rule == IPA_IDS && self.ipa,
                 When::Nspawn => rule == CONTAINER_POOL_IN_USE && self.machine.nspawn,
-                When::Incus => false,
+                When::Incus => rule == INCUS_IDS && self.incus,
             };
             reserved::touched(range).filter(is_of)
         };
-        for rule in [RESERVED_IDS, IPA_IDS, CONTAINER_POOL_IN_USE] {
+        for rule in [RESERVED_IDS, IPA_IDS, CONTAINER_POOL_IN_USE, INCUS_IDS] {
             let Some(first) = touched(rule).next() else { continue };
             findings.add(rule, policy, Some(line), || {
                 let ids = first.range().map(|ids| ids.to_string()).unwrap_or_default();
@@ -272,7 +288,11 @@ impl<'a> Against<'a> {
         findings.add(CONTAINER_POOL, policy, Some(*line), || {
             let shown = Quoted(owner);
             let more = in_pool.len().saturating_sub(1);
-            let more = if more == 0 { String::new() } else { format!(" (and {more} more lines like it do)") };
+            let more = match more {
+                0 => String::new(),
+                1 => " (and 1 more line like it does)".to_owned(),
+                more => format!(" (and {more} more lines like it do)"),
+            };
             let message = format!(
                 "\"{shown}\" holds {range}{more}, where systemd-nspawn -U takes ids for containers; none of them is seen here"
             );
@@ -283,12 +303,16 @@ impl<'a> Against<'a> {
 
 /// What mends a line whose ids its owner should not have: others in their place, if he is somebody.
 fn other_ids(machine: &Machine, policy: &Policy, owner: Word<'_>, place: (Range, u32)) -> String {
-    let is_somebody = owner.user.is_some() || machine.people.is_none();
-    if is_somebody {
+    if is_somebody(machine, owner) {
         move_away(machine, policy, owner.text, place)
     } else {
         revoke(machine, policy, owner.text, place)
     }
+}
+
+/// Of nobody's line, all that can be done is to take it out: usermod and `grant` want an account.
+fn is_somebody(machine: &Machine, owner: Word<'_>) -> bool {
+    owner.user.is_some() || machine.people.is_none()
 }
 
 fn meets(one: Option<Range>, other: Range) -> bool {
@@ -345,9 +369,13 @@ fn among_owners(
                     above.line,
                     if common == below.range { "all of it".to_owned() } else { format!("{common} of it") },
                 );
+                // Nobody needs his; else whoever came later moves.
+                let is_nobodys =
+                    |entry: &Entry| owners.word(entry.word).is_some_and(|owner| !is_somebody(machine, owner));
+                let moves = if is_nobodys(&above) && !is_nobodys(&below) { above } else { below };
                 let fix = owners
-                    .word(below.word)
-                    .map(|owner| other_ids(machine, policy, owner, (below.range, below.line)));
+                    .word(moves.word)
+                    .map(|owner| other_ids(machine, policy, owner, (moves.range, moves.line)));
                 (message, fix)
             });
         }
@@ -416,7 +444,13 @@ fn of_each_owner(
                     "\"{}\" holds {number} {ids} in all, and a container wants {ENOUGH}",
                     Quoted(owner)
                 );
-                (message, Some(grant(machine, policy, owner, top.line)))
+                let is_nobodys = owners.word(top.word).is_some_and(|owner| !is_somebody(machine, owner));
+                let fix = if is_nobodys {
+                    revoke(machine, policy, owner, (top.range, top.line))
+                } else {
+                    grant(machine, policy, owner, top.line)
+                };
+                (message, Some(fix))
             });
         }
     }
@@ -467,6 +501,9 @@ fn in_step(
             let fix = match (only_uid.as_slice(), only_gid.as_slice()) {
                 // The other file may be the machine's own.
                 _ if policy.draft => edit(machine, policy, top.line),
+                _ if owners.word(top.word).is_some_and(|owner| !is_somebody(machine, owner)) => {
+                    revoke(machine, policy, owner, (top.range, top.line))
+                }
                 ([one], []) => usermod(machine, subgid, "add", owner, (*one, 1)),
                 ([], [one]) => usermod(machine, subuid, "add", owner, (*one, 1)),
                 (_, []) => edit(machine, subgid, 1),

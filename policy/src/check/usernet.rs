@@ -250,7 +250,8 @@ fn on_this_machine(machine: &Machine, policy: &Policy, bridges: &Bridges<'_>, fi
         let shown = Quoted(name);
         match interfaces.get(*name) {
             None => findings.add(MISSING_BRIDGE, policy, Some(*line), || {
-                let make = format!("ip link add name {} type bridge", word(name));
+                let name = word(name);
+                let make = format!("ip link add name {name} type bridge && ip link set dev {name} up");
                 (format!("there is no bridge \"{shown}\" on this machine"), Some(make))
             }),
             Some(Interface { bridge: Some(false), .. }) => {

@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use common::policy::id::{self, Id, Range, merged};
+use common::policy::id::{Id, Range, merged};
 use common::policy::nsswitch::Nsswitch;
-use common::policy::text::{Quoted, lines};
+use common::policy::text::Quoted;
 use serde::Serialize;
 
 use super::holders::{Holder, Holders, Identity, Names, common_ids, total};
@@ -17,6 +17,7 @@ use super::terminal::{self, Letters, wrapped};
 use crate::accounts::Accounts;
 use crate::check::reserved::{RESERVED, Reserved};
 use crate::failure::{FAILED, Failure};
+use crate::login_defs::{self, number_or};
 use crate::output::{Output, Style};
 use crate::root::Root;
 
@@ -56,7 +57,7 @@ pub(super) const MOST_TOLD: usize = 8;
 /// There is no such user, or the SVG cannot be written.
 pub fn run(root: &Root, who: Option<&OsStr>, svg: Option<&Path>, out: &mut Output) -> Result<u8, Failure> {
     let accounts = Accounts::read(root)?;
-    let login_defs = root.read("/etc/login.defs").ok().flatten().map(|file| file.bytes).unwrap_or_default();
+    let login_defs = login_defs::read(root).unwrap_or_default();
     let names = Names::of(&accounts);
     let uids = accounts.users().iter().map(|user| (user.uid, user.name.clone())).collect();
     let gids = accounts.groups().iter().map(|group| (group.gid, group.name.clone())).collect();
@@ -151,14 +152,7 @@ impl File {
 
 impl Bounds {
     fn of(login_defs: &[u8], keys: (&'static str, &'static str)) -> Self {
-        let value = |key: &str| {
-            let values = lines(login_defs).filter_map(|line| {
-                let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-                (words.next()? == key.as_bytes()).then(|| words.next())?
-            });
-            values.last().and_then(|value| id::decimal(value).ok())
-        };
-        let (min, max) = (value(keys.0).unwrap_or(USUAL.0), value(keys.1).unwrap_or(USUAL.1));
+        let (min, max) = (number_or(login_defs, keys.0, USUAL.0), number_or(login_defs, keys.1, USUAL.1));
         let range = Id::new(min).zip(Id::new(max)).and_then(|(min, max)| Range::between(min, max));
         Self { keys, range }
     }

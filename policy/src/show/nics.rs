@@ -29,17 +29,21 @@ struct Document {
     quotas: Vec<QuotaRow>,
 }
 
+/// An interface.
 #[derive(Debug, Serialize)]
-struct Row {
-    name: String,
+pub(crate) struct Row {
+    pub(crate) name: String,
     index: Option<u32>,
     state: &'static str,
-    uid: Option<u32>,
-    user: Option<String>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) user: Option<String>,
     owner: Option<String>,
+    /// Whose quota it counts for, as the ledger has it.
+    #[serde(skip)]
+    key: String,
     bridge: Option<String>,
     guards: Vec<&'static str>,
-    pids: Vec<i32>,
+    pub(crate) pids: Vec<i32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,16 +70,47 @@ pub fn run(root: &Root, svg: bool, out: &mut Output) -> Result<u8, Failure> {
     let complete = nix::unistd::geteuid().is_root();
     let mut census = if complete { Census::open() } else { Census::without_ledger() }.map_err(failure)?;
     let quotas = census.quotas().map_err(failure)?;
-    let pids = pids_by_netns(&mut census).map_err(failure)?;
     let words = Words { accounts: &accounts };
+    let nics = rows(&mut census, &quotas, &words).map_err(failure)?;
+    let policy = Policy::read(root, &accounts);
+    let quotas: Vec<QuotaRow> = quotas.iter().map(|quota| policy.row(quota, &words)).collect();
+    let document = Document { schema: "nsgate/1", verb: "show", what: "nics", complete, nics, quotas };
+    if out.is_json() {
+        out.document(&document)?;
+    } else {
+        write(&document, out);
+    }
+    Ok(0)
+}
+
+/// Those that count for the quota of this owner, by his key in the ledger, on a bridge, or on none, and are not gone.
+///
+/// # Errors
+/// The ledger is damaged, or the kernel does not say.
+pub(crate) fn of_quota(
+    accounts: &Accounts,
+    key: &str,
+    is_on: impl Fn(Option<&str>) -> bool,
+) -> Result<Vec<Row>, Failure> {
+    let is_root = nix::unistd::geteuid().is_root();
+    let mut census = if is_root { Census::open() } else { Census::without_ledger() }.map_err(failure)?;
+    let quotas = census.quotas().map_err(failure)?;
+    let mut rows = rows(&mut census, &quotas, &Words { accounts }).map_err(failure)?;
+    rows.retain(|row| row.key == key && row.state != GONE && is_on(row.bridge.as_deref()));
+    Ok(rows)
+}
+
+/// All interfaces that there are, and all that the ledger still has.
+fn rows(census: &mut Census, quotas: &[Quota], words: &Words<'_>) -> Result<Vec<Row>, common::Error> {
+    let pids = pids_by_netns(census)?;
     let (mut nics, mut known) = (Vec::new(), BTreeSet::new());
     for quota in quotas.iter().filter(|quota| quota.owner != ALL) {
         for (record, there) in &quota.records {
             known.insert(record.name.clone());
-            let nic = census.nic(&record.name).map_err(failure)?;
+            let nic = census.nic(&record.name)?;
             let state = match (record.state, there, &nic) {
                 (State::Unfinished, ..) => "making",
-                (State::Made { .. }, false, _) => "gone",
+                (State::Made { .. }, false, _) => GONE,
                 (State::Made { .. }, true, Some(nic)) if nic.is_up => "up",
                 (State::Made { .. }, true, _) => "down",
             };
@@ -88,6 +123,7 @@ pub fn run(root: &Root, svg: bool, out: &mut Output) -> Result<u8, Failure> {
             row.uid = Some(record.uid.raw());
             row.user = words.user(record.uid);
             row.owner = Some(words.owner(&quota.owner));
+            row.key.clone_from(&quota.owner);
             let on = quota.attachment.word();
             row.bridge = (on != "none").then(|| Quoted(on.as_bytes()).to_string());
             nics.push(row);
@@ -95,24 +131,20 @@ pub fn run(root: &Root, svg: bool, out: &mut Output) -> Result<u8, Failure> {
     }
     // What the kernel has and the ledger has not, or may not be asked for.
     for name in interfaces().into_iter().filter(|name| !known.contains(name)) {
-        let Some(nic) = census.nic(&name).map_err(failure)? else { continue };
+        let Some(nic) = census.nic(&name)? else { continue };
         let Some((uid, owner)) = marked(&nic.alias) else { continue };
         let mut row = row(&name, Some(&nic), &pids);
         row.uid = Some(uid.raw());
         row.user = words.user(uid);
         row.owner = Some(words.owner(owner));
+        row.key = owner.to_owned();
         nics.push(row);
     }
-    let policy = Policy::read(root, &accounts);
-    let quotas: Vec<QuotaRow> = quotas.iter().map(|quota| policy.row(quota, &words)).collect();
-    let document = Document { schema: "nsgate/1", verb: "show", what: "nics", complete, nics, quotas };
-    if out.is_json() {
-        out.document(&document)?;
-    } else {
-        write(&document, out);
-    }
-    Ok(0)
+    Ok(nics)
 }
+
+/// The state of an interface that is a record alone.
+const GONE: &str = "gone";
 
 /// In the ledger, the table of all owners.
 const ALL: &str = "all";
@@ -130,6 +162,7 @@ fn row(name: &InterfaceName, nic: Option<&Nic>, pids: &BTreeMap<i32, Vec<i32>>) 
         uid: None,
         user: None,
         owner: None,
+        key: String::new(),
         bridge: nic.and_then(|nic| nic.bridge.as_ref()).map(|bridge| Quoted(bridge.as_bytes()).to_string()),
         guards: nic.map(|nic| nic.guards.clone()).unwrap_or_default(),
         pids: of.cloned().unwrap_or_default(),

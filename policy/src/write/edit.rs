@@ -2,6 +2,7 @@
 //!
 //! The file is locked, so `useradd` and its kin wait; the editor has a private copy, in a directory of the caller's that nobody
 //! else can enter; what comes back is looked at before it is installed, and what is broken is installed only if somebody says so.
+//! A broken nsgate.ini never is: with one, every helper refuses everybody.
 
 mod draft;
 mod editor;
@@ -17,7 +18,7 @@ use super::replace::Prepared;
 use crate::check::{self, Finding, Severity};
 use crate::cli::{Edit, PolicyFile};
 use crate::failure::{Failure, USAGE};
-use crate::output::{Output, Style, complain};
+use crate::output::{Output, complain};
 use crate::root::Root;
 use draft::Draft;
 use editor::Editor;
@@ -67,7 +68,8 @@ pub fn run(root: &Root, args: &Edit, out: &mut Output) -> Result<u8, Failure> {
         let findings = Findings::of(root, args.file, &new, &old, failed);
         findings.say(out);
         out.flush()?;
-        let install = if findings.is_broken() { ask()? } else { Answer::Install };
+        let may_be_broken = args.file != PolicyFile::NsgateIni;
+        let install = if findings.is_broken() { ask(may_be_broken) } else { Answer::Install };
         match install {
             Answer::Again => continue,
             Answer::Discard => {
@@ -108,9 +110,11 @@ enum Answer {
 }
 
 /// Asks. Who says nothing discards.
-fn ask() -> Result<Answer, Failure> {
+fn ask(may_be_broken: bool) -> Answer {
+    let (broken, known) =
+        if may_be_broken { (", (Q) install it broken", "e, x and Q") } else { ("", "e and x") };
     loop {
-        complain("What now? (e)dit again, (x) discard, (Q) install it broken: ");
+        complain(&format!("What now? (e)dit again, (x) discard{broken}: "));
         // Byte by byte: what comes after the line is the editor's.
         let mut line = Vec::new();
         loop {
@@ -119,7 +123,7 @@ fn ask() -> Result<Answer, Failure> {
             match read {
                 Ok(0) | Err(_) if line.is_empty() => {
                     complain("\n");
-                    return Ok(Answer::Discard);
+                    return Answer::Discard;
                 }
                 Ok(0) | Err(_) => break,
                 Ok(_) if byte == *b"\n" => break,
@@ -129,54 +133,47 @@ fn ask() -> Result<Answer, Failure> {
             }
         }
         match line.trim_ascii() {
-            b"e" | b"E" => return Ok(Answer::Again),
-            b"x" | b"X" => return Ok(Answer::Discard),
-            b"Q" => return Ok(Answer::Install),
-            other => complain(&format!("\"{}\" is none of e, x and Q\n", Quoted(other))),
+            b"e" | b"E" => return Answer::Again,
+            b"x" | b"X" => return Answer::Discard,
+            b"Q" if may_be_broken => return Answer::Install,
+            other => complain(&format!("\"{}\" is none of {known}\n", Quoted(other))),
         }
     }
 }
 
-/// What is wrong with a new text.
-#[derive(Debug, Default)]
-struct Findings {
-    errors: Vec<String>,
-    warnings: Vec<String>,
-}
+/// What there is to say of a new text, the worst first.
+#[derive(Debug)]
+struct Findings(Vec<(Severity, String)>);
 
 impl Findings {
     fn of(root: &Root, file: PolicyFile, new: &[u8], old: &[u8], failed: Option<String>) -> Self {
-        let mut findings = Self::default();
-        findings.errors.extend(failed);
+        let mut said: Vec<_> = failed.into_iter().map(|failed| (Severity::Error, failed)).collect();
         if new.is_empty() && !old.is_empty() {
-            findings.errors.push(format!("{} would be empty", file.path()));
+            said.push((Severity::Error, format!("{} would be empty", file.path())));
         }
         // Next to all else that is known of the machine; if that cannot be looked at, by itself.
         let found = check::draft(root, file, new.to_vec()).unwrap_or_else(|failure| {
-            findings.warnings.push(format!("only the file itself was checked: {failure}"));
+            said.push((Severity::Warning, format!("only the file itself was checked: {failure}")));
             check::text(file, new)
         });
         for Finding { rule, place, message, .. } in found {
             let line = place.line.map_or(String::new(), |line| format!(":{line}"));
-            let said = format!("{}{line}: {message} [{}]", file.path(), rule.id);
-            let all =
-                if rule.severity == Severity::Error { &mut findings.errors } else { &mut findings.warnings };
-            all.push(said);
+            said.push((rule.severity, format!("{}{line}: {message} [{}]", file.path(), rule.id)));
         }
-        findings
+        said.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
+        Self(said)
     }
 
     fn is_broken(&self) -> bool {
-        !self.errors.is_empty()
+        self.0.iter().any(|(severity, _)| *severity == Severity::Error)
     }
 
     fn say(&self, out: &mut Output) {
-        let errors = self.errors.iter().map(|message| (Style::Error, "error", message));
-        let warnings = self.warnings.iter().map(|message| (Style::Warning, "warning", message));
-        for (style, word, message) in errors.chain(warnings).take(MOST_SHOWN) {
-            out.line(format!("{}: {message}", out.paint(style, word)));
+        for (severity, message) in self.0.iter().take(MOST_SHOWN) {
+            let word = out.paint(check::report::style(*severity), severity.word());
+            out.line(format!("{word}: {message}"));
         }
-        let more = self.errors.len().saturating_add(self.warnings.len()).saturating_sub(MOST_SHOWN);
+        let more = self.0.len().saturating_sub(MOST_SHOWN);
         if more > 0 {
             out.line(format!("and {more} more"));
         }

@@ -25,11 +25,15 @@ use super::lines::{self, Edited};
 use super::lock::Lock;
 use super::owner::{Holder, NicLine};
 use super::place::{Found, Place};
+use super::quota::Whose;
 use super::replace::Prepared;
 use super::report::{self, Change, Ids, Skipped, say_changes, say_notes, say_skipped};
 use super::taken::{self, By, Host, Listed};
+use super::void;
 use crate::accounts::{Accounts, User};
 use crate::check::command::word as for_shell;
+use crate::check::rule::REPEATED_QUOTA;
+use crate::check::{self, Finding, Severity};
 use crate::cli::{Grant, GrantWhat, PolicyFile};
 use crate::failure::{Failure, NO_ROOM};
 use crate::output::Output;
@@ -120,6 +124,7 @@ fn ids(root: &Root, user: &OsStr, wanted: &Wanted, out: &mut Output) -> Result<u
     if !wanted.dry_run {
         install(&places, &found, &edited)?;
     }
+    notes.extend(void::notes(root, &SUBIDS));
 
     let changes: Vec<Change> =
         SUBIDS.iter().zip(&edited).flat_map(|(file, edited)| report::changes(file.path(), edited)).collect();
@@ -204,7 +209,7 @@ fn choose<'a, 'text>(
         notes.extend(
             pool.iter()
                 .filter(|pool| pool.range.intersection(range).is_some())
-                .map(|pool| in_pool(range, pool)),
+                .map(|pool| in_pool(range, pool, true)),
         );
         let outside = window.is_none_or(|window| window.intersection(range) != Some(range));
         if outside {
@@ -238,7 +243,9 @@ fn choose<'a, 'text>(
         )));
     };
     notes.extend(
-        pool.iter().filter(|pool| pool.range.intersection(range).is_some()).map(|pool| in_pool(range, pool)),
+        pool.iter()
+            .filter(|pool| pool.range.intersection(range).is_some())
+            .map(|pool| in_pool(range, pool, false)),
     );
     Ok((range, skipped))
 }
@@ -277,10 +284,11 @@ fn shown(window: Option<Range>) -> String {
     window.map_or("nothing".to_owned(), |window| window.to_string())
 }
 
-fn in_pool(range: Range, pool: &Taken<By<'_>>) -> String {
+fn in_pool(range: Range, pool: &Taken<By<'_>>, is_asked_for: bool) -> String {
+    let when = if is_asked_for { "" } else { ", so they are given when no others are free" };
     format!(
         "{range} is within {}, where systemd takes ids for containers; it has none on this machine, and useradd gives these ids away \
-         too, so they are given when no others are free",
+         too{when}",
         pool.range
     )
 }
@@ -369,6 +377,22 @@ pub fn install(places: &[Option<Place>], found: &[Option<Found>], edited: &[Edit
     Ok(())
 }
 
+/// What `check` will say of the new line: better now than tomorrow.
+fn about_the_line(root: &Root, edited: &Edited) -> Vec<String> {
+    let Some(line) = edited.changes.iter().find(|change| change.added).map(|change| change.line) else {
+        return Vec::new();
+    };
+    let is_of_it = |finding: &Finding| {
+        let at = finding.place.line.and_then(|line| usize::try_from(line).ok());
+        // That he has more by another line is told by name.
+        at == Some(line) && finding.rule.severity > Severity::Info && finding.rule.id != REPEATED_QUOTA.id
+    };
+    // If the machine cannot be looked at, there is nothing to say of it.
+    let findings = check::draft(root, PolicyFile::LxcUsernet, edited.bytes.clone()).unwrap_or_default();
+    let of_it = findings.into_iter().filter(is_of_it);
+    of_it.map(|finding| format!("{} [{}]", finding.message, finding.rule.id)).collect()
+}
+
 fn nic(
     root: &Root,
     (owner, bridge): (&OsStr, &OsStr),
@@ -381,8 +405,7 @@ fn nic(
         super::may(root)?;
     }
     let places = open(root, &[PolicyFile::LxcUsernet], dry_run)?;
-    let _lock = if dry_run { None } else { Some(Lock::take(root, places.iter().flatten())?) };
-    let mut notes = Vec::new();
+    let lock = if dry_run { None } else { Some(Lock::take(root, places.iter().flatten())?) };
     let accounts = Accounts::read(root)?;
     match line.group() {
         Some(group) => {
@@ -417,17 +440,6 @@ fn nic(
             }
         }
     }
-    let longest = Id::new(u32::MAX.saturating_sub(1));
-    if line.group().is_some()
-        && line.is_per_user()
-        && longest.is_some_and(|uid| line.bridge_of(uid).is_none())
-    {
-        notes.push(
-            "with a long uid for %u this is no name of a bridge (15 bytes at most): such members get none"
-                .to_owned(),
-        );
-    }
-
     let found = places.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let text = found.first().map(text_of).unwrap_or_default();
     let edited = lines::raise(text, &line.owner, &line.bridge, count);
@@ -435,7 +447,14 @@ fn nic(
     if !dry_run {
         install(&places, &found, std::slice::from_ref(&edited))?;
     }
+    drop(lock);
     let changes = report::changes(PolicyFile::LxcUsernet.path(), &edited);
+    let mut notes = void::notes(root, &[PolicyFile::LxcUsernet]);
+    notes.extend(
+        Whose::of(&accounts, &line.owner)
+            .and_then(|whose| whose.has_more(&edited.bytes, &line.bridge, count)),
+    );
+    notes.extend(about_the_line(root, &edited));
     let (owner, bridge) = (Quoted(&line.owner).to_string(), Quoted(&line.bridge).to_string());
     if let Some((had, number)) = had.filter(|(had, _)| *had > count) {
         notes.push(format!(

@@ -59,12 +59,11 @@ impl Place {
                 let cannot = || Failure::when(format!("cannot make {directory}"));
                 let made = mkdirat(&etc, "lxc", Mode::from_bits_truncate(0o755));
                 let opened = root.open_at(directory, flags);
-                let opened = opened.map_err(|errno| cannot()(made.err().unwrap_or(errno).desc()))?;
+                let opened = opened.map_err(|errno| cannot()(made.err().unwrap_or(errno)))?;
                 if made.is_ok() {
                     // Whatever the umask says.
-                    fchmod(&opened, Mode::from_bits_truncate(0o755))
-                        .map_err(|errno| cannot()(errno.desc()))?;
-                    fsync(&etc).map_err(|errno| cannot()(errno.desc()))?;
+                    fchmod(&opened, Mode::from_bits_truncate(0o755)).map_err(cannot())?;
+                    fsync(&etc).map_err(cannot())?;
                 }
                 Ok(opened)
             }

@@ -73,6 +73,19 @@ pub struct Live {
     pub last: u32,
 }
 
+/// An interface whose quota is gone.
+#[derive(Debug, Serialize)]
+pub struct LiveNic {
+    /// It.
+    pub name: String,
+    /// Who asked for it.
+    pub uid: Option<u32>,
+    /// The same by name.
+    pub user: Option<String>,
+    /// Of its container, if they can be seen.
+    pub pids: Vec<i32>,
+}
+
 /// The lines that differ.
 #[must_use]
 pub fn changes(file: &'static str, edited: &Edited) -> Vec<Change> {

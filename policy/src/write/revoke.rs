@@ -14,7 +14,8 @@ use super::live::{self, Mapped};
 use super::lock::Lock;
 use super::owner::Holder;
 use super::place::Found;
-use super::report::{self, Change, Ids, Live, MOST_SHOWN, say_changes, say_notes};
+use super::quota::Whose;
+use super::report::{self, Change, Ids, Live, LiveNic, MOST_LISTED, MOST_SHOWN, say_changes, say_notes};
 use crate::accounts::Accounts;
 use crate::cli::{PolicyFile, Revoke, RevokeWhat};
 use crate::failure::Failure;
@@ -57,6 +58,7 @@ struct NicAnswer {
     bridge: String,
     dry_run: bool,
     changes: Vec<Change>,
+    live: Vec<LiveNic>,
     notes: Vec<String>,
 }
 
@@ -97,7 +99,7 @@ fn ids(
             format!(
                 "{} grant{} nothing to the helpers, but programs that read odd numbers, as shadow's do, may take it for ids; to take it \
                  out: {}",
-                odd.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>().join(" and "),
+                some_of(&odd),
                 if odd.len() == 1 { "s" } else { "" },
                 odd_files(root, &odd)
             )
@@ -146,6 +148,17 @@ fn ids(
     Ok(0)
 }
 
+/// A few of these places, and how many more.
+fn some_of(odd: &[(String, &str)]) -> String {
+    const FEW: usize = 4;
+    let mut places: Vec<String> = odd.iter().take(FEW).map(|(place, _)| place.clone()).collect();
+    let more = odd.len().saturating_sub(FEW);
+    if more > 0 {
+        places.push(format!("{more} more"));
+    }
+    places.join(" and ")
+}
+
 /// Notes of lines of his that stay.
 fn odd_lines(root: &Root, holder: &Holder, found: &[Option<Found>]) -> Vec<String> {
     let note = |(place, path): &(String, &str)| {
@@ -156,16 +169,19 @@ fn odd_lines(root: &Root, holder: &Holder, found: &[Option<Found>]) -> Vec<Strin
             path_name(path)
         )
     };
-    odd_places(holder, found).iter().map(note).collect()
+    let odd = odd_places(holder, found);
+    let more = odd.len().saturating_sub(MOST_SHOWN);
+    let more = (more > 0).then(|| format!("and so do {more} more lines"));
+    odd.iter().take(MOST_SHOWN).map(note).chain(more).collect()
 }
 
-/// Lines of his that are none to us: to other programs they may be some. Each with its file; a few of each.
+/// Lines of his that are none to us: to other programs they may be some. Each with its file.
 fn odd_places(holder: &Holder, found: &[Option<Found>]) -> Vec<(String, &'static str)> {
     let mut places = Vec::new();
     for (file, found) in SUBIDS.iter().zip(found) {
         let path = file.path();
         let lines = lines_of(text_of(found)).zip(1_usize..).filter(|(line, _)| holder.has_odd(line));
-        places.extend(lines.take(MOST_SHOWN).map(|(_, number)| (format!("{path}:{number}"), path)));
+        places.extend(lines.map(|(_, number)| (format!("{path}:{number}"), path)));
     }
     places
 }
@@ -242,7 +258,11 @@ fn find(uids: &[Range], gids: &[Range]) -> String {
     };
     let tests =
         uids.iter().map(|range| test("-uid", range)).chain(gids.iter().map(|range| test("-gid", range)));
-    format!("find / -xdev \\( {} \\) -ls", tests.collect::<Vec<_>>().join(" -o "))
+    // Containers are often on a file system of their own (/home, /var), so not -xdev. What is left out has no files, or another
+    // machine's.
+    let elsewhere =
+        ["proc", "sysfs", "nfs", "nfs4", "cifs"].map(|kind| format!("-fstype {kind}")).join(" -o ");
+    format!("find / \\( {elsewhere} \\) -prune -o \\( {} \\) -ls", tests.collect::<Vec<_>>().join(" -o "))
 }
 
 fn nic(root: &Root, owner: &OsStr, bridge: &OsStr, dry_run: bool, out: &mut Output) -> Result<u8, Failure> {
@@ -254,13 +274,14 @@ fn nic(root: &Root, owner: &OsStr, bridge: &OsStr, dry_run: bool, out: &mut Outp
     let nothing = || {
         let (owner, bridge) = (Quoted(owner), Quoted(bridge));
         Failure::new(format!(
-            "no line of {file} gives \"{owner}\" interfaces on \"{bridge}\"; who has what: nsgate show nics"
+            "no line of {file} gives \"{owner}\" interfaces on \"{bridge}\"; who has what: cat {}",
+            root.for_shell(file)
         ))
     };
     // Nothing is made, not even a directory, to take something away.
     let places = open(root, &[PolicyFile::LxcUsernet], true)?;
     let place = places.first().and_then(Option::as_ref).ok_or_else(nothing)?;
-    let _lock = if dry_run { None } else { Some(Lock::take(root, [place])?) };
+    let lock = if dry_run { None } else { Some(Lock::take(root, [place])?) };
     let found = [place.read()?];
     let edited = [lines::strike(found.first().map(text_of).unwrap_or_default(), owner, bridge)];
     let changes: Vec<Change> = edited.iter().flat_map(|edited| report::changes(file, edited)).collect();
@@ -270,19 +291,48 @@ fn nic(root: &Root, owner: &OsStr, bridge: &OsStr, dry_run: bool, out: &mut Outp
     if !dry_run {
         install(&places, &found, &edited)?;
     }
+    drop(lock);
+    let accounts = Accounts::read(root)?;
+    let whose = Whose::of(&accounts, owner);
+    let text = edited.first().map(|edited| edited.bytes.as_slice()).unwrap_or_default();
+    let mut notes = whose.as_ref().map(|whose| whose.has_still(text, bridge)).unwrap_or_default();
+    let mut live = Vec::new();
+    match whose.filter(|_| root.is_live()).map(|whose| whose.nics(bridge)) {
+        Some(Ok(nics)) => live = nics,
+        // It has been done all the same.
+        Some(Err(failure)) => notes.push(format!("which interfaces stay could not be seen: {failure}")),
+        None => {}
+    }
     let (owner, bridge) = (Quoted(owner).to_string(), Quoted(bridge).to_string());
-    let notes = vec![
-        "interfaces that are there stay until their container ends; to see them: nsgate show nics".to_owned(),
-    ];
     if out.is_json() {
+        live.truncate(MOST_LISTED);
         let (schema, verb, what) = ("nsgate/1", "revoke", "nic");
-        out.document(&NicAnswer { schema, verb, what, owner, bridge, dry_run, changes, notes })?;
+        out.document(&NicAnswer { schema, verb, what, owner, bridge, dry_run, changes, live, notes })?;
         return Ok(0);
     }
     say_changes(out, &changes);
     if dry_run {
         out.line("nothing was changed");
     }
+    say_live_nics(out, &live);
     say_notes(out, &notes);
     Ok(0)
+}
+
+fn say_live_nics(out: &mut Output, live: &[LiveNic]) {
+    if live.is_empty() {
+        return;
+    }
+    let warning = out.paint(Style::Warning, "warning");
+    out.line(format!("{warning}: these interfaces are there and stay until their container ends:"));
+    for LiveNic { name, uid, user, pids } in live.iter().take(MOST_SHOWN) {
+        let user = user.clone().or(uid.map(|uid| uid.to_string())).unwrap_or_default();
+        let pids: String = pids.iter().map(|pid| format!(" {pid}")).collect();
+        let of = if pids.is_empty() { String::new() } else { format!(", processes{pids}") };
+        out.line(format!("  {name}: {user}{of}"));
+    }
+    let more = live.len().saturating_sub(MOST_SHOWN);
+    if more > 0 {
+        out.line(format!("  and {more} more"));
+    }
 }

@@ -13,6 +13,7 @@ use super::live;
 use crate::accounts::Accounts;
 use crate::check::reserved::{RESERVED, Reserved, When};
 use crate::failure::Failure;
+use crate::login_defs;
 use crate::root::Root;
 use crate::tool::{Limits, ask_within};
 
@@ -139,18 +140,14 @@ impl Host<'_> {
     }
 
     fn read_login_defs(&mut self, root: &Root) -> Result<(), Failure> {
-        let text = match root.read("/etc/login.defs")? {
-            Some(text) => Some(text),
-            None => root.read("/usr/etc/login.defs")?,
-        };
-        let text = text.map(|text| text.bytes).unwrap_or_default();
-        let mut number = |name: &str, default: u32| match setting(&text, name) {
+        let text = login_defs::read(root)?;
+        let mut number = |name: &str, default: u32| match login_defs::number(&text, name) {
             None => default,
             Some(Ok(number)) => number,
             Some(Err(value)) => {
                 self.notes.push(format!(
                     "{name} \"{}\" in /etc/login.defs is no number; taken for {default}",
-                    Quoted(&value)
+                    Quoted(value)
                 ));
                 default
             }
@@ -188,23 +185,6 @@ impl Host<'_> {
             }
         }
     }
-}
-
-/// A value of login.defs as shadow reads it: the last line counts; 0x is hexadecimal, a zero in front octal.
-fn setting(text: &[u8], name: &str) -> Option<Result<u32, Vec<u8>>> {
-    let values = lines(text).filter_map(|line| {
-        let line = line.trim_ascii();
-        let (key, value) = line.split_at(line.iter().position(u8::is_ascii_whitespace)?);
-        (key == name.as_bytes()).then(|| value.trim_ascii())
-    });
-    let value = values.last()?;
-    let text = std::str::from_utf8(value).unwrap_or_default().trim_matches('"');
-    let number = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
-        (Some(digits), _) => u32::from_str_radix(digits, 16),
-        (None, Some(digits)) if !digits.is_empty() => u32::from_str_radix(digits, 8),
-        _ => text.parse(),
-    };
-    Some(number.map_err(|_| value.to_vec()))
 }
 
 /// The names in a directory. None if there is none, or none that can be read.
@@ -300,13 +280,6 @@ impl Listed {
         let mut listed = Self::default();
         let text = root.read("/etc/nsswitch.conf")?.map(|text| text.bytes).unwrap_or_default();
         let nsswitch = Nsswitch::parse(&text);
-        if nsswitch.subid_sources().map_or(true, |sources| !sources.files || !sources.plugins.is_empty()) {
-            listed.notes.push(
-                "/etc/nsswitch.conf takes subordinate ids from elsewhere (its subid: line), so these files alone do not decide; \
-                 see nsgate doctor"
-                    .to_owned(),
-            );
-        }
         if !root.is_live() {
             return Ok(listed);
         }
@@ -390,16 +363,5 @@ mod tests {
         ] {
             assert_eq!(ranges(line), Vec::<String>::new(), "{line:?}");
         }
-    }
-
-    #[test]
-    fn a_setting_is_read_as_shadow_does() {
-        let text = b"SUB_UID_MIN 5\n# SUB_UID_MIN 6\n\tSUB_UID_MIN\t 0x10 \nB 010\nC \"7\"\nD x\nE -1\n";
-        assert_eq!(setting(text, "SUB_UID_MIN"), Some(Ok(16)));
-        assert_eq!(
-            (setting(text, "B"), setting(text, "C"), setting(text, "F")),
-            (Some(Ok(8)), Some(Ok(7)), None)
-        );
-        assert!(setting(text, "D").unwrap().is_err() && setting(text, "E").unwrap().is_err());
     }
 }
