@@ -493,8 +493,9 @@ fn what_is_explained_of_interfaces_is_what_the_helper_does() {
                 let (explained, happened) =
                     (explained.unwrap_or_default(), its_words(&answer, "lxc-user-nic"));
                 if explained.contains("there is no such bridge") || explained.contains("is not a bridge") {
-                    // What Open vSwitch said of it is the helper's alone.
-                    assert!(happened.starts_with(&explained), "{explained:?}: {}", context());
+                    // What Open vSwitch said of it, or did not, is the helper's alone.
+                    let is_silent = happened.starts_with("Open vSwitch does not answer");
+                    assert!(is_silent || happened.starts_with(&explained), "{explained:?}: {}", context());
                 } else {
                     assert_eq!(explained, happened, "{}", context());
                 }
