@@ -809,7 +809,7 @@ fn each_reason_has_its_own_words() {
         assert!(answers[0].contains("1 of 1"), "{answers:?}");
         assert!(answers[2].contains("(nsgate check shows lines that do not count)"), "{answers:?}");
         assert!(answers[2].contains("with a line there: bob veth lxcbr0 10"), "{answers:?}");
-        let command = "root can make it: ip link add name missing type bridge && ip link set missing up";
+        let command = "root can make it: ip link add name missing type bridge && ip link set dev missing up";
         assert!(answers[3].contains(command) && !answers[3].contains("nsgate.ini"), "{answers:?}");
         assert_eq!(answers.iter().collect::<BTreeSet<_>>().len(), answers.len(), "{answers:?}");
         untouched.still();

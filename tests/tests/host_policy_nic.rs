@@ -848,7 +848,7 @@ fn a_bridge_of_ones_own_is_made_at_the_first_request_and_kept() {
             let answer = create_on_own(world, ALICE, &container);
             answer.refuses("nsbr-52001 does not exist: there is no such bridge on this host");
             answer.refuses("create = yes in /etc/nsgate.ini, [per-user-bridge]");
-            answer.refuses("ip link add name nsbr-52001 type bridge && ip link set nsbr-52001 up");
+            answer.refuses("ip link add name nsbr-52001 type bridge && ip link set dev nsbr-52001 up");
             assert_eq!((world.state(), exists("nsbr-52001")), (before, false));
         });
     }

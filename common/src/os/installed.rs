@@ -5,7 +5,6 @@ use nix::sys::stat::{Mode, stat};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::confine::no_new_privs_of_the_callers;
-use crate::policy::text::is_tame;
 
 /// What the file gives, or what keeps it from giving.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,26 +62,33 @@ pub fn why_without(name: &str, capability: &str, with: Option<&str>) -> String {
              bounding set lacks it, or it is being traced (strace, gdb), or root does not exist in this user namespace"
         ),
         Installed::Plain => {
-            let path = path_of(name).unwrap_or_else(|| name.to_owned());
-            match with {
-                Some(with) => format!(
-                    "{name} is not installed set-user-ID root nor with {with}; root can mend that: \
-                     chown root {path} && chmod u+s {path}, or setcap {with} {path}"
-                ),
-                None => {
-                    format!(
-                        "{name} is not installed set-user-ID root; root can mend that: chown root {path} && chmod u+s {path}"
-                    )
-                }
-            }
+            let or_with = with.map_or_else(String::new, |with| format!(" nor with {with}"));
+            let mend = path_of(name).map_or_else(
+                || "install it from its package".to_owned(),
+                |path| {
+                    let or = with.map_or_else(String::new, |with| format!(", or setcap {with} {path}"));
+                    format!("chown root {path} && chmod u+s {path}{or}")
+                },
+            );
+            format!("{name} is not installed set-user-ID root{or_with}; root can mend that: {mend}")
         }
     }
 }
 
-/// Where the program is, if that may stand in a command for root to copy: a caller can make any file seem to be anywhere, and some
-/// must never be set-user-ID.
+/// Where it may be set-user-ID.
+const PLACES: [&str; 7] = [
+    "/usr/bin",
+    "/usr/libexec/lxc",
+    "/usr/libexec/nsgate",
+    "/usr/libexec/nsgate/bin",
+    "/usr/lib/lxc",
+    "/usr/lib/nsgate",
+    "/usr/lib/nsgate/bin",
+];
+
+/// Where the program is, if that may stand in a command for root to copy. A caller can have a file of his own called so, and, in a mount
+/// namespace, make any file seem to be anywhere: in these places there is nothing of his.
 fn path_of(name: &str) -> Option<String> {
     let path = readlinkat(AT_FDCWD, OWN_FILE).ok()?.into_string().ok()?;
-    let is_tame_path = path.strip_prefix('/')?.split('/').all(|part| is_tame(part.as_bytes()));
-    (is_tame_path && path.ends_with(&format!("/{name}"))).then_some(path)
+    PLACES.iter().map(|place| format!("{place}/{name}")).find(|known| *known == path)
 }

@@ -30,12 +30,11 @@ pub(crate) fn is_here() -> bool {
     !matches!(stat(COMMAND), Err(Errno::ENOENT | Errno::ENOTDIR))
 }
 
-/// Is there a bridge of this name, which is not one of the kernel's? No, where there is no Open vSwitch.
-pub(crate) fn has_bridge(bridge: &InterfaceName) -> Result<bool, Error> {
+/// Is there a bridge of this name? No, where there is no Open vSwitch. `otherwise` is for the message: what is known of it.
+pub(crate) fn has_bridge(bridge: &InterfaceName, otherwise: &str) -> Result<bool, Error> {
     let doing = || {
         format!(
-            "Open vSwitch does not answer (is ovsdb-server running?) whether it has a bridge {bridge}, which is not a \
-             bridge of the kernel's"
+            "Open vSwitch does not answer (is ovsdb-server running?) whether it has a bridge {bridge}, which {otherwise}"
         )
     };
     match call(&["--", "br-exists", bridge.as_str()], &[]) {

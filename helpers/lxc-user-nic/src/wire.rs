@@ -58,7 +58,14 @@ impl Bridge {
             let Link { index, mtu, .. } = *bridge;
             return Ok(Self::Kernel { name: name.clone(), index, mtu, is_ours: own_bridge::is_ours(bridge) });
         }
-        if ovs::has_bridge(name)? {
+        let otherwise = match (&link, is_own) {
+            (Some(_), _) => "is not a bridge of the kernel's",
+            (None, false) => "the kernel does not know",
+            (None, true) => {
+                "is not there; create = yes in /etc/nsgate.ini, [per-user-bridge], would have it made"
+            }
+        };
+        if ovs::has_bridge(name, otherwise)? {
             let mtu = link.map_or(ETHERNET_MTU, |link| link.mtu);
             return Ok(Self::OpenVswitch { name: name.clone(), mtu });
         }
@@ -100,7 +107,7 @@ fn missing(name: &InterfaceName, is_own: bool) -> String {
     }
     why += "make it";
     if is_tame(name.as_str().as_bytes()) {
-        why += &format!(": ip link add name {name} type bridge && ip link set {name} up");
+        why += &format!(": ip link add name {name} type bridge && ip link set dev {name} up");
     }
     why
 }

@@ -252,7 +252,13 @@ pub fn nic_arguments(data: &[u8]) {
         match &attachment {
             Ok(Attachment::Nothing) => assert_eq!(word, b"none"),
             Ok(Attachment::Bridge(bridge)) => assert!(word != b"none" && Ok(bridge) == read.as_ref()),
-            Err(why) => assert_eq!(read.as_ref().err(), Some(why)),
+            // What % is there for is something else in a bridge's name.
+            Err(why) => {
+                let of_a_name = read.expect_err("no name either");
+                assert!(
+                    *why == of_a_name || [*why, of_a_name].iter().all(|why| why.starts_with("has % in it; "))
+                );
+            }
         }
         assert!(
             attachment.is_err() || attachment.is_ok_and(|attachment| attachment.word().as_bytes() == word)

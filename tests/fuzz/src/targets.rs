@@ -516,16 +516,13 @@ fn latin(bytes: &[u8]) -> String {
 /// `/etc/login.defs`: yes only if a line says so, and no later one says otherwise.
 pub fn login_defs(data: &[u8]) {
     let yes = grants_aux_group_subids(data);
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\x0c');
     let mut expected = false;
-    for line in data.split(|byte| *byte == b'\n') {
-        let Some(start) = line.iter().position(|byte| !blank(byte)) else { continue };
-        let Some(value) = line[start..].strip_prefix(b"GRANT_AUX_GROUP_SUBIDS") else { continue };
-        if value.first().is_some_and(blank) && value.iter().any(|byte| !blank(byte)) {
-            let bare =
-                value.iter().filter(|byte| !blank(byte) && **byte != b'"').copied().collect::<Vec<_>>();
-            let in_one_piece = value.windows(3).any(|window| window.eq_ignore_ascii_case(b"yes"));
-            expected = in_one_piece && bare.eq_ignore_ascii_case(b"yes");
+    for line in latin(data).split('\n') {
+        let line = line.trim_end_matches([' ', '\t', '\r', '\x0c']).trim_start_matches([' ', '\t']);
+        let Some(value) = line.strip_prefix("GRANT_AUX_GROUP_SUBIDS") else { continue };
+        if value.starts_with([' ', '\t']) {
+            let value = value.trim_start_matches([' ', '\t', '"']);
+            expected = value.find('"').map_or(value, |end| &value[..end]).eq_ignore_ascii_case("yes");
         }
     }
     assert_eq!(yes, expected);
