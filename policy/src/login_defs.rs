@@ -1,6 +1,6 @@
 //! `/etc/login.defs`: where useradd and its kin take new ids. Read as they do.
 
-use common::policy::text::lines;
+use common::policy::login_defs::value;
 
 use crate::failure::Failure;
 use crate::root::Root;
@@ -22,19 +22,16 @@ pub(crate) fn read(root: &Root) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// What stands there is no number.
 pub(crate) fn number<'a>(text: &'a [u8], name: &str) -> Option<Result<u32, &'a [u8]>> {
-    let values = lines(text).filter_map(|line| {
-        let line = line.trim_ascii();
-        let (key, value) = line.split_at(line.iter().position(u8::is_ascii_whitespace)?);
-        (key == name.as_bytes()).then(|| value.trim_ascii())
-    });
-    let value = values.last()?;
-    let text = std::str::from_utf8(value).unwrap_or_default().trim_matches('"');
-    let number = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
-        (Some(digits), _) => u32::from_str_radix(digits, 16),
-        (None, Some(digits)) if !digits.is_empty() => u32::from_str_radix(digits, 8),
-        _ => text.parse(),
+    let value = value(text, name)?;
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    let (digits, base) = match (text.strip_prefix("0x").or(text.strip_prefix("0X")), text.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        _ => (text, 10),
     };
-    Some(number.map_err(|_| value))
+    // A sign is no digit.
+    let number = u32::from_str_radix(digits, base).ok().filter(|_| !digits.starts_with('+'));
+    Some(number.ok_or(value))
 }
 
 /// The same, or what shadow takes if there is none.
@@ -54,6 +51,17 @@ mod tests {
             (number(text, "B"), number(text, "C"), number(text, "F")),
             (Some(Ok(8)), Some(Ok(7)), None)
         );
+        for (line, read) in [
+            ("A \"7\" # as at home", Ok(7)),
+            ("A\t\"\" \t0X10\r", Ok(16)),
+            ("A 7 # as at home", Err(&b"7 # as at home"[..])),
+            ("A 0x+5", Err(b"0x+5")),
+            ("A 0+5", Err(b"0+5")),
+            ("A +5", Err(b"+5")),
+            ("A \"", Err(b"")),
+        ] {
+            assert_eq!(number(line.as_bytes(), "A"), Some(read), "{line}");
+        }
         assert_eq!((number(text, "D"), number_or(text, "E", 4)), (Some(Err(&b"x"[..])), 4));
     }
 }

@@ -129,6 +129,14 @@ fn a_broken_nsgate_ini_is_never_installed() {
             assert_eq!(fs::read_to_string("/etc/nsgate.ini").ok().as_deref(), old, "{answer:?}");
             assert_clean();
         }
+        // Of 1 MiB they read it.
+        let of_size = |size: u32| format!("yes '#' | head -c {size} >\"$1\"");
+        assert_refused(&edit(world, "nsgate.ini", &of_size(1_048_577), ""), "discarded");
+        assert_installed(&edit(world, "nsgate.ini", &of_size(1_048_576), ""));
+        // And without a rule it is a good one.
+        let answer = edit(world, "nsgate.ini", ": >\"$1\"", "");
+        assert_installed(&answer);
+        assert!(answer.stdout.contains("warning: /etc/nsgate.ini would be empty\n"), "{answer:?}");
     });
 }
 

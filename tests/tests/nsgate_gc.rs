@@ -121,11 +121,13 @@ fn revoking_interfaces_names_those_that_stay() {
     enter(|world| {
         let (alice, bob) = (world.container(ALICE), world.container(BOB));
         let mut names = Vec::new();
-        for bridge in ["lxcbr0", "none", OWN] {
+        world.bridge("br\u{e4}");
+        world.append("/etc/lxc/lxc-usernet", "alice veth br\u{e4} 5\n");
+        for bridge in ["lxcbr0", "none", OWN, "br\u{e4}"] {
             names.push(world.create(ALICE, &alice, "veth", bridge, &[]).nic().host_name);
         }
         let bobs = world.create(BOB, &bob, "veth", "lxcbr0", &[]).nic().host_name;
-        for (bridge, name) in ["lxcbr0", "none", "nsbr-%u"].into_iter().zip(&names) {
+        for (bridge, name) in ["lxcbr0", "none", "nsbr-%u", "br\u{e4}"].into_iter().zip(&names) {
             let dry = ["revoke", "nic", "alice", bridge, "--dry-run"];
             // What everybody may see of them is enough; but whose one without a bridge is.
             let live =

@@ -920,7 +920,18 @@ fn what_is_odd_about_a_new_line_for_a_bridge_is_said_at_once() {
         let note = "note: alice may still have 3 there, by /etc/lxc/lxc-usernet:1 (lass)";
         assert!(says(&answer).contains(note), "{answer:?}");
         let again = nsgate(world, ROOT, &["revoke", "nic", "alice", "lxcbr0"]);
-        refused(&again, 1, "who has what: cat /etc/lxc/lxc-usernet");
+        refused(&again, 1, "who has what: cat -v /etc/lxc/lxc-usernet");
+        // Of one who is gone it is not known which are his.
+        world.append("/etc/lxc/lxc-usernet", "gone veth lxcbr0 1\n");
+        let answer = nsgate(world, ROOT, &["revoke", "nic", "gone", "lxcbr0"]);
+        assert!(says(&answer).contains("note: interfaces that are there stay until"), "{answer:?}");
+        // What has been done is no failure, so nothing is.
+        fs::rename("/etc/passwd", "/etc/passwd.old").expect("rename");
+        fs::create_dir("/etc/passwd").expect("create");
+        let before = text("/etc/lxc/lxc-usernet");
+        let answer = nsgate(world, ROOT, &["revoke", "nic", "lass", "lxcbr0"]);
+        refused(&answer, 1, "/etc/passwd is not a regular file");
+        assert_eq!(text("/etc/lxc/lxc-usernet"), before);
     });
 }
 

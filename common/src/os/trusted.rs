@@ -364,8 +364,8 @@ fn others_can_write(status: &FileStat) -> bool {
 /// How much is read at once. A line that does not fit is nobody's line.
 const BLOCK: usize = 32 * 1024;
 
-/// What a small file (`login.defs`, `nsswitch.conf`) may have at most.
-const SMALL: usize = 1 << 20;
+/// What a small file (`nsgate.ini`, `login.defs`, `nsswitch.conf`) may have at most.
+pub const SMALL: usize = 1 << 20;
 
 impl EtcFile {
     fn check(

@@ -1,21 +1,24 @@
-//! The one setting of `/etc/login.defs` that newuidmap(1) and newgidmap(1) heed: `GRANT_AUX_GROUP_SUBIDS`.
+//! `/etc/login.defs`, and the one setting of it that newuidmap(1) and newgidmap(1) heed: `GRANT_AUX_GROUP_SUBIDS`.
 
 use super::text::lines;
 
-/// May a caller whose current group is not his login group (`newgrp`, `sg`) use the helpers? Only if the file says
-/// `GRANT_AUX_GROUP_SUBIDS yes`. The last line of that name counts.
+/// What the file has under a name, as shadow reads it. The last line of that name counts.
 #[must_use]
-pub fn grants_aux_group_subids(file: &[u8]) -> bool {
+pub fn value<'a>(file: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let settings = lines(file).filter_map(|line| {
         let line = behind(line.trim_ascii_end(), b" \t");
-        let (name, value) = line.split_at(line.iter().position(|byte| b" \t".contains(byte))?);
-        (name == b"GRANT_AUX_GROUP_SUBIDS").then_some(value)
+        let (key, value) = line.split_at(line.iter().position(|byte| b" \t".contains(byte))?);
+        (key == name.as_bytes()).then_some(value)
     });
-    settings.last().is_some_and(|value| {
-        // What is behind the second quote, such as a remark, is no part of it.
-        let word = behind(value, b" \t\"").split(|byte| *byte == b'"').next();
-        word.is_some_and(|word| word.eq_ignore_ascii_case(b"yes"))
-    })
+    // What is behind the second quote, such as a remark, is no part of it.
+    behind(settings.last()?, b" \t\"").split(|byte| *byte == b'"').next()
+}
+
+/// May a caller whose current group is not his login group (`newgrp`, `sg`) use the helpers? Only if the file says
+/// `GRANT_AUX_GROUP_SUBIDS yes`.
+#[must_use]
+pub fn grants_aux_group_subids(file: &[u8]) -> bool {
+    value(file, "GRANT_AUX_GROUP_SUBIDS").is_some_and(|value| value.eq_ignore_ascii_case(b"yes"))
 }
 
 /// What is left of it behind these.

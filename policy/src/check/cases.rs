@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use common::os::trusted::SMALL;
 use common::policy::text::lines;
 use common::policy::{subid, usernet};
 use proptest::prelude::*;
@@ -271,6 +272,7 @@ fn cases() -> Vec<(&'static Rule, Machine, Vec<Option<u32>>, Machine)> {
             at(2),
             ini("[idmap]\noverlap = refuse\n", ""),
         ),
+        (rule::SETTINGS, ini(&"\n".repeat(SMALL + 1), ""), whole(), ini(&"\n".repeat(SMALL), "")),
         (
             rule::UNUSED_BRIDGE,
             ini("[nic]\n[bridge \"br0\"]\n", "alice veth br1 5\n"),
@@ -346,6 +348,36 @@ fn of_an_owner_who_is_nobody_the_line_goes() {
     assert_eq!(fixes("protected-grant"), [daves]);
     assert_eq!(fixes("few-ids"), [numbers]);
     assert_eq!(fixes("out-of-step"), [daves, numbers]);
+}
+
+/// A name service that is down, one that was not asked any more, that of an image; and capitals.
+#[test]
+fn of_an_owner_who_may_be_somebody_no_command_takes_the_ids() {
+    let fixes = |owner: &str, change: fn(&mut Machine)| -> Vec<_> {
+        let uids = format!("{owner}:100000:65536\nalice:150000:65536\n{owner}:100000:5\n");
+        let gids = format!("alice:150000:65536\n{owner}:400000:5\n");
+        let files = [(Subuid, &*uids), (Subgid, &*gids), (NsgateIni, "[idmap]\nprotect = 100000\n")];
+        let found =
+            findings(&with(&files, change)).into_iter().filter(|finding| finding.rule.id != "own-overlap");
+        found.map(|finding| (finding.rule.id, finding.fix.unwrap_or_default())).collect()
+    };
+    let revoked =
+        |fixes: &[(&str, String)]| fixes.iter().filter(|(_, fix)| fix.contains("revoke ids")).count();
+    assert_eq!(revoked(&fixes("dave", |_| ())), 8);
+    let assert_unclear = |owner: &str, change: fn(&mut Machine)| {
+        // Whoever is somebody moves, as he came later.
+        let moves =
+            "nsgate revoke ids alice --start 150000 --count 65536 && nsgate grant ids alice --count 65536";
+        for (rule, fix) in fixes(owner, change) {
+            let expected = if rule == "overlap" { fix == moves } else { fix.starts_with("nsgate edit sub") };
+            assert!(expected, "{owner}: {rule}: {fix}");
+        }
+    };
+    assert_unclear("dave", |machine| machine.nsswitch = Some(b"passwd: files sss\n".to_vec()));
+    assert_unclear("dave", |machine| machine.nsswitch = None);
+    assert_unclear("dave", |machine| machine.people.as_mut().unwrap().all_asked = false);
+    assert_unclear("Alice", |_| ());
+    assert_unclear("1500", |_| ());
 }
 
 /// D04, D09, D10, D12, D19, D20: what the helpers overlook or obey, `nsgate check` flags; and every other rule.

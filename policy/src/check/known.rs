@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use common::policy::id::{self, Id, Range};
+use common::policy::nsswitch::Nsswitch;
 
 use crate::accounts::User;
 
@@ -19,6 +20,8 @@ pub struct Known<'a> {
     uids: Vec<(Id, &'a [u8])>,
     gids: Vec<(Id, &'a [u8])>,
     folded: HashMap<Vec<u8>, &'a [u8]>,
+    /// Are those all there are?
+    all: bool,
 }
 
 /// Nobody's account, though it has a line in the files.
@@ -29,7 +32,10 @@ impl<'a> Known<'a> {
     #[must_use]
     pub fn of(machine: &'a Machine) -> Self {
         let Some(people) = &machine.people else { return Self::default() };
-        let mut known = Self { people: Some(people), ..Self::default() };
+        // A name service that is down says of everybody that it does not know him, and that of an image is not asked.
+        let nsswitch = machine.nsswitch.as_deref().map(Nsswitch::parse);
+        let elsewhere = nsswitch.is_none_or(|nsswitch| nsswitch.accounts_are_elsewhere_too());
+        let mut known = Self { people: Some(people), all: people.all_asked && !elsewhere, ..Self::default() };
         for user in &people.users {
             let name = user.name.as_slice();
             known.users.entry(name).or_insert(user);
@@ -72,6 +78,12 @@ impl<'a> Known<'a> {
     #[must_use]
     pub fn nearly(&self, name: &[u8]) -> Option<&'a [u8]> {
         self.folded.get(&name.to_ascii_lowercase()).copied()
+    }
+
+    /// Is it certain that an owner who is no user here is nobody? Not if there is one who is nearly called so.
+    #[must_use]
+    pub fn is_nobody(&self, name: &[u8]) -> bool {
+        self.all && self.nearly(name).is_none()
     }
 
     /// The uids, or gids, of accounts in a range, with a name each; but root's and nobody's.

@@ -193,7 +193,7 @@ rules! {
     SETTINGS: Error, "settings", "what nsgate.ini says is not understood",
         "/etc/nsgate.ini is read whole or not at all: with a section or key that nobody knows, a key that is set twice, or a value \
          that is none, newuidmap, newgidmap and lxc-user-nic refuse every request, so that a rule which is misspelt does not look \
-         like one that is in force. See nsgate.ini(5) for what there is.";
+         like one that is in force. A file of more than 1 MiB is refused, too. See nsgate.ini(5) for what there is.";
     UNUSED_BRIDGE: Warning, "unused-bridge-section", "a section for a bridge that nobody may use",
         "/etc/nsgate.ini has a section for a bridge that no line of /etc/lxc/lxc-usernet names, so it does nothing. If the name is \
          misspelt, the bridge that was meant goes without its guards.";

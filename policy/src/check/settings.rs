@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use common::os::trusted::SMALL;
 use common::policy::settings::{Settings, in_force, limit};
 use common::policy::text::{Quoted, lines};
 
@@ -16,7 +17,16 @@ use super::usernet::Bridges;
 /// What the file says; if nobody understands it, nothing.
 pub(super) fn read(machine: &Machine, findings: &mut Findings) -> Settings {
     let Some(policy) = machine.policy(PolicyFile::NsgateIni) else { return Settings::default() };
-    match policy.bytes().map(Settings::parse) {
+    let bytes = policy.bytes();
+    if let Some(bytes) = bytes.filter(|bytes| bytes.len() > SMALL) {
+        findings.add(SETTINGS, policy, None, || {
+            let message =
+                format!("has {} bytes, and {SMALL} are read at most: every request is refused", bytes.len());
+            (message, Some(edit(machine, policy, 1)))
+        });
+        return Settings::default();
+    }
+    match bytes.map(Settings::parse) {
         None => Settings::default(),
         Some(Ok(settings)) => settings,
         Some(Err(malformed)) => {

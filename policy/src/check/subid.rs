@@ -52,6 +52,17 @@ struct Word<'a> {
     who: u32,
     uid: Option<Id>,
     user: Option<&'a User>,
+    is: Is,
+}
+
+/// What an owner is. usermod and `grant` want an account; and nobody's line goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Is {
+    /// An account, or accounts are not known.
+    Somebody,
+    Nobody,
+    /// No account that is known, but there may be more.
+    Unclear,
 }
 
 /// How many ids a container wants.
@@ -174,10 +185,9 @@ impl<'a> Against<'a> {
                     (None, _) => format!("no user of this machine is called \"{shown}\""),
                 };
                 let meant = self.known.nearly(text).filter(|_| uid.is_none());
-                match meant {
-                    Some(name) => (format!("{unknown}; there is a \"{}\"", Quoted(name)), fix()),
-                    None => (unknown, Some(revoke(self.machine, policy, text, (range, line)))),
-                }
+                let meant = meant.map_or(String::new(), |name| format!("; there is a \"{}\"", Quoted(name)));
+                let edit = || edit(self.machine, policy, line);
+                (unknown + &meant, Some(mend(self.machine, policy, owner, (range, line), edit)))
             }),
             (Some(_), _) => {}
         }
@@ -235,12 +245,8 @@ impl<'a> Against<'a> {
             let message = format!(
                 "{holds}, of which /etc/nsgate.ini:{at} protects {common}: a map that has it is refused"
             );
-            let fix = if is_somebody(self.machine, owner) {
-                usermod(self.machine, policy, "del", owner.text, (common, line))
-            } else {
-                revoke(self.machine, policy, owner.text, (range, line))
-            };
-            (message, Some(fix))
+            let take_out = || usermod(self.machine, policy, "del", owner.text, (common, line));
+            (message, Some(mend(self.machine, policy, owner, (range, line), take_out)))
         });
     }
 
@@ -303,16 +309,22 @@ impl<'a> Against<'a> {
 
 /// What mends a line whose ids its owner should not have: others in their place, if he is somebody.
 fn other_ids(machine: &Machine, policy: &Policy, owner: Word<'_>, place: (Range, u32)) -> String {
-    if is_somebody(machine, owner) {
-        move_away(machine, policy, owner.text, place)
-    } else {
-        revoke(machine, policy, owner.text, place)
-    }
+    mend(machine, policy, owner, place, || move_away(machine, policy, owner.text, place))
 }
 
-/// Of nobody's line, all that can be done is to take it out: usermod and `grant` want an account.
-fn is_somebody(machine: &Machine, owner: Word<'_>) -> bool {
-    owner.user.is_some() || machine.people.is_none()
+/// What mends a line, if this does of somebody's. Where that is not clear, a person has to say.
+fn mend(
+    machine: &Machine,
+    policy: &Policy,
+    owner: Word<'_>,
+    (range, line): (Range, u32),
+    of_somebody: impl FnOnce() -> String,
+) -> String {
+    match owner.is {
+        Is::Somebody => of_somebody(),
+        Is::Nobody => revoke(machine, policy, owner.text, (range, line)),
+        Is::Unclear => edit(machine, policy, line),
+    }
 }
 
 fn meets(one: Option<Range>, other: Range) -> bool {
@@ -329,7 +341,12 @@ impl<'a> Owners<'a> {
             let uid = user.map(|user| user.uid).or_else(|| uid_of_digits(text));
             let who = uid.map_or(next, |uid| *self.by_uid.entry(uid).or_insert(next));
             let user = user.or_else(|| known.user_with(uid?));
-            self.words.push(Word { text, who, uid, user });
+            let is = match known.people {
+                Some(_) if user.is_none() && known.is_nobody(text) => Is::Nobody,
+                Some(_) if user.is_none() => Is::Unclear,
+                _ => Is::Somebody,
+            };
+            self.words.push(Word { text, who, uid, user, is });
         }
         number
     }
@@ -371,7 +388,7 @@ fn among_owners(
                 );
                 // Nobody needs his; else whoever came later moves.
                 let is_nobodys =
-                    |entry: &Entry| owners.word(entry.word).is_some_and(|owner| !is_somebody(machine, owner));
+                    |entry: &Entry| owners.word(entry.word).is_some_and(|owner| owner.is == Is::Nobody);
                 let moves = if is_nobodys(&above) && !is_nobodys(&below) { above } else { below };
                 let fix = owners
                     .word(moves.word)
@@ -436,21 +453,15 @@ fn of_each_owner(
                 furthest = Some(entry);
             }
         }
-        if number < ENOUGH {
+        if let Some(owner) = owners.word(top.word).filter(|_| number < ENOUGH) {
             findings.add(FEW_IDS, policy, Some(top.line), || {
-                let owner = owners.text(top.word);
                 let ids = if number == 1 { "id" } else { "ids" };
                 let message = format!(
                     "\"{}\" holds {number} {ids} in all, and a container wants {ENOUGH}",
-                    Quoted(owner)
+                    Quoted(owner.text)
                 );
-                let is_nobodys = owners.word(top.word).is_some_and(|owner| !is_somebody(machine, owner));
-                let fix = if is_nobodys {
-                    revoke(machine, policy, owner, (top.range, top.line))
-                } else {
-                    grant(machine, policy, owner, top.line)
-                };
-                (message, Some(fix))
+                let more = || grant(machine, policy, owner.text, top.line);
+                (message, Some(mend(machine, policy, owner, (top.range, top.line), more)))
             });
         }
     }
@@ -475,8 +486,8 @@ fn in_step(
         let top = |entries: &[Entry]| entries.iter().copied().min_by_key(|entry| entry.line);
         let here = top(uids).filter(|_| subuid.wanted).map(|top| (subuid, top));
         let Some((policy, top)) = here.or(top(gids).map(|top| (subgid, top))) else { return };
+        let Some(owner) = owners.word(top.word) else { return };
         findings.add(OUT_OF_STEP, policy, Some(top.line), || {
-            let owner = owners.text(top.word);
             let (only_uid, only_gid) = (without(&by_uid, &by_gid), without(&by_gid, &by_uid));
             let said = |ids: &[Range]| match ids {
                 [] => "nothing".to_owned(),
@@ -484,7 +495,7 @@ fn in_step(
                 [one, two] => format!("{one} and {two}"),
                 [one, rest @ ..] => format!("{one} and {} more ranges", rest.len()),
             };
-            let (shown, name, other) = (Quoted(owner), &subuid.name, &subgid.name);
+            let (shown, name, other) = (Quoted(owner.text), &subuid.name, &subgid.name);
             let message = match (only_uid.is_empty(), only_gid.is_empty()) {
                 (false, true) => {
                     format!("\"{shown}\" holds {} in {name} and not in {other}", said(&only_uid))
@@ -498,18 +509,15 @@ fn in_step(
                     said(&only_gid)
                 ),
             };
-            let fix = match (only_uid.as_slice(), only_gid.as_slice()) {
+            let add = || match (only_uid.as_slice(), only_gid.as_slice()) {
                 // The other file may be the machine's own.
                 _ if policy.draft => edit(machine, policy, top.line),
-                _ if owners.word(top.word).is_some_and(|owner| !is_somebody(machine, owner)) => {
-                    revoke(machine, policy, owner, (top.range, top.line))
-                }
-                ([one], []) => usermod(machine, subgid, "add", owner, (*one, 1)),
-                ([], [one]) => usermod(machine, subuid, "add", owner, (*one, 1)),
+                ([one], []) => usermod(machine, subgid, "add", owner.text, (*one, 1)),
+                ([], [one]) => usermod(machine, subuid, "add", owner.text, (*one, 1)),
                 (_, []) => edit(machine, subgid, 1),
                 _ => edit(machine, subuid, top.line),
             };
-            (message, Some(fix))
+            (message, Some(mend(machine, policy, owner, (top.range, top.line), add)))
         });
     };
     for uids in of_subuid.chunk_by(|one, other| one.who == other.who) {

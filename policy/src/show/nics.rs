@@ -42,6 +42,9 @@ pub(crate) struct Row {
     #[serde(skip)]
     key: String,
     bridge: Option<String>,
+    /// The same as lxc-usernet has it, or `none`.
+    #[serde(skip)]
+    on: String,
     guards: Vec<&'static str>,
     pub(crate) pids: Vec<i32>,
 }
@@ -90,13 +93,13 @@ pub fn run(root: &Root, svg: bool, out: &mut Output) -> Result<u8, Failure> {
 pub(crate) fn of_quota(
     accounts: &Accounts,
     key: &str,
-    is_on: impl Fn(Option<&str>) -> bool,
+    is_on: impl Fn(&str) -> bool,
 ) -> Result<Vec<Row>, Failure> {
     let is_root = nix::unistd::geteuid().is_root();
     let mut census = if is_root { Census::open() } else { Census::without_ledger() }.map_err(failure)?;
     let quotas = census.quotas().map_err(failure)?;
     let mut rows = rows(&mut census, &quotas, &Words { accounts }).map_err(failure)?;
-    rows.retain(|row| row.key == key && row.state != GONE && is_on(row.bridge.as_deref()));
+    rows.retain(|row| row.key == key && row.state != GONE && is_on(&row.on));
     Ok(rows)
 }
 
@@ -125,7 +128,8 @@ fn rows(census: &mut Census, quotas: &[Quota], words: &Words<'_>) -> Result<Vec<
             row.owner = Some(words.owner(&quota.owner));
             row.key.clone_from(&quota.owner);
             let on = quota.attachment.word();
-            row.bridge = (on != "none").then(|| Quoted(on.as_bytes()).to_string());
+            row.bridge = (on != NONE).then(|| Quoted(on.as_bytes()).to_string());
+            on.clone_into(&mut row.on);
             nics.push(row);
         }
     }
@@ -146,6 +150,9 @@ fn rows(census: &mut Census, quotas: &[Quota], words: &Words<'_>) -> Result<Vec<
 /// The state of an interface that is a record alone.
 const GONE: &str = "gone";
 
+/// The bridge of an interface that is on none.
+const NONE: &str = "none";
+
 /// In the ledger, the table of all owners.
 const ALL: &str = "all";
 
@@ -155,6 +162,7 @@ fn failure(error: common::Error) -> Failure {
 
 fn row(name: &InterfaceName, nic: Option<&Nic>, pids: &BTreeMap<i32, Vec<i32>>) -> Row {
     let of = nic.and_then(|nic| nic.netns).and_then(|netns| pids.get(&netns));
+    let bridge = nic.and_then(|nic| nic.bridge.as_deref());
     Row {
         name: name.to_string(),
         index: nic.map(|nic| nic.index),
@@ -163,7 +171,8 @@ fn row(name: &InterfaceName, nic: Option<&Nic>, pids: &BTreeMap<i32, Vec<i32>>) 
         user: None,
         owner: None,
         key: String::new(),
-        bridge: nic.and_then(|nic| nic.bridge.as_ref()).map(|bridge| Quoted(bridge.as_bytes()).to_string()),
+        bridge: bridge.map(|bridge| Quoted(bridge.as_bytes()).to_string()),
+        on: bridge.unwrap_or(NONE).to_owned(),
         guards: nic.map(|nic| nic.guards.clone()).unwrap_or_default(),
         pids: of.cloned().unwrap_or_default(),
     }

@@ -149,7 +149,9 @@ impl Findings {
     fn of(root: &Root, file: PolicyFile, new: &[u8], old: &[u8], failed: Option<String>) -> Self {
         let mut said: Vec<_> = failed.into_iter().map(|failed| (Severity::Error, failed)).collect();
         if new.is_empty() && !old.is_empty() {
-            said.push((Severity::Error, format!("{} would be empty", file.path())));
+            // Which is a good one, if nothing is to be taken away.
+            let severity = if file == PolicyFile::NsgateIni { Severity::Warning } else { Severity::Error };
+            said.push((severity, format!("{} would be empty", file.path())));
         }
         // Next to all else that is known of the machine; if that cannot be looked at, by itself.
         let found = check::draft(root, file, new.to_vec()).unwrap_or_else(|failure| {

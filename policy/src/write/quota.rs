@@ -98,8 +98,7 @@ impl<'a> Whose<'a> {
             Who::Group(group) => (format!("g{}", group.gid), bridge.to_vec()),
         };
         let pattern = Pattern::of(&bridge);
-        let is_on = |on: Option<&str>| pattern.becomes(on.unwrap_or("none").as_bytes());
-        let rows = nics::of_quota(self.accounts, &key, is_on)?;
+        let rows = nics::of_quota(self.accounts, &key, |on| pattern.becomes(on.as_bytes()))?;
         let live = |nics::Row { name, uid, user, pids, .. }| LiveNic { name, uid, user, pids };
         Ok(rows.into_iter().map(live).collect())
     }

@@ -1,5 +1,6 @@
 //! `nsgate revoke`
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -17,6 +18,7 @@ use super::place::Found;
 use super::quota::Whose;
 use super::report::{self, Change, Ids, Live, LiveNic, MOST_LISTED, MOST_SHOWN, say_changes, say_notes};
 use crate::accounts::Accounts;
+use crate::check::command::word as for_shell;
 use crate::cli::{PolicyFile, Revoke, RevokeWhat};
 use crate::failure::Failure;
 use crate::output::{Output, Style};
@@ -117,7 +119,7 @@ fn ids(
     if root.is_live() {
         notes.push(format!(
             "to find files that belong to these ids: {}",
-            find(&gone_of(Kind::Uid), &gone_of(Kind::Gid))
+            find(&gone_of(Kind::Uid), &gone_of(Kind::Gid), &mounts())
         ));
     }
     let changes: Vec<Change> =
@@ -248,8 +250,13 @@ fn say_live(out: &mut Output, still: &[Mapped], dry_run: bool) {
     }
 }
 
+/// The file systems that are mounted. If they cannot be seen, none.
+fn mounts() -> String {
+    String::from_utf8_lossy(&std::fs::read("/proc/self/mounts").unwrap_or_default()).into_owned()
+}
+
 /// The command that finds files of these ids.
-fn find(uids: &[Range], gids: &[Range]) -> String {
+fn find(uids: &[Range], gids: &[Range], mounts: &str) -> String {
     let test = |word: &str, range: &Range| {
         let (first, last) = (range.first().raw(), range.last().raw());
         let from = first.checked_sub(1).map_or(String::new(), |before| format!("{word} +{before} "));
@@ -259,10 +266,26 @@ fn find(uids: &[Range], gids: &[Range]) -> String {
     let tests =
         uids.iter().map(|range| test("-uid", range)).chain(gids.iter().map(|range| test("-gid", range)));
     // Containers are often on a file system of their own (/home, /var), so not -xdev. What is left out has no files, or another
-    // machine's.
-    let elsewhere =
-        ["proc", "sysfs", "nfs", "nfs4", "cifs"].map(|kind| format!("-fstype {kind}")).join(" -o ");
-    format!("find / \\( {elsewhere} \\) -prune -o \\( {} \\) -ls", tests.collect::<Vec<_>>().join(" -o "))
+    // machine's, or those that a user's program makes up; what follows "fuse." is his choice. But the root itself has to be entered.
+    let mounted: Vec<(&str, &str)> = mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            fields.next().zip(fields.next())
+        })
+        .collect();
+    let of_root = mounted.iter().rev().find(|(on, _)| *on == "/").map(|(_, kind)| *kind);
+    let of_users: BTreeSet<&str> =
+        mounted.iter().map(|(_, kind)| *kind).filter(|kind| kind.starts_with("fuse.")).collect();
+    let elsewhere: Vec<String> =
+        ["proc", "sysfs", "autofs", "nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "fuse"]
+            .into_iter()
+            .chain(of_users)
+            .filter(|kind| Some(*kind) != of_root)
+            .map(|kind| format!("-fstype {}", for_shell(kind.as_bytes())))
+            .collect();
+    let (elsewhere, tests) = (elsewhere.join(" -o "), tests.collect::<Vec<_>>().join(" -o "));
+    format!("find / \\( {elsewhere} \\) -prune -o \\( {tests} \\) -ls")
 }
 
 fn nic(root: &Root, owner: &OsStr, bridge: &OsStr, dry_run: bool, out: &mut Output) -> Result<u8, Failure> {
@@ -274,10 +297,13 @@ fn nic(root: &Root, owner: &OsStr, bridge: &OsStr, dry_run: bool, out: &mut Outp
     let nothing = || {
         let (owner, bridge) = (Quoted(owner), Quoted(bridge));
         Failure::new(format!(
-            "no line of {file} gives \"{owner}\" interfaces on \"{bridge}\"; who has what: cat {}",
+            "no line of {file} gives \"{owner}\" interfaces on \"{bridge}\"; who has what: cat -v {}",
             root.for_shell(file)
         ))
     };
+    // Before anything is taken away: what has been done is no failure.
+    let accounts = Accounts::read(root)?;
+    let whose = Whose::of(&accounts, owner);
     // Nothing is made, not even a directory, to take something away.
     let places = open(root, &[PolicyFile::LxcUsernet], true)?;
     let place = places.first().and_then(Option::as_ref).ok_or_else(nothing)?;
@@ -292,16 +318,18 @@ fn nic(root: &Root, owner: &OsStr, bridge: &OsStr, dry_run: bool, out: &mut Outp
         install(&places, &found, &edited)?;
     }
     drop(lock);
-    let accounts = Accounts::read(root)?;
-    let whose = Whose::of(&accounts, owner);
     let text = edited.first().map(|edited| edited.bytes.as_slice()).unwrap_or_default();
     let mut notes = whose.as_ref().map(|whose| whose.has_still(text, bridge)).unwrap_or_default();
     let mut live = Vec::new();
-    match whose.filter(|_| root.is_live()).map(|whose| whose.nics(bridge)) {
+    match whose.map(|whose| whose.nics(bridge)) {
+        _ if !root.is_live() => {}
         Some(Ok(nics)) => live = nics,
         // It has been done all the same.
         Some(Err(failure)) => notes.push(format!("which interfaces stay could not be seen: {failure}")),
-        None => {}
+        None => notes.push(
+            "interfaces that are there stay until their container ends; to see them: nsgate show nics"
+                .to_owned(),
+        ),
     }
     let (owner, bridge) = (Quoted(owner).to_string(), Quoted(bridge).to_string());
     if out.is_json() {
@@ -334,5 +362,31 @@ fn say_live_nics(out: &mut Output, live: &[LiveNic]) {
     let more = live.len().saturating_sub(MOST_SHOWN);
     if more > 0 {
         out.line(format!("  and {more} more"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_not_looked_for_where_a_users_program_makes_them_up() {
+        let range = Id::new(5).and_then(|first| Range::new(first, 3)).unwrap();
+        let left_out = |mounts: &str| {
+            let command = find(&[range], &[], mounts);
+            let (out, tests) = command.split_once(" \\) -prune -o ").unwrap();
+            assert_eq!(tests, "\\( -uid +4 -uid -8 \\) -ls");
+            out.strip_prefix("find / \\( ").unwrap().split(" -o ").map(str::to_owned).collect::<Vec<_>>()
+        };
+        let kinds = |kinds: &[&str]| kinds.iter().map(|kind| format!("-fstype {kind}")).collect::<Vec<_>>();
+        let always = ["proc", "sysfs", "autofs", "nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "fuse"];
+        assert_eq!(
+            left_out("rootfs / rootfs rw 0 0\n/dev/vda / ext4 rw 0 0\nx /a fuseblk rw 0 0\n"),
+            kinds(&always)
+        );
+        let mounts = "x /a fuse.$(id) rw 0 0\nx /b fuse.sshfs rw 0 0\nx /c fuse.sshfs rw 0 0\n";
+        let more = [&always[..], &["$'fuse.$(id)'", "fuse.sshfs"]].concat();
+        assert_eq!(left_out(mounts), kinds(&more));
+        assert_eq!(left_out("x / 9p rw 0 0\n"), kinds(&[&always[..7], &always[8..]].concat()));
     }
 }
