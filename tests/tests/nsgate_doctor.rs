@@ -763,13 +763,92 @@ fn a_helper_where_a_package_of_ours_has_it_is_looked_at() {
             fs::create_dir_all(helper.rsplit_once('/').expect("a path").0).expect("mkdir");
             fs::write(helper, "").expect("write");
             fs::set_permissions(helper, fs::Permissions::from_mode(0o755)).expect("chmod");
-            finds_alone(
-                world,
-                &["helpers problem", &format!(" {helper} "), &format!("# chmod 4755 {helper}")],
-            );
-            fs::set_permissions(helper, fs::Permissions::from_mode(0o4755)).expect("chmod");
+            let (command, mode) = match helper.rsplit_once("/new") {
+                None => (format!("chmod 4755 {helper}"), 0o4755),
+                Some((_, name)) => (format!("setcap cap_set{}=ep {helper}", &name[..3]), 0o755),
+            };
+            finds_alone(world, &["helpers problem", &format!(" {helper} "), &format!("# {command}")]);
+            let mended = world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+            if !helper.contains("/nsgate/") {
+                // LXC's: no package here has it so.
+                assert!(!mended.stdout.contains("done: "), "{mended:?}");
+                fs::set_permissions(helper, fs::Permissions::from_mode(0o4755)).expect("chmod");
+                continue;
+            }
+            assert!(mended.stdout.contains(&format!("done: {command}\n")), "{mended:?}");
+            assert_eq!(fs::metadata(helper).expect("look").permissions().mode() & 0o7777, mode, "{helper}");
         }
         assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+    });
+}
+
+/// openSUSE's way to say so.
+#[test]
+fn what_permissions_local_takes_away_is_not_given_back() {
+    enter(|world| {
+        fs::create_dir_all("/usr/libexec/nsgate/bin").expect("mkdir");
+        let helpers = ["newuidmap", "newgidmap"].map(|name| format!("/usr/libexec/nsgate/bin/{name}"));
+        let mut lines = "# of ours\n".to_owned();
+        for helper in &helpers {
+            fs::write(helper, "").expect("write");
+            fs::set_permissions(helper, fs::Permissions::from_mode(0o755)).expect("chmod");
+            lines += &format!("{helper}\troot:root 0755\n");
+        }
+        world.write("/etc/permissions.local", lines);
+        finds(
+            world,
+            &[
+                "bin/newuidmap has lost cap_setuid",
+                "# setcap cap_setuid=ep /usr/libexec/nsgate/bin/newuidmap",
+            ],
+        );
+        let kept = world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+        assert!(kept.stdout.contains("/etc/permissions.local says how it is to be"), "{kept:?}");
+        assert!(kept.stdout.contains("nothing of this can be mended safely"), "{kept:?}");
+        assert_eq!(found(&doctor(world, ROOT, &[])).len(), 2);
+    });
+}
+
+/// What RPM has in its database comes before what is likely.
+#[test]
+fn a_helper_of_rpms_gets_what_its_package_has() {
+    enter(|world| {
+        overlay(world, "/usr/sbin", "sbin");
+        let rpm = |says: &str| {
+            world.write("/usr/sbin/rpm", format!("#!/bin/sh\necho \"$4 {says}\"\n"));
+            fs::set_permissions("/usr/sbin/rpm", fs::Permissions::from_mode(0o755)).expect("chmod");
+        };
+        let helpers = ["newuidmap", "newgidmap"].map(|name| format!("/usr/bin/{name}"));
+        let twins = ["newuidmap", "newgidmap"].map(|name| format!("/usr/libexec/nsgate/{name}-nss"));
+        let all = || helpers.iter().chain(&twins);
+        let lose = || {
+            all().for_each(|path| {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("chmod");
+            });
+        };
+        lose();
+        rpm("-rwsr-xr-x ");
+        all().for_each(|path| drop(finds(world, &["helpers problem", &format!("# chmod 4755 {path}")])));
+        rpm("-rwxr-xr-x ");
+        let kept = world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+        assert!(kept.stdout.contains("nothing of this can be mended safely"), "{kept:?}");
+        for mode in [0o4750, 0o755] {
+            rpm("-rwxr-xr-x cap_setuid=ep");
+            all().for_each(|path| {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+                let capability = if path.contains("uid") { "cap_setuid" } else { "cap_setgid" };
+                let chmod = if mode == 0o755 { String::new() } else { format!("chmod 755 {path} && ") };
+                finds(world, &["helpers ", &format!("# {chmod}setcap {capability}=ep {path}")]);
+            });
+        }
+        world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+        assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+        all().for_each(|path| {
+            assert_eq!(fs::metadata(path).expect("look").permissions().mode() & 0o7777, 0o755, "{path}");
+        });
+        chown(&helpers[0], Some(ALICE.id), None).expect("chown");
+        let command = format!("# chown root:root {0} && setcap cap_setuid=ep {0}", helpers[0]);
+        finds(world, &["helpers problem /usr/bin/newuidmap belongs to uid 52001", &command]);
     });
 }
 
