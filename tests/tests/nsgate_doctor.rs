@@ -481,6 +481,37 @@ fn a_port_without_one_of_its_guards_is_found() {
     });
 }
 
+/// That the kernel does not answer about one port hides nothing of another.
+#[test]
+fn a_port_that_cannot_be_looked_at_hides_no_other() {
+    enter(|world| {
+        let containers = [ALICE, BOB].map(|user| {
+            world.usernet("alice veth lxcbr0 5\nbob veth lxcbr0 5\n");
+            let container = world.container(user);
+            let nic = world.create(user, &container, "veth", "lxcbr0", &[]).nic().host_name;
+            world.run(Command::new("bridge").args(["link", "set", "dev", &nic, "guard", "off"]));
+            (container, nic)
+        });
+        let mut seen = [false; 2];
+        for nth in 1..=4 {
+            let inject = format!("inject=sendto,sendmsg:error=EIO:when={nth}");
+            let options = ["-f", "-qq", "-o", "/dev/null", "-e", &inject];
+            let mut command = world.strace(ROOT, &options, "/run/world/bin/nsgate");
+            let answer = world.run_within(Duration::from_secs(60), command.args(["--json", "doctor"]));
+            let found = found(&answer);
+            for ((_, nic), seen) in containers.iter().zip(&mut seen) {
+                let unknown = format!("ports unknown which guards the port {nic} has is not known");
+                if found.iter().any(|line| line.starts_with(&unknown)) {
+                    *seen = true;
+                    let problems = found.iter().filter(|line| line.contains("without a guard: bpdu_guard"));
+                    assert_eq!(problems.count(), 1, "{found:#?}");
+                }
+            }
+        }
+        assert_eq!(seen, [true; 2]);
+    });
+}
+
 #[test]
 fn two_users_who_map_the_same_ids_are_found() {
     enter_alone(|world| {
