@@ -387,7 +387,10 @@ fn a_bridge_that_is_missing_or_is_none_is_found() {
         world.usernet("alice veth lxcbr0 5\nalice veth lxcbr7 5\n");
         finds_alone(
             world,
-            &["bridges problem there is no bridge lxcbr7", "# ip link add lxcbr7 type bridge"],
+            &[
+                "bridges problem there is no bridge lxcbr7",
+                "# ip link add name lxcbr7 type bridge && ip link set dev lxcbr7 up",
+            ],
         );
         // As the file of defaults has them: a remark names none.
         world.usernet("#alice veth lxcbr7 10\n");

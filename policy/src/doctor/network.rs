@@ -70,7 +70,7 @@ fn missing(name: &[u8]) -> Option<Finding> {
         return wrong(what, "no interface can be put on it", "nsgate edit lxc-usernet".to_owned());
     }
     let command = if is_plain(OsStr::new(valid.as_str())) {
-        format!("ip link add {shown} type bridge && ip link set {shown} up")
+        format!("ip link add name {shown} type bridge && ip link set dev {shown} up")
     } else {
         "nsgate edit lxc-usernet".to_owned()
     };
