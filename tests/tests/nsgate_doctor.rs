@@ -387,7 +387,10 @@ fn a_bridge_that_is_missing_or_is_none_is_found() {
         world.usernet("alice veth lxcbr0 5\nalice veth lxcbr7 5\n");
         finds_alone(
             world,
-            &["bridges problem there is no bridge lxcbr7", "# ip link add lxcbr7 type bridge"],
+            &[
+                "bridges problem there is no bridge lxcbr7",
+                "# ip link add name lxcbr7 type bridge && ip link set dev lxcbr7 up",
+            ],
         );
         // As the file of defaults has them: a remark names none.
         world.usernet("#alice veth lxcbr7 10\n");
@@ -478,6 +481,37 @@ fn a_port_without_one_of_its_guards_is_found() {
         assert_eq!(ports(), Vec::<String>::new());
         rules(7);
         assert_eq!(ports(), lost("mcast_max_groups", "mcast_max_groups 7"));
+    });
+}
+
+/// That the kernel does not answer about one port hides nothing of another.
+#[test]
+fn a_port_that_cannot_be_looked_at_hides_no_other() {
+    enter(|world| {
+        let containers = [ALICE, BOB].map(|user| {
+            world.usernet("alice veth lxcbr0 5\nbob veth lxcbr0 5\n");
+            let container = world.container(user);
+            let nic = world.create(user, &container, "veth", "lxcbr0", &[]).nic().host_name;
+            world.run(Command::new("bridge").args(["link", "set", "dev", &nic, "guard", "off"]));
+            (container, nic)
+        });
+        let mut seen = [false; 2];
+        for nth in 1..=4 {
+            let inject = format!("inject=sendto,sendmsg:error=EIO:when={nth}");
+            let options = ["-f", "-qq", "-o", "/dev/null", "-e", &inject];
+            let mut command = world.strace(ROOT, &options, "/run/world/bin/nsgate");
+            let answer = world.run_within(Duration::from_secs(60), command.args(["--json", "doctor"]));
+            let found = found(&answer);
+            for ((_, nic), seen) in containers.iter().zip(&mut seen) {
+                let unknown = format!("ports unknown which guards the port {nic} has is not known");
+                if found.iter().any(|line| line.starts_with(&unknown)) {
+                    *seen = true;
+                    let problems = found.iter().filter(|line| line.contains("without a guard: bpdu_guard"));
+                    assert_eq!(problems.count(), 1, "{found:#?}");
+                }
+            }
+        }
+        assert_eq!(seen, [true; 2]);
     });
 }
 
@@ -763,13 +797,92 @@ fn a_helper_where_a_package_of_ours_has_it_is_looked_at() {
             fs::create_dir_all(helper.rsplit_once('/').expect("a path").0).expect("mkdir");
             fs::write(helper, "").expect("write");
             fs::set_permissions(helper, fs::Permissions::from_mode(0o755)).expect("chmod");
-            finds_alone(
-                world,
-                &["helpers problem", &format!(" {helper} "), &format!("# chmod 4755 {helper}")],
-            );
-            fs::set_permissions(helper, fs::Permissions::from_mode(0o4755)).expect("chmod");
+            let (command, mode) = match helper.rsplit_once("/new") {
+                None => (format!("chmod 4755 {helper}"), 0o4755),
+                Some((_, name)) => (format!("setcap cap_set{}=ep {helper}", &name[..3]), 0o755),
+            };
+            finds_alone(world, &["helpers problem", &format!(" {helper} "), &format!("# {command}")]);
+            let mended = world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+            if !helper.contains("/nsgate/") {
+                // LXC's: no package here has it so.
+                assert!(!mended.stdout.contains("done: "), "{mended:?}");
+                fs::set_permissions(helper, fs::Permissions::from_mode(0o4755)).expect("chmod");
+                continue;
+            }
+            assert!(mended.stdout.contains(&format!("done: {command}\n")), "{mended:?}");
+            assert_eq!(fs::metadata(helper).expect("look").permissions().mode() & 0o7777, mode, "{helper}");
         }
         assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+    });
+}
+
+/// openSUSE's way to say so.
+#[test]
+fn what_permissions_local_takes_away_is_not_given_back() {
+    enter(|world| {
+        fs::create_dir_all("/usr/libexec/nsgate/bin").expect("mkdir");
+        let helpers = ["newuidmap", "newgidmap"].map(|name| format!("/usr/libexec/nsgate/bin/{name}"));
+        let mut lines = "# of ours\n".to_owned();
+        for helper in &helpers {
+            fs::write(helper, "").expect("write");
+            fs::set_permissions(helper, fs::Permissions::from_mode(0o755)).expect("chmod");
+            lines += &format!("{helper}\troot:root 0755\n");
+        }
+        world.write("/etc/permissions.local", lines);
+        finds(
+            world,
+            &[
+                "bin/newuidmap has lost cap_setuid",
+                "# setcap cap_setuid=ep /usr/libexec/nsgate/bin/newuidmap",
+            ],
+        );
+        let kept = world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+        assert!(kept.stdout.contains("/etc/permissions.local says how it is to be"), "{kept:?}");
+        assert!(kept.stdout.contains("nothing of this can be mended safely"), "{kept:?}");
+        assert_eq!(found(&doctor(world, ROOT, &[])).len(), 2);
+    });
+}
+
+/// What RPM has in its database comes before what is likely.
+#[test]
+fn a_helper_of_rpms_gets_what_its_package_has() {
+    enter(|world| {
+        overlay(world, "/usr/sbin", "sbin");
+        let rpm = |says: &str| {
+            world.write("/usr/sbin/rpm", format!("#!/bin/sh\necho \"$4 {says}\"\n"));
+            fs::set_permissions("/usr/sbin/rpm", fs::Permissions::from_mode(0o755)).expect("chmod");
+        };
+        let helpers = ["newuidmap", "newgidmap"].map(|name| format!("/usr/bin/{name}"));
+        let twins = ["newuidmap", "newgidmap"].map(|name| format!("/usr/libexec/nsgate/{name}-nss"));
+        let all = || helpers.iter().chain(&twins);
+        let lose = || {
+            all().for_each(|path| {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("chmod");
+            });
+        };
+        lose();
+        rpm("-rwsr-xr-x ");
+        all().for_each(|path| drop(finds(world, &["helpers problem", &format!("# chmod 4755 {path}")])));
+        rpm("-rwxr-xr-x ");
+        let kept = world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+        assert!(kept.stdout.contains("nothing of this can be mended safely"), "{kept:?}");
+        for mode in [0o4750, 0o755] {
+            rpm("-rwxr-xr-x cap_setuid=ep");
+            all().for_each(|path| {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+                let capability = if path.contains("uid") { "cap_setuid" } else { "cap_setgid" };
+                let chmod = if mode == 0o755 { String::new() } else { format!("chmod 755 {path} && ") };
+                finds(world, &["helpers ", &format!("# {chmod}setcap {capability}=ep {path}")]);
+            });
+        }
+        world.run(world.nsgate(ROOT).args(["doctor", "--fix", "--yes"]));
+        assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+        all().for_each(|path| {
+            assert_eq!(fs::metadata(path).expect("look").permissions().mode() & 0o7777, 0o755, "{path}");
+        });
+        chown(&helpers[0], Some(ALICE.id), None).expect("chown");
+        let command = format!("# chown root:root {0} && setcap cap_setuid=ep {0}", helpers[0]);
+        finds(world, &["helpers problem /usr/bin/newuidmap belongs to uid 52001", &command]);
     });
 }
 

@@ -21,8 +21,21 @@ pub fn word(bytes: &[u8]) -> String {
     if !bytes.is_empty() && bytes.iter().all(plain) {
         return bytes.iter().copied().map(char::from).collect();
     }
-    // $'...' has the same escapes as ours: \n, \t, \r, \', \\ and \xHH.
-    format!("$'{}'", shown(bytes).replace("\\\"", "\""))
+    // $'...' has the same escapes as ours: \n, \t, \r, \\ and \xHH. A shell that does not know it ends the quotes at a \', so
+    // there is none: to that one it is another word, but one.
+    format!("$'{}'", shown(bytes).replace("\\\"", "\"").replace("\\'", "\\x27"))
+}
+
+/// A name as the same word to any shell, and as no option or group: as it is, or in plain quotes, as the backslash of a domain's user
+/// needs them. None: a name with anything else in it is in no command.
+#[must_use]
+pub fn plain_word(name: &[u8]) -> Option<String> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-@\\".contains(byte);
+    if matches!(name, [] | [b'-' | b'@', ..]) || !name.iter().all(plain) {
+        return None;
+    }
+    let word: String = name.iter().copied().map(char::from).collect();
+    Some(if word.contains('\\') { format!("'{word}'") } else { word })
 }
 
 /// `nsgate`, for this machine.
@@ -124,10 +137,33 @@ mod tests {
             b"~",
             b"#x",
             b"!!",
+            b"a';id;#",
+            b"a\\';id;#",
+            b"a\\\\'';id;#",
         ] {
+            let said = |shell: &str, script: &str| {
+                let output = std::process::Command::new(shell).args(["-c", script]).output().unwrap();
+                String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+            };
             let script = format!("printf %s {}", word(hostile));
-            let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
-            assert_eq!(output.stdout, hostile, "{script}");
+            assert_eq!(said("bash", &script), String::from_utf8_lossy(hostile), "{script}");
+            let script = format!("set -- {}; echo $#", word(hostile));
+            assert_eq!(said("dash", &script), "1\n", "{script}");
+        }
+    }
+
+    #[test]
+    fn a_plain_word_is_the_name_to_any_shell() {
+        for name in ["alice", "jo.d@x.org", "_a-b", "7", "DOM\\fred", "DOM\\\\n", "a\\"] {
+            let word = plain_word(name.as_bytes()).unwrap();
+            for shell in ["bash", "dash"] {
+                let script = format!("printf %s {word}");
+                let output = std::process::Command::new(shell).args(["-c", &script]).output().unwrap();
+                assert_eq!(output.stdout, name.as_bytes(), "{script}");
+            }
+        }
+        for name in ["", "-x", "@lab", "a';id;#", "a b", "$(id)", "~", "a\nb", "M\u{fc}ller", "a$", "a=b"] {
+            assert_eq!(plain_word(name.as_bytes()), None, "{name}");
         }
     }
 

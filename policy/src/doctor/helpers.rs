@@ -8,6 +8,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::fix::Fix;
 use super::install;
+use super::kernel::read;
 use super::probe::{Finding, State};
 use crate::root::Root;
 use crate::tool;
@@ -98,8 +99,8 @@ fn look(helper: &Helper) -> Option<Finding> {
     if status.st_uid != 0 {
         let what = format!("{path} belongs to uid {}", status.st_uid);
         let cause = "he can replace it, and a set-user-ID bit would give his rights, not root's";
-        // chown takes the set-user-ID bit away.
-        let command = format!("chown root:root {path} && chmod 4755 {path}");
+        // chown takes the set-user-ID bit away, and capabilities.
+        let command = format!("chown root:root {path} && {}", privilege(helper, by_rpm(path).as_deref()));
         return Some(Finding::bad(State::Problem, what, cause, command));
     }
     if status.st_mode & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0 {
@@ -120,16 +121,16 @@ fn look(helper: &Helper) -> Option<Finding> {
     if status.st_mode & Mode::S_IXOTH.bits() == 0 {
         let what = format!("{path} can be run by its owner and its group alone");
         let cause = "nobody else can make use of it; an admin may have decided that";
-        return Some(Finding::bad(State::Warning, what, cause, format!("chmod 4755 {path}")));
+        let command = match privilege(helper, by_rpm(path).as_deref()) {
+            fix @ Fix::Capability { .. } => format!("chmod 755 {path} && {fix}"),
+            fix => fix.to_string(),
+        };
+        return Some(Finding::bad(State::Warning, what, cause, command));
     }
-    let Some(wanted) = helper.capability else { return Some(lost(helper, None)) };
+    let Some(wanted) = helper.capability else { return Some(lost(helper)) };
     match capabilities(path) {
         Some(text) if text.contains(wanted) && (text.contains("=ep") || text.contains("+ep")) => None,
-        Some(_) => {
-            let by_capability = stat(helper.sibling).is_ok_and(|status| !is_set_uid(&status))
-                && capabilities(helper.sibling).is_some_and(|text| text.contains("cap_set"));
-            Some(lost(helper, by_capability.then_some(wanted)))
-        }
+        Some(_) => Some(lost(helper)),
         None => {
             let what = format!("{path} is not set-user-ID; has it {wanted} instead?");
             let how = install("libcap2-bin").unwrap_or_else(|| "it is in a package of libcap's".to_owned());
@@ -148,24 +149,54 @@ fn capabilities(path: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&said.stdout).into_owned())
 }
 
-fn lost(helper: &Helper, capability: Option<&str>) -> Finding {
+/// How RPM has the file in its database, if it does.
+fn by_rpm(path: &str) -> Option<String> {
+    let format = "[%{FILENAMES} %{FILEMODES:perms} %{FILECAPS}\n]";
+    let said = tool::ask("rpm", &["-qf", "--qf", format, path]).filter(|said| said.ok)?;
+    let text = String::from_utf8_lossy(&said.stdout);
+    Some(text.lines().find(|line| line.split(' ').next() == Some(path)).unwrap_or_default().to_owned())
+}
+
+fn has_privilege(by_rpm: &str) -> bool {
+    by_rpm.contains("-rws") || by_rpm.contains("cap_set")
+}
+
+/// What gives it its privilege again: that of its package, or else that of its sibling.
+fn privilege(helper: &Helper, by_rpm: Option<&str>) -> Fix {
     let path = helper.path;
-    let (what, command, fix) = match (capability, helper.capability) {
-        (Some(capability), _) => (
-            format!("{path} has lost {capability}"),
-            format!("setcap {capability}=ep {path}"),
-            Fix::Capability { path, capability: capability.to_owned() },
-        ),
-        (None, or) => {
-            let or = or.map(|capability| format!(" and has no {capability}")).unwrap_or_default();
-            let what = format!("{path} is not set-user-ID root{or}");
-            (what, format!("chmod 4755 {path}"), Fix::SetUid { path })
+    let is_by_capability = |_: &&str| match by_rpm.filter(|by_rpm| has_privilege(by_rpm)) {
+        Some(by_rpm) => by_rpm.contains("cap_set"),
+        // No package of ours has newuidmap or newgidmap set-user-ID there.
+        None if path.contains("/nsgate/bin/") || path.starts_with("/usr/lib/nsgate/") => true,
+        None => {
+            stat(helper.sibling).is_ok_and(|status| !is_set_uid(&status))
+                && capabilities(helper.sibling).is_some_and(|text| text.contains("cap_set"))
         }
     };
-    match should_have_none(path) {
+    match helper.capability.filter(is_by_capability) {
+        Some(capability) => Fix::Capability { path, capability: capability.to_owned() },
+        None => Fix::SetUid { path },
+    }
+}
+
+fn lost(helper: &Helper) -> Finding {
+    let path = helper.path;
+    let by_rpm = by_rpm(path);
+    let fix = privilege(helper, by_rpm.as_deref());
+    let command = fix.to_string();
+    let what = match (&fix, helper.capability) {
+        (Fix::Capability { capability, .. }, _) => format!("{path} has lost {capability}"),
+        (_, Some(capability)) => format!("{path} is not set-user-ID root and has no {capability}"),
+        (_, None) => format!("{path} is not set-user-ID root"),
+    };
+    match should_have_none(path, by_rpm.as_deref()) {
         Some(Doubt::Override) => {
             let cause = "dpkg-statoverride says that it is to be so: an admin has decided it";
             let command = format!("dpkg-statoverride --remove {path} && {command}");
+            Finding::bad(State::Problem, what, cause, command)
+        }
+        Some(Doubt::Local) => {
+            let cause = "/etc/permissions.local says how it is to be: an admin has decided it";
             Finding::bad(State::Problem, what, cause, command)
         }
         Some(Doubt::Package) => {
@@ -182,15 +213,24 @@ fn lost(helper: &Helper, capability: Option<&str>) -> Finding {
 /// What speaks against giving a file the bit.
 enum Doubt {
     Override,
+    /// permissions(5), of openSUSE.
+    Local,
     /// The package does not have it so, or nobody knows.
     Package,
 }
 
-fn should_have_none(path: &str) -> Option<Doubt> {
+fn should_have_none(path: &str, by_rpm: Option<&str>) -> Option<Doubt> {
     if tool::ask("dpkg-statoverride", &["--list", path])
         .is_some_and(|said| said.ok && !said.stdout.is_empty())
     {
         return Some(Doubt::Override);
+    }
+    let local = read("/etc/permissions.local").unwrap_or_default();
+    if local.lines().any(|line| line.split_whitespace().next() == Some(path)) {
+        return Some(Doubt::Local);
+    }
+    if let Some(by_rpm) = by_rpm {
+        return if has_privilege(by_rpm) { None } else { Some(Doubt::Package) };
     }
     // Ours alone.
     if path.starts_with("/usr/libexec/nsgate/") || path.starts_with("/usr/lib/nsgate/") {
@@ -204,13 +244,6 @@ fn should_have_none(path: &str) -> Option<Doubt> {
             ["uidmap", "lxc", "liblxc", "nsgate"].iter().any(|name| line.starts_with(name))
         };
         return if text.lines().any(package) { None } else { Some(Doubt::Package) };
-    }
-    let format = "[%{FILENAMES} %{FILEMODES:perms} %{FILECAPS}\n]";
-    if let Some(said) = tool::ask("rpm", &["-qf", "--qf", format, path]).filter(|said| said.ok) {
-        let text = String::from_utf8_lossy(&said.stdout);
-        let line = text.lines().find(|line| line.split(' ').next() == Some(path)).unwrap_or_default();
-        let has_it = line.contains("-rws") || line.contains("cap_set");
-        return if has_it { None } else { Some(Doubt::Package) };
     }
     Some(Doubt::Package).filter(|_| Path::new(path).exists())
 }

@@ -70,7 +70,7 @@ fn missing(name: &[u8]) -> Option<Finding> {
         return wrong(what, "no interface can be put on it", "nsgate edit lxc-usernet".to_owned());
     }
     let command = if is_plain(OsStr::new(valid.as_str())) {
-        format!("ip link add {shown} type bridge && ip link set {shown} up")
+        format!("ip link add name {shown} type bridge && ip link set dev {shown} up")
     } else {
         "nsgate edit lxc-usernet".to_owned()
     };
@@ -146,11 +146,12 @@ fn is_ours(name: &str) -> bool {
 pub(super) fn ports(root: &Root) -> Vec<Finding> {
     let settings = settings(root);
     let (mut found, mut number) = (Vec::new(), 0_usize);
-    let unknown =
-        |why: common::Error| vec![Finding::unknown("which guards ports have is not known", why.to_string())];
+    let mut unknown = None;
     let mut census = match Census::without_ledger() {
         Ok(census) => census,
-        Err(error) => return unknown(error),
+        Err(error) => {
+            return vec![Finding::unknown("which guards ports have is not known", error.to_string())];
+        }
     };
     for name in interfaces() {
         let place = format!("/sys/class/net/{name}");
@@ -165,7 +166,11 @@ pub(super) fn ports(root: &Root) -> Vec<Finding> {
         // /sys does not show all of them.
         let lost = match census.lost_guards(&port, &bridge, &settings) {
             Ok(lost) => lost,
-            Err(error) => return unknown(error),
+            Err(error) => {
+                let what = format!("which guards the port {} has is not known", quoted(name.as_bytes()));
+                unknown.get_or_insert(Finding::unknown(what, error.to_string()));
+                continue;
+            }
         };
         if !lost.is_empty() {
             let keys = lost.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(", ");
@@ -188,6 +193,8 @@ pub(super) fn ports(root: &Root) -> Vec<Finding> {
         }
     }
     found.truncate(MOST);
+    // One stands for all: problems are not to be lost among them.
+    found.extend(unknown);
     if found.is_empty() {
         found.push(Finding::ok(match number {
             0 => "no interface of lxc-user-nic is on a bridge just now".to_owned(),

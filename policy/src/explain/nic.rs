@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::remedy::{Remedy, of_error};
 use super::{ALLOWED, Person, REFUSED, Reason, say_remedies, title};
 use crate::accounts::{Accounts, User};
-use crate::check::command::word;
+use crate::check::command::plain_word;
 use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::output::{Output, Style};
@@ -316,18 +316,26 @@ impl Exists {
 fn remedies(user: &User, bridge: &OsStr, found: &Answer) -> Vec<Remedy> {
     match &found.refused {
         Some(Error::NotAllotted { bridge, .. }) => {
-            let (name, on) = (word(&user.name), word(bridge.as_bytes()));
             // The format knows users by name only, and has no word for some names.
-            match NicLine::parse(OsStr::from_bytes(&user.name), OsStr::new(bridge)) {
-                Ok(_) => vec![Remedy::command(format!("nsgate grant nic {name} {on} 10"))],
-                Err(why) => {
+            let line = NicLine::parse(OsStr::from_bytes(&user.name), OsStr::new(bridge));
+            vec![match (line, plain_word(&user.name), plain_word(bridge.as_bytes())) {
+                (Ok(_), Some(name), Some(on)) => Remedy::command(format!("nsgate grant nic {name} {on} 10")),
+                (Err(why), _, Some(on)) => {
                     let group = format!("a group that the user is in can: nsgate grant nic @GROUP {on} 10");
-                    vec![Remedy::advice(format!("{why}; {group}"))]
+                    Remedy::advice(format!("{why}; {group}"))
                 }
-            }
+                _ => Remedy {
+                    advice: Some(
+                        "not all shells would take these names as they are; with an editor:".to_owned(),
+                    ),
+                    command: Some("nsgate edit lxc-usernet".to_owned()),
+                },
+            }]
         }
         Some(Error::NoBridge { .. }) if found.bridge == Some(Exists::No) => {
-            let name = word(bridge.as_bytes());
+            let make = plain_word(bridge.as_bytes()).map(|name| {
+                Remedy::command(format!("ip link add name {name} type bridge && ip link set dev {name} up"))
+            });
             let mut remedies = Vec::new();
             if found.quotas.iter().any(|quota| quota.per_user) {
                 let advice =
@@ -336,11 +344,9 @@ fn remedies(user: &User, bridge: &OsStr, found: &Answer) -> Vec<Remedy> {
                     advice: Some(advice.to_owned()),
                     command: Some("nsgate edit nsgate.ini".to_owned()),
                 });
-                remedies.push(Remedy::advice("or, this one alone:"));
+                remedies.extend(make.is_some().then(|| Remedy::advice("or, this one alone:")));
             }
-            remedies.push(Remedy::command(format!(
-                "ip link add name {name} type bridge && ip link set {name} up"
-            )));
+            remedies.extend(make);
             remedies
         }
         Some(error) => of_error(error),

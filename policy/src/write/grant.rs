@@ -107,6 +107,7 @@ fn ids(root: &Root, user: &OsStr, wanted: &Wanted, out: &mut Output) -> Result<u
     let mut host = Host::ask(root, &accounts, &listed)?;
     let mut notes = std::mem::take(&mut host.notes);
 
+    add_lines(&mut host, &holder, wanted.start.is_some(), &texts);
     let (range, skipped) = choose(root, &mut host, &holder, wanted, &texts, &mut notes)?;
     let edited: Vec<Edited> = texts
         .iter()
@@ -158,6 +159,15 @@ fn ids(root: &Root, user: &OsStr, wanted: &Wanted, out: &mut Output) -> Result<u
     Ok(0)
 }
 
+/// What the files say is in the way, too.
+fn add_lines<'text>(host: &mut Host<'text>, holder: &Holder, has_start: bool, texts: &[&'text [u8]]) {
+    for (file, text) in SUBIDS.iter().zip(texts) {
+        // Of ids that he names himself, his own are no harm; to find new ones, they are as good as taken.
+        let is_no_harm = |line: &[u8]| has_start && holder.has(line);
+        host.taken.extend(taken::of_file(file.path(), text, is_no_harm));
+    }
+}
+
 /// The ids to grant, and what was in the way of lower ones, or of these.
 fn choose<'a, 'text>(
     root: &Root,
@@ -169,11 +179,6 @@ fn choose<'a, 'text>(
 ) -> Result<(Range, Vec<&'a Taken<By<'text>>>), Failure> {
     let no_room = |message: String| Failure::new(message).with_code(NO_ROOM);
     let name = for_shell(holder.name());
-    for (file, text) in SUBIDS.iter().zip(texts) {
-        // Of ids that he names himself, his own are no harm; to find new ones, they are as good as taken.
-        let is_no_harm = |line: &[u8]| wanted.start.is_some() && holder.has(line);
-        host.taken.extend(taken::of_file(file.path(), text, is_no_harm));
-    }
     let Host { window, taken, pool, .. } = host;
 
     if let Some(start) = wanted.start {
@@ -267,8 +272,9 @@ pub fn first_not_free(
     let holder = Holder::of(&accounts, user.clone());
     let found = open(root, &SUBIDS, true)?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let texts: Vec<&[u8]> = found.iter().map(text_of).collect();
+    let mut host = Host::ask(root, &accounts, &listed)?;
+    add_lines(&mut host, &holder, true, &texts);
     for range in ranges {
-        let mut host = Host::ask(root, &accounts, &listed)?;
         // With force it says all that is in the way.
         let (count, start) = (range.count(), Some(range.first().raw()));
         let wanted = Wanted { count, start, force: true, dry_run: true };
