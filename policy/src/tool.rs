@@ -68,10 +68,11 @@ pub(crate) fn ask(name: &str, args: &[&str]) -> Option<Said> {
     ask_within(FEW_LINES, name, args).ok()
 }
 
-/// Runs it.
+/// Runs it, with nothing of the caller's: after su(1) his home and his environment may be a user's, too.
 pub(crate) fn ask_within(limits: Limits, name: &str, args: &[&str]) -> Result<Said, Silence> {
     let mut command = Command::new(find(name).ok_or(Silence::NotThere)?);
-    command.args(args).env("LC_ALL", "C");
+    command.args(args).env_clear().current_dir("/");
+    command.envs([("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/"), ("LC_ALL", "C")]);
     run_within(limits, &mut command)
 }
 
@@ -180,6 +181,16 @@ mod tests {
         let said = shell(limits, "head -c 300000 /dev/zero; head -c 200000 /dev/zero >&2; exit 3").unwrap();
         assert_eq!((said.ok, said.stdout.len(), said.stderr.len()), (false, 300_000, 200_000));
         assert!(shell(limits, "exit 0").unwrap().ok);
+    }
+
+    #[test]
+    fn nothing_of_the_callers_reaches_it() {
+        let said = |name: &str| String::from_utf8(ask(name, &[]).unwrap().stdout).unwrap();
+        let env = said("env");
+        let mut env: Vec<_> = env.lines().collect();
+        env.sort_unstable();
+        assert_eq!(env, ["HOME=/", "LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]);
+        assert_eq!(said("pwd"), "/\n");
     }
 
     #[test]

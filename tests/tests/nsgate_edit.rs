@@ -133,10 +133,18 @@ fn a_broken_nsgate_ini_is_never_installed() {
         let of_size = |size: u32| format!("yes '#' | head -c {size} >\"$1\"");
         assert_refused(&edit(world, "nsgate.ini", &of_size(1_048_577), ""), "discarded");
         assert_installed(&edit(world, "nsgate.ini", &of_size(1_048_576), ""));
-        // And without a rule it is a good one.
-        let answer = edit(world, "nsgate.ini", ": >\"$1\"", "");
-        assert_installed(&answer);
-        assert!(answer.stdout.contains("warning: /etc/nsgate.ini would be empty\n"), "{answer:?}");
+        // An editor that leaves nothing takes away no rule; somebody who means it says so.
+        let rule = "[idmap]\noverlap = refuse\n";
+        world.write("/etc/nsgate.ini", rule);
+        let answer = edit(world, "nsgate.ini", ": >\"$1\"", "Q\n");
+        assert!(
+            answer
+                .stdout
+                .contains("/etc/nsgate.ini would be empty; a remark in it says that it is meant so\n"),
+            "{answer:?}"
+        );
+        assert_eq!(fs::read_to_string("/etc/nsgate.ini").expect("read"), rule);
+        assert_installed(&edit(world, "nsgate.ini", "echo '# none' >\"$1\"", ""));
     });
 }
 

@@ -26,7 +26,7 @@ pub fn word(bytes: &[u8]) -> String {
     format!("$'{}'", shown(bytes).replace("\\\"", "\"").replace("\\'", "\\x27"))
 }
 
-/// A name as the same word to any shell, and as no option or group: as it is, or in plain quotes, as the backslash of a domain's user
+/// A name as the same word to every shell of POSIX, and as no option or group: as it is, or in plain quotes, as the backslash of a domain's user
 /// needs them. None: a name with anything else in it is in no command.
 #[must_use]
 pub fn plain_word(name: &[u8]) -> Option<String> {

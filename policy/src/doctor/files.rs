@@ -151,10 +151,10 @@ pub(super) fn users(root: &Root) -> Vec<Finding> {
     for (path, holders) in &of_files {
         let unknown: Vec<&[u8]> =
             holders.all.iter().filter(|holder| !holder.known).map(|holder| &*holder.name).collect();
-        if let Some(first) = unknown.first() {
+        if !unknown.is_empty() {
             let what = format!("{path}: {} has no account here", some(&unknown));
-            let cause = "these ids are nobody's; whoever gets such an account gets them";
-            let command = format!("{} revoke ids {}", root.nsgate(), word(first));
+            let cause = "if they are nobody's, whoever gets such an account gets these ids; if other sources of accounts know them, all is well";
+            let command = format!("{} check", root.nsgate());
             found.push(Finding::bad(State::Warning, what, cause, command));
         }
     }

@@ -78,6 +78,12 @@ pub(super) fn installed(_: &Root) -> Vec<Finding> {
     found
 }
 
+/// What is in it now may be another's program: no command that would make it root's.
+fn not_roots_alone(what: String, cause: &str) -> Finding {
+    let cause = format!("{cause}: install it again from its package");
+    Finding { state: State::Problem, ..Finding::unknown(what, cause) }
+}
+
 fn look(helper: &Helper) -> Option<Finding> {
     let path = helper.path;
     let status = match stat(path) {
@@ -98,15 +104,11 @@ fn look(helper: &Helper) -> Option<Finding> {
     };
     if status.st_uid != 0 {
         let what = format!("{path} belongs to uid {}", status.st_uid);
-        let cause = "he can replace it, and a set-user-ID bit would give his rights, not root's";
-        // chown takes the set-user-ID bit away, and capabilities.
-        let command = format!("chown root:root {path} && {}", privilege(helper, by_rpm(path).as_deref()));
-        return Some(Finding::bad(State::Problem, what, cause, command));
+        return Some(not_roots_alone(what, "he can replace it, and may have"));
     }
     if status.st_mode & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0 {
         let what = format!("{path} can be written by others than root");
-        let cause = "whoever writes to it becomes root";
-        return Some(Finding::bad(State::Problem, what, cause, format!("chmod go-w {path}")));
+        return Some(not_roots_alone(what, "whoever writes to it becomes root, and somebody may have"));
     }
     if statvfs(path).is_ok_and(|system| system.flags().contains(FsFlags::ST_NOSUID)) {
         let what = format!("{path} is on a file system mounted nosuid");

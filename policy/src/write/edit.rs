@@ -149,9 +149,10 @@ impl Findings {
     fn of(root: &Root, file: PolicyFile, new: &[u8], old: &[u8], failed: Option<String>) -> Self {
         let mut said: Vec<_> = failed.into_iter().map(|failed| (Severity::Error, failed)).collect();
         if new.is_empty() && !old.is_empty() {
-            // Which is a good one, if nothing is to be taken away.
-            let severity = if file == PolicyFile::NsgateIni { Severity::Warning } else { Severity::Error };
-            said.push((severity, format!("{} would be empty", file.path())));
+            // Of this one nobody is asked whether he means it.
+            let meant =
+                if file == PolicyFile::NsgateIni { "; a remark in it says that it is meant so" } else { "" };
+            said.push((Severity::Error, format!("{} would be empty{meant}", file.path())));
         }
         // Next to all else that is known of the machine; if that cannot be looked at, by itself.
         let found = check::draft(root, file, new.to_vec()).unwrap_or_else(|failure| {

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use common::policy::id::{Id, Range, merged};
 use common::policy::idmap::Kind;
-use common::policy::text::{Quoted, lines as lines_of};
+use common::policy::text::{Quoted, is_tame, lines as lines_of};
 use serde::Serialize;
 
 use super::grant::{SUBIDS, install, open, read, text_of};
@@ -18,7 +18,6 @@ use super::place::Found;
 use super::quota::Whose;
 use super::report::{self, Change, Ids, Live, LiveNic, MOST_LISTED, MOST_SHOWN, say_changes, say_notes};
 use crate::accounts::Accounts;
-use crate::check::command::word as for_shell;
 use crate::cli::{PolicyFile, Revoke, RevokeWhat};
 use crate::failure::Failure;
 use crate::output::{Output, Style};
@@ -266,7 +265,8 @@ fn find(uids: &[Range], gids: &[Range], mounts: &str) -> String {
     let tests =
         uids.iter().map(|range| test("-uid", range)).chain(gids.iter().map(|range| test("-gid", range)));
     // Containers are often on a file system of their own (/home, /var), so not -xdev. What is left out has no files, or another
-    // machine's, or those that a user's program makes up; what follows "fuse." is his choice. But the root itself has to be entered.
+    // machine's, or those that a user's program makes up (where fuse.conf lets him show them to root); what follows "fuse." is his choice, and with an
+    // odd one find goes in. But the root itself has to be entered.
     let mounted: Vec<(&str, &str)> = mounts
         .lines()
         .filter_map(|line| {
@@ -275,14 +275,17 @@ fn find(uids: &[Range], gids: &[Range], mounts: &str) -> String {
         })
         .collect();
     let of_root = mounted.iter().rev().find(|(on, _)| *on == "/").map(|(_, kind)| *kind);
-    let of_users: BTreeSet<&str> =
-        mounted.iter().map(|(_, kind)| *kind).filter(|kind| kind.starts_with("fuse.")).collect();
+    let of_users: BTreeSet<&str> = mounted
+        .iter()
+        .map(|(_, kind)| *kind)
+        .filter(|kind| kind.starts_with("fuse.") && is_tame(kind.as_bytes()))
+        .collect();
     let elsewhere: Vec<String> =
         ["proc", "sysfs", "autofs", "nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "fuse"]
             .into_iter()
             .chain(of_users)
             .filter(|kind| Some(*kind) != of_root)
-            .map(|kind| format!("-fstype {}", for_shell(kind.as_bytes())))
+            .map(|kind| format!("-fstype {kind}"))
             .collect();
     let (elsewhere, tests) = (elsewhere.join(" -o "), tests.collect::<Vec<_>>().join(" -o "));
     format!("find / \\( {elsewhere} \\) -prune -o \\( {tests} \\) -ls")
@@ -385,7 +388,7 @@ mod tests {
             kinds(&always)
         );
         let mounts = "x /a fuse.$(id) rw 0 0\nx /b fuse.sshfs rw 0 0\nx /c fuse.sshfs rw 0 0\n";
-        let more = [&always[..], &["$'fuse.$(id)'", "fuse.sshfs"]].concat();
+        let more = [&always[..], &["fuse.sshfs"]].concat();
         assert_eq!(left_out(mounts), kinds(&more));
         assert_eq!(left_out("x / 9p rw 0 0\n"), kinds(&[&always[..7], &always[8..]].concat()));
     }
