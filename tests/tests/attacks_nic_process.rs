@@ -1510,7 +1510,15 @@ fn a_helper_without_privilege_names_the_cause() {
         let may = |mode| fs::set_permissions(LXC_USER_NIC, fs::Permissions::from_mode(mode)).expect("chmod");
         may(0o755);
         let answer = world.run(world.command(ALICE, LXC_USER_NIC).args(create(&container.pid(), "lxcbr0")));
-        answer.refuses("root can mend that: chown root /usr/libexec/lxc/lxc-user-nic && chmod u+s /usr/libexec/lxc/lxc-user-nic");
+        answer.refuses("root can mend that: chmod u+s /usr/libexec/lxc/lxc-user-nic");
+        // Unless it is not root's alone there.
+        for (owner, mode) in [(BOB, 0o755), (ROOT, 0o775)] {
+            chown(LXC_USER_NIC, Some(owner.id), Some(0)).expect("chown");
+            may(mode);
+            let answer =
+                world.run(world.command(ALICE, LXC_USER_NIC).args(create(&container.pid(), "lxcbr0")));
+            answer.refuses("root can mend that: install it from its package");
+        }
         may(0o4755);
         // Which does not depend on how the others are installed.
         world.install(Install::Plain);

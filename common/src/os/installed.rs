@@ -67,7 +67,7 @@ pub fn why_without(name: &str, capability: &str, with: Option<&str>) -> String {
                 || "install it from its package".to_owned(),
                 |path| {
                     let or = with.map_or_else(String::new, |with| format!(", or setcap {with} {path}"));
-                    format!("chown root {path} && chmod u+s {path}{or}")
+                    format!("chmod u+s {path}{or}")
                 },
             );
             format!("{name} is not installed set-user-ID root{or_with}; root can mend that: {mend}")
@@ -87,8 +87,10 @@ const PLACES: [&str; 7] = [
 ];
 
 /// Where the program is, if that may stand in a command for root to copy. A caller can have a file of his own called so, and, in a mount
-/// namespace, make any file seem to be anywhere: in these places there is nothing of his.
+/// namespace, make any file seem to be anywhere: in these places, what is root's alone is what it is called.
 fn path_of(name: &str) -> Option<String> {
+    let status = stat(OWN_FILE).ok()?;
+    let is_roots = status.st_uid == 0 && status.st_mode & (Mode::S_IWGRP | Mode::S_IWOTH).bits() == 0;
     let path = readlinkat(AT_FDCWD, OWN_FILE).ok()?.into_string().ok()?;
-    PLACES.iter().map(|place| format!("{place}/{name}")).find(|known| *known == path)
+    PLACES.iter().map(|place| format!("{place}/{name}")).find(|known| is_roots && *known == path)
 }
