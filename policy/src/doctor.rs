@@ -215,11 +215,6 @@ fn install(package: &str) -> Option<String> {
     crate::tool::find("apt-get").map(|_| format!("apt-get install {package}"))
 }
 
-/// What more than one has at its end.
-const fn plural(number: usize) -> &'static str {
-    if number == 1 { "" } else { "s" }
-}
-
 /// A name that somebody chose, for a sentence.
 fn quoted(name: &[u8]) -> String {
     Quoted(name).to_string()

@@ -112,11 +112,6 @@ fn said(range: Range) -> String {
     if range.count() == 1 { format!("id {range}") } else { range.to_string() }
 }
 
-/// What more than one has at its end.
-fn plural<N: PartialEq + From<u8>>(number: N) -> &'static str {
-    if number == N::from(1) { "" } else { "s" }
-}
-
 /// A paragraph's title.
 fn title(out: &mut Output, text: &str) {
     out.line("");

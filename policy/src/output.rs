@@ -156,6 +156,12 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
+/// What more than one has at its end.
+#[must_use]
+pub fn plural<N: PartialEq + From<u8>>(number: N) -> &'static str {
+    if number == N::from(1) { "" } else { "s" }
+}
+
 /// A line on stderr. If nobody can read it, the exit status still says no.
 pub fn complain(line: &str) {
     io::stderr().write_all(line.as_bytes()).unwrap_or_default();

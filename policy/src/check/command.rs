@@ -38,6 +38,12 @@ pub fn plain_word(name: &[u8]) -> Option<String> {
     Some(if word.contains('\\') { format!("'{word}'") } else { word })
 }
 
+/// What makes a bridge of this name, if that may be in a command.
+#[must_use]
+pub fn make_bridge(name: &[u8]) -> Option<String> {
+    plain_word(name).map(|name| format!("ip link add name {name} type bridge && ip link set dev {name} up"))
+}
+
 /// `nsgate`, for this machine.
 #[must_use]
 pub fn nsgate(machine: &Machine) -> String {

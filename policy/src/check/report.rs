@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::failure::{Failure, USAGE};
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, plural};
 
 use super::finding::Finding;
 use super::findings::Findings;
@@ -100,8 +100,7 @@ pub fn findings(files: &[String], findings: Findings, out: &mut Output) -> Resul
         .into_iter()
         .filter(|(number, _, _)| *number > 0)
         .map(|(number, what, style)| {
-            let plural = if number == 1 { "" } else { "s" };
-            out.paint(style, &format!("{} {what}{plural}", grouped(number)))
+            out.paint(style, &format!("{} {what}{}", grouped(number), plural(number)))
         })
         .collect();
     if counts.is_empty() {

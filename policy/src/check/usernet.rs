@@ -9,7 +9,7 @@ use common::policy::usernet::{Entry, entry};
 
 use crate::cli::PolicyFile;
 
-use super::command::{edit, plain_word, sed, word};
+use super::command::{edit, make_bridge, sed, word};
 use super::findings::Findings;
 use super::junk;
 use super::known::{Known, uid_of_digits};
@@ -250,9 +250,7 @@ fn on_this_machine(machine: &Machine, policy: &Policy, bridges: &Bridges<'_>, fi
         let shown = Quoted(name);
         match interfaces.get(*name) {
             None => findings.add(MISSING_BRIDGE, policy, Some(*line), || {
-                let make = plain_word(name)
-                    .map(|name| format!("ip link add name {name} type bridge && ip link set dev {name} up"));
-                let make = make.unwrap_or_else(|| edit(machine, policy, *line));
+                let make = make_bridge(name).unwrap_or_else(|| edit(machine, policy, *line));
                 (format!("there is no bridge \"{shown}\" on this machine"), Some(make))
             }),
             Some(Interface { bridge: Some(false), .. }) => {

@@ -14,6 +14,7 @@ use super::fix::Fix;
 use super::kernel::read;
 use super::probe::{Finding, State};
 use super::quoted;
+use crate::check::command::make_bridge;
 use crate::check::command::word;
 use crate::check::junk::says_nothing;
 use crate::root::Root;
@@ -69,11 +70,9 @@ fn missing(name: &[u8]) -> Option<Finding> {
         let what = format!("{shown}, which /etc/lxc/lxc-usernet names, is no bridge");
         return wrong(what, "no interface can be put on it", "nsgate edit lxc-usernet".to_owned());
     }
-    let command = if is_plain(OsStr::new(valid.as_str())) {
-        format!("ip link add name {shown} type bridge && ip link set dev {shown} up")
-    } else {
-        "nsgate edit lxc-usernet".to_owned()
-    };
+    let make = Some(valid.as_str()).filter(|name| is_plain(OsStr::new(name)));
+    let make = make.and_then(|name| make_bridge(name.as_bytes()));
+    let command = make.unwrap_or_else(|| "nsgate edit lxc-usernet".to_owned());
     wrong(
         format!("there is no bridge {shown}, which /etc/lxc/lxc-usernet names"),
         "no container of those who may use it gets an interface",

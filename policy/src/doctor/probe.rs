@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::fix::Fix;
-use super::plural;
+use crate::output::plural;
 use crate::root::Root;
 
 /// How bad something is.

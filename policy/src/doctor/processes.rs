@@ -12,8 +12,9 @@ use common::policy::settings::{Controller, Ulimit};
 
 use super::files::settings;
 use super::probe::{Finding, State};
-use super::{plural, quoted};
+use super::quoted;
 use crate::accounts::Accounts;
+use crate::output::plural;
 use crate::root::Root;
 use crate::show::holders::{Holders, Identity, Names, common_ids};
 

@@ -13,12 +13,12 @@ use serde::Serialize;
 
 use super::map::{Question, answer};
 use super::namespaces::{Seen, that_map};
-use super::{ALLOWED, Ids, Reason, helper, plural, said, title};
+use super::{ALLOWED, Ids, Reason, helper, said, title};
 use crate::accounts::{Accounts, User};
 use crate::check::reserved::touched;
 use crate::failure::Failure;
 use crate::machine::{Machine, said as in_their_words};
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, plural};
 use crate::root::Root;
 
 /// So many lines that grant an id are told of one by one.

@@ -11,11 +11,11 @@ use serde::Serialize;
 use super::map::{Answer, Question, answer};
 use super::remedy::{self, Remedy};
 use super::rules::Says;
-use super::{ALLOWED, Ids, Person, REFUSED, Reason, helper, plural, said, say_remedies, title};
+use super::{ALLOWED, Ids, Person, REFUSED, Reason, helper, said, say_remedies, title};
 use crate::accounts::{Accounts, User};
 use crate::failure::Failure;
 use crate::machine::Machine;
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, plural};
 use crate::root::Root;
 
 /// So many lines that grant one range are shown.

@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::remedy::{Remedy, of_error};
 use super::{ALLOWED, Person, REFUSED, Reason, say_remedies, title};
 use crate::accounts::{Accounts, User};
-use crate::check::command::plain_word;
+use crate::check::command::{make_bridge, plain_word};
 use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::output::{Output, Style};
@@ -333,9 +333,7 @@ fn remedies(user: &User, bridge: &OsStr, found: &Answer) -> Vec<Remedy> {
             }]
         }
         Some(Error::NoBridge { .. }) if found.bridge == Some(Exists::No) => {
-            let make = plain_word(bridge.as_bytes()).map(|name| {
-                Remedy::command(format!("ip link add name {name} type bridge && ip link set dev {name} up"))
-            });
+            let make = make_bridge(bridge.as_bytes()).map(Remedy::command);
             let mut remedies = Vec::new();
             if found.quotas.iter().any(|quota| quota.per_user) {
                 let advice =
