@@ -21,7 +21,8 @@ shift
 . "$here/prepare.sh"
 client=$(<"$here/$1.sh")                        # before the place is covered: it may be below /home or /tmp
 private_machine "${NEWUIDMAP-/usr/bin/newuidmap}" "${NEWGIDMAP-/usr/bin/newgidmap}"
-mount -n -t cgroup2 cgroup2 /sys/fs/cgroup      # crun and podman refuse a hybrid hierarchy
+# crun and podman refuse a hybrid hierarchy; where there is none already, nothing can be mounted over it.
+[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ] || mount -n -t cgroup2 cgroup2 /sys/fs/cgroup
 
 case ${2-whole} in
 whole)    grant alice:600000:65536 ;;

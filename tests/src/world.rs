@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+mod cgroup;
 mod dice;
 mod held;
 #[cfg(target_arch = "x86_64")]
@@ -33,6 +34,7 @@ mod nic;
 pub mod ovs;
 pub mod packets;
 
+pub use cgroup::Cgroup;
 pub use dice::Dice;
 pub use held::{Held, Place};
 #[cfg(target_arch = "x86_64")]
@@ -88,6 +90,24 @@ pub fn theirs() -> bool {
         Ok("ours") | Err(_) => false,
         Ok(other) => panic!("UNDER_TEST is ours or theirs, not {other}"),
     }
+}
+
+/// Linux 5.13 is the first that has it.
+#[must_use]
+pub fn kernel_has_landlock() -> bool {
+    kernel() >= (5, 13)
+}
+
+/// Linux 6.3 is the first that limits the multicast groups of a port.
+#[must_use]
+pub fn kernel_limits_groups() -> bool {
+    kernel() >= (6, 3)
+}
+
+fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("osrelease");
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse().expect("a number"));
+    (numbers.next().expect("one"), numbers.next().expect("another"))
 }
 
 /// The top of the source tree.

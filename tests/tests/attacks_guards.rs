@@ -248,7 +248,7 @@ fn an_interface_whose_address_is_not_in_the_bridges_table_is_removed() {
     if theirs() {
         return;
     }
-    const ADDRESS: &str = "mac=$(bridge fdb show dev $NIC | awk '/ static/ { print $1 }')";
+    const ADDRESS: &str = "mac=$(bridge fdb show dev $NIC | awk '/ static/ { print $1; exit }')";
     let undone = [
         format!("{ADDRESS}; bridge fdb del $mac dev $NIC master"),
         // Or gives it to another port.

@@ -2087,6 +2087,8 @@ fn an_interface_that_root_has_changed_still_counts() {
                 continue; // who goes by the name
             }
             let nic = create(world, ALICE, container).nic();
+            // Before Linux 6.2 none is renamed that is UP.
+            world.ip(&["link", "set", "dev", &nic.host_name, "down"]);
             world.ip(&[&["link", "set", "dev", &nic.host_name], *change].concat());
             refused_as_full(&create(world, ALICE, container));
             if !theirs() {

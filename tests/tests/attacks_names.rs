@@ -445,6 +445,7 @@ fn a_bridge_that_changes_meanwhile_is_attached_to_as_it_was_checked_or_not_at_al
     }
     let act = |world: &World, change: &str| {
         if change == "renamed" {
+            world.ip(&["link", "set", "lxcbr0", "down"]);
             world.ip(&["link", "set", "lxcbr0", "name", "was0"]);
         } else {
             world.ip(&["link", "del", "lxcbr0"]);

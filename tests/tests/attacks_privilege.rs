@@ -505,10 +505,18 @@ fn a_denial_names_its_label(world: &World, helper: Helper) {
     if theirs() {
         return;
     }
-    // After the refusal the map is read once more; and then the label, where it is in a file.
-    let reads =
-        fs::read_to_string(trace).expect("trace").lines().filter(|line| line.starts_with("read(")).count();
-    let of_label = u32::try_from(reads + 1).expect("a few");
+    // After the refusal the map is read once more; and then the label, where it is in a file: before Linux 6.8 it has just been.
+    let text = fs::read_to_string(trace).expect("trace");
+    let reads = |part: &str| part.lines().filter(|line| line.starts_with("read(")).count();
+    let before_the_label = match text.split_once("attr/current\"") {
+        Some((before, after)) => {
+            let file =
+                after.lines().next().and_then(|line| line.rsplit(' ').next()).expect("what came of it");
+            reads(before) + after.split(&format!("\nread({file},")).next().map_or(0, reads)
+        }
+        None => reads(&text),
+    };
+    let of_label = u32::try_from(before_the_label + 1).expect("a few");
 
     let fake = |call, number, answer: Result<usize, Errno>, text: Vec<u8>| {
         let answer = answer

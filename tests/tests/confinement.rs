@@ -16,7 +16,7 @@ use nix::libc::{self, c_long};
 use world::Argument::{Bytes, Number};
 use world::{
     ALICE, Answer, Argument, Container, Install, Intruder, LXC_USER_NIC, Target, UNKNOWN_TO_STRACE, User,
-    World, theirs,
+    World, kernel_has_landlock, theirs,
 };
 
 const NEWUIDMAP: &str = "/usr/bin/newuidmap";
@@ -313,7 +313,7 @@ fn nics(world: &World, program: &str, seen: &mut Seen) {
 
     // A connection that breaks.
     let args = ["create", "/dev/null", "dummy", &pid, "veth", "lxcbr0", "eth3"];
-    trace_with(world, ALICE, &["-e", "inject=recvfrom:error=EIO:when=4"], program, &args, seen)
+    trace_with(world, ALICE, &["-e", "inject=recvfrom:error=EIO:when=3"], program, &args, seen)
         .refuses("make the interface: ");
 
     // A list whose end is missing.
@@ -499,7 +499,7 @@ fn an_intruder_in_lxc_user_nic_reaches_nothing_but_the_ledger_and_interfaces() {
     enter_without_open_vswitch("alice veth lxcbr0 10\n", |world| {
         // The directories are there from boot on.
         fs::create_dir_all("/run/lxc").expect("mkdir");
-        let has_landlock = has_landlock();
+        let has_landlock = kernel_has_landlock();
         let write_new = libc::O_WRONLY | libc::O_CREAT;
         for program in [LXC_USER_NIC, NIC_TWIN] {
             let libc = libc_of(program);
@@ -572,7 +572,7 @@ fn an_intruder_in_the_first_lxc_user_nic_since_boot_writes_nothing_but_beneath_r
             let mut in_policy =
                 world.intrude(ALICE, program, &create(&container.pid()), (libc::SYS_mkdirat, 1));
             can_make_no_other_call(&mut in_policy, &usernic::confine::policy(libc_of(program)));
-            if has_landlock() {
+            if kernel_has_landlock() {
                 for path in [&b"/etc/passwd\0"[..], b"/etc/cron.d/x\0", b"/tmp/x\0", b"/root/x\0"] {
                     let opened = opens(&mut in_policy, path, libc::O_WRONLY | libc::O_CREAT);
                     assert_eq!(opened, Err(Errno::EACCES));
@@ -581,13 +581,6 @@ fn an_intruder_in_the_first_lxc_user_nic_since_boot_writes_nothing_but_beneath_r
             drop(in_policy.goes().nic());
         }
     });
-}
-
-fn has_landlock() -> bool {
-    fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| {
-        let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
-        numbers.next().zip(numbers.next()) >= Some((5, 13))
-    })
 }
 
 /// On a host with Open vSwitch the wiring of a port of the kernel's is confined all the same.
@@ -656,7 +649,7 @@ fn a_filter_that_the_kernel_refuses_is_the_end_and_none_at_all_is_not() {
                     _ => number,
                 };
                 let fault = format!("{call}:error=EINVAL:when={number}");
-                if has_landlock() {
+                if kernel_has_landlock() {
                     run(LXC_USER_NIC, &create(&pid), &fault)
                         .refuses("enter a Landlock rule set: Invalid argument");
                 }

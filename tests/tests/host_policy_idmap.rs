@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use world::{ALICE, Answer, BOB, CAROL, Install, ROOT, Target, User, World, theirs};
+use world::{ALICE, Answer, BOB, CAROL, Cgroup, Install, ROOT, Target, User, World, theirs};
 
 const INI: &str = "/etc/nsgate.ini";
 
@@ -271,72 +270,26 @@ fn host_ids_that_a_live_namespace_maps_are_not_mapped_again() {
     });
 }
 
-/// A control group of this test's, with 'pids' in it. Goes with the value.
-struct Group(PathBuf);
-
-impl Group {
-    fn new(name: &str) -> Self {
-        let v1 = Path::new("/sys/fs/cgroup/pids");
-        let top = if v1.is_dir() { v1 } else { Path::new("/sys/fs/cgroup") };
-        if !v1.is_dir() {
-            fs::write(top.join("cgroup.subtree_control"), "+pids")
-                .expect("this host has the pids controller");
-        }
-        let group = top.join(format!("nsgate-test-{}-{name}", std::process::id()));
-        fs::create_dir(&group).expect("make a control group");
-        Self(group)
-    }
-
-    fn below(&self, name: &str) -> Self {
-        let group = self.0.join(name);
-        fs::create_dir(&group).expect("make a control group");
-        Self(group)
-    }
-
-    fn limit(&self, pids: &str) {
-        fs::write(self.0.join("pids.max"), pids).expect("limit");
-    }
-
-    fn take(&self, pid: &str) {
-        fs::write(self.0.join("cgroup.procs"), pid).expect("move a process");
-    }
-
-    /// A command of Alice's that is in this group.
-    fn command(&self, world: &World, helper: &str) -> Command {
-        let mut command = world.command(ROOT, "/bin/sh");
-        let enter = format!(
-            "echo 0 >{}/cgroup.procs && exec setpriv --clear-groups --reuid=52001 --regid=52001 \"$@\"",
-            self.0.display()
-        );
-        command.args(["-c", &enter, "sh", helper]);
-        command
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // What was in it may take a moment to end.
-        for _ in 0..200 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-    }
+/// A command of Alice's that is in this group.
+fn command_in(group: &Cgroup, world: &World, helper: &str) -> Command {
+    let mut command = world.command(ROOT, "/bin/sh");
+    let enter = "echo 0 >\"$0\" && exec setpriv --clear-groups --reuid=52001 --regid=52001 \"$@\"";
+    command.args(["-c", enter]).arg(group.processes()).arg(helper);
+    command
 }
 
 /// The caller and the target: who is limited could call for who is not.
 #[test]
 fn limits_of_a_control_group_are_required_of_the_caller_and_the_target() {
     with_rules("[idmap]\nrequire-limits = pids\n", |world| {
-        let (free, limited) = (Group::new("free"), Group::new("limited"));
+        let (free, limited) = (Cgroup::new("free"), Cgroup::new("limited"));
         limited.limit("1000");
         let below = limited.below("below");
-        let run = |caller: &Group, of_target: &Group| {
+        let run = |caller: &Cgroup, of_target: &Cgroup| {
             let target = world.target(ALICE);
             of_target.take(&target.pid());
             let answers = ["newuidmap", "newgidmap"].map(|helper| {
-                let mut command = caller.command(world, &format!("/usr/bin/{helper}"));
+                let mut command = command_in(caller, world, &format!("/usr/bin/{helper}"));
                 world.run(command.args([&target.pid(), "0", "910000", "10"]))
             });
             (answers, target)
@@ -364,9 +317,9 @@ fn limits_of_a_control_group_are_required_of_the_caller_and_the_target() {
             target.assert_untouched();
         }
         // A limit that she can lift is none.
-        let hers = free.below("hers");
+        let hers = Cgroup::new("hers");
         hers.limit("1000");
-        chown(hers.0.join("pids.max"), Some(ALICE.id), None).expect("chown");
+        chown(hers.limit_file(), Some(ALICE.id), None).expect("chown");
         let (answers, target) = run(&hers, &hers);
         for answer in answers {
             answer.refuses("pids is not limited");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use world::ovs::Ovs;
 use world::{
-    ALICE, Answer, BOB, CAROL, Container, Held, LXC_USER_NIC, NicAnswer, Place, ROOT, User, World, theirs,
+    ALICE, Answer, BOB, CAROL, Cgroup, Container, Held, LXC_USER_NIC, NicAnswer, Place, ROOT, User, World,
+    kernel_limits_groups, theirs,
 };
 
 const INI: &str = "/etc/nsgate.ini";
@@ -274,8 +275,14 @@ fn a_secret_file_is_followed_and_not_repeated() {
 #[test]
 fn a_port_has_the_guards_that_its_bridge_asks_for() {
     enter(|world| {
-        let policy = "[bridge \"*\"]\nisolate = yes\nlock-mac = yes\nmax-multicast-groups = 2\n\
-            [bridge \"lxcbr1\"]\nlock-mac = no\nmax-multicast-groups = 0\n";
+        let groups = |most: u32| {
+            if kernel_limits_groups() { format!("max-multicast-groups = {most}\n") } else { String::new() }
+        };
+        let policy = format!(
+            "[bridge \"*\"]\nisolate = yes\nlock-mac = yes\n{}[bridge \"lxcbr1\"]\nlock-mac = no\n{}",
+            groups(2),
+            groups(0)
+        );
         let container = world.container(ALICE);
         let plain = create(world, ALICE, &container, &["plain"]).nic();
         world.write(INI, policy);
@@ -308,7 +315,9 @@ fn a_port_has_the_guards_that_its_bridge_asks_for() {
         }
 
         // By what the kernel lets a port join.
-        for (name, on, most) in [(&one, "lxcbr0", 2), (&other, "lxcbr1", 5), (&plain.host_name, "lxcbr0", 5)]
+        let most_of_one = if kernel_limits_groups() { 2 } else { 5 };
+        for (name, on, most) in
+            [(&one, "lxcbr0", most_of_one), (&other, "lxcbr1", 5), (&plain.host_name, "lxcbr0", 5)]
         {
             let joined = (1..=5).take_while(|group| {
                 let group = format!("239.1.1.{group}");
@@ -324,7 +333,7 @@ fn a_port_has_the_guards_that_its_bridge_asks_for() {
         // Where there is no bridge there is no port: made as ever, by a rule for all and by one of its own.
         let (host, _, _) = made("none", "three");
         assert_eq!(world.host_link(&host).master, "");
-        world.write(INI, "[bridge \"none\"]\nisolate = yes\nlock-mac = yes\nmax-multicast-groups = 2\n");
+        world.write(INI, format!("[bridge \"none\"]\nisolate = yes\nlock-mac = yes\n{}", groups(2)));
         made("none", "four");
     });
 }
@@ -1159,46 +1168,11 @@ fn a_request_that_fails_leaves_no_bridge_that_is_half_made() {
     });
 }
 
-/// A control group of this machine's that the test alone uses. It goes with the value.
-struct Cgroup(PathBuf);
-
-impl Cgroup {
-    fn new(path: PathBuf) -> Self {
-        fs::create_dir(&path).expect("make a control group");
-        Self(path)
-    }
-
-    fn below(&self, name: &str) -> Self {
-        Self::new(self.0.join(name))
-    }
-
-    fn limit(&self, pids: &str) {
-        fs::write(self.0.join("pids.max"), pids).expect("limit");
-    }
-
-    fn procs(&self) -> String {
-        self.0.join("cgroup.procs").to_str().expect("text").to_owned()
-    }
-
-    fn take(&self, container: &Container) {
-        fs::write(self.procs(), container.pid()).expect("move");
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        let start = Instant::now();
-        while fs::remove_dir(&self.0).is_err() && start.elapsed() < Duration::from_secs(5) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
 /// `create` on lxcbr0 by a caller in this control group.
 fn create_from(world: &World, group: Option<&Cgroup>, container: &Container) -> Answer {
     let mut command = world.command(ROOT, "/bin/sh");
-    let file = group.map_or("/dev/null".to_owned(), Cgroup::procs);
-    command.args(["-c", "echo $$ >\"$0\" && exec \"$@\"", &file]);
+    let file = group.map_or("/dev/null".into(), Cgroup::processes);
+    command.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(file);
     command.args(["/usr/bin/setpriv", "--reuid=52001", "--regid=52001", "--clear-groups", LXC_USER_NIC]);
     world.run(command.args(["create", "/dev/null", "dummy", &container.pid(), "veth", "lxcbr0"]))
 }
@@ -1206,11 +1180,7 @@ fn create_from(world: &World, group: Option<&Cgroup>, container: &Container) -> 
 #[test]
 fn caller_and_container_have_to_be_limited_if_root_says_so() {
     enter(|world| {
-        let hierarchy = Path::new("/run/pids");
-        fs::create_dir(hierarchy).expect("create");
-        let mut mount = world.command(ROOT, "/usr/bin/mount");
-        world.run(mount.args(["-n", "-t", "cgroup", "-o", "pids", "cgroup", "/run/pids"])).succeeds();
-        let top = Cgroup::new(hierarchy.join(format!("nsgate-test-{}", std::process::id())));
+        let top = Cgroup::new("nic");
         let (limited, open) = (top.below("limited"), top.below("open"));
         let below = limited.below("below");
         limited.limit("500");
@@ -1228,10 +1198,10 @@ fn caller_and_container_have_to_be_limited_if_root_says_so() {
         refused(&create_from(world, None, &container), "the caller");
         for caller in [&limited, &below] {
             // The container is in no group that is limited yet: whoever could call from one would gain nothing.
-            open.take(&container);
+            open.take(&container.pid());
             refused(&create_from(world, Some(caller), &container), "the container");
             for group in [&limited, &below] {
-                group.take(&container);
+                group.take(&container.pid());
                 made(&create_from(world, Some(caller), &container));
                 refused(&create_from(world, None, &container), "the caller");
                 refused(&create_from(world, Some(&open), &container), "the caller");
@@ -1248,7 +1218,7 @@ fn caller_and_container_have_to_be_limited_if_root_says_so() {
 
         // What the user can lift is no limit.
         world.write(INI, "[nic]\nrequire-limits = pids\n");
-        let file = limited.0.join("pids.max");
+        let file = limited.limit_file();
         chown(&file, Some(ALICE.id), None).expect("chown");
         refused(&create_from(world, Some(&below), &container), "the caller");
         chown(&file, Some(0), None).expect("chown");
@@ -1257,7 +1227,7 @@ fn caller_and_container_have_to_be_limited_if_root_says_so() {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("chmod");
         made(&create_from(world, Some(&below), &container));
         // One that is the user's, below one that is not.
-        let own = below.0.join("pids.max");
+        let own = below.limit_file();
         below.limit("100");
         chown(&own, Some(ALICE.id), None).expect("chown");
         made(&create_from(world, Some(&below), &container));

@@ -11,7 +11,7 @@ use world::packets::{
     EVERYBODY, From, Lan, Mac, SERVICE, Station, arp_reply, arp_request, bpdu, group_mac, igmp_report,
     is_among, mac, neighbour_advertisement, neighbour_solicitation, plain, router_advertisement, tagged, udp,
 };
-use world::{ALICE, BOB, Container, User, World, theirs, tree};
+use world::{ALICE, BOB, Container, User, World, kernel_limits_groups, theirs, tree};
 
 /// What root has asked for: a column of the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,13 +75,6 @@ fn settle_on_defaults() {
         }
     }
     set("ipv4/ip_forward", "0");
-}
-
-/// Linux 6.3 is the first that limits the groups of a port.
-fn kernel_limits_groups() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("osrelease");
-    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
-    (numbers.next(), numbers.next()) >= (Some(6), Some(3))
 }
 
 fn set(name: &str, value: &str) {

@@ -632,7 +632,7 @@ fn calls_that_go_on_failing(scene: Scene) {
         for failure in failures(call, call.name == "recvfrom", number) {
             // What only ever happens once, and is then tried again.
             let once = match &*call.name {
-                "pread64" | "pwrite64" | "read" | "write" => failure == "error=EINTR",
+                "fallocate" | "pread64" | "pwrite64" | "read" | "write" => failure == "error=EINTR",
                 _ => false,
             };
             if once {
@@ -883,6 +883,27 @@ fn a_first_run_that_is_cut_short_is_made_good_by_the_next() {
                 fs::remove_dir_all("/run/lxc").expect("remove");
             }
         }
+    });
+}
+
+/// A21: who is stopped or frozen while room is made for his record is told so by the kernel (a tmpfs does so before
+/// Linux 6.7), and asks again.
+#[test]
+fn room_for_a_record_is_asked_for_again_after_a_stop() {
+    if theirs() {
+        return;
+    }
+    World::enter_with_nic(|world| {
+        world.bridge("lxcbr0");
+        world.usernet("alice veth lxcbr0 1\n");
+        let container = world.container(ALICE);
+        let pid = container.pid();
+        let args = ["create", "/dev/null", "dummy", &*pid, "veth", "lxcbr0"];
+        let options = ["-o", "/run/world/trace", "-e", "inject=fallocate:error=EINTR:when=1..3"];
+        let nic = world.run(world.strace(ALICE, &options, LXC_USER_NIC).args(args)).nic();
+        let trace = fs::read_to_string("/run/world/trace").expect("trace");
+        assert_eq!(trace.lines().filter(|line| line.starts_with("fallocate(")).count(), 4, "{trace}");
+        assert_eq!((world.host_veths(), world.ledger().len()), (vec![nic.host_name], 1));
     });
 }
 

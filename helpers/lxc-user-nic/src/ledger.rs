@@ -356,8 +356,13 @@ impl Table {
     /// Makes room for a place, or changes nothing: the file never gets shorter or has part of a place.
     fn extend_to(&self, number: usize) -> Result<(), Error> {
         let (start, length) = (self.offset(number)?, i64::try_from(PLACE).unwrap_or(0));
-        fallocate(&self.file, FallocateFlags::empty(), start, length)
-            .map_err(Error::when(format!("make room in {}", self.path)))
+        // Before Linux 6.7 a tmpfs gives up when the process is being stopped, frozen or traced.
+        while let Err(errno) = fallocate(&self.file, FallocateFlags::empty(), start, length) {
+            if errno != Errno::EINTR {
+                return Err(Error::when(format!("make room in {}", self.path))(errno));
+            }
+        }
+        Ok(())
     }
 
     /// Says, until the table is closed, that what the table is about is in use: many can. Ok(false): somebody has it for himself
