@@ -28,6 +28,7 @@ impl Cgroup {
 
     fn make(above: &Path, name: &str) -> Self {
         let group = above.join(format!("nsgate-test-{}-{name}", std::process::id()));
+        assert!(above.join("cgroup.procs").exists(), "{} is no control group", above.display());
         fs::create_dir(&group).expect("make a control group");
         Self(group)
     }

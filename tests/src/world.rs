@@ -98,6 +98,12 @@ pub fn kernel_has_landlock() -> bool {
     kernel() >= (5, 13)
 }
 
+/// Linux 6.2 is the first that renames an interface that is UP.
+#[must_use]
+pub fn kernel_renames_what_is_up() -> bool {
+    kernel() >= (6, 2)
+}
+
 /// Linux 6.3 is the first that limits the multicast groups of a port.
 #[must_use]
 pub fn kernel_limits_groups() -> bool {
