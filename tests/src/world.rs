@@ -110,6 +110,12 @@ pub fn kernel_limits_groups() -> bool {
     kernel() >= (6, 3)
 }
 
+/// The line of nsgate.ini that limits them, where the kernel can.
+#[must_use]
+pub fn limit_of_groups(most: u32) -> String {
+    if kernel_limits_groups() { format!("max-multicast-groups = {most}\n") } else { String::new() }
+}
+
 fn kernel() -> (u32, u32) {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("osrelease");
     let mut numbers = release.split(['.', '-']).map(|number| number.parse().expect("a number"));

@@ -14,7 +14,7 @@ use nix::unistd::mkfifo;
 use world::ovs::Ovs;
 use world::{
     ALICE, Answer, BOB, CAROL, Cgroup, Container, Held, LXC_USER_NIC, NicAnswer, Place, ROOT, User, World,
-    kernel_limits_groups, theirs,
+    kernel_limits_groups, limit_of_groups, theirs,
 };
 
 const INI: &str = "/etc/nsgate.ini";
@@ -275,13 +275,10 @@ fn a_secret_file_is_followed_and_not_repeated() {
 #[test]
 fn a_port_has_the_guards_that_its_bridge_asks_for() {
     enter(|world| {
-        let groups = |most: u32| {
-            if kernel_limits_groups() { format!("max-multicast-groups = {most}\n") } else { String::new() }
-        };
         let policy = format!(
             "[bridge \"*\"]\nisolate = yes\nlock-mac = yes\n{}[bridge \"lxcbr1\"]\nlock-mac = no\n{}",
-            groups(2),
-            groups(0)
+            limit_of_groups(2),
+            limit_of_groups(0)
         );
         let container = world.container(ALICE);
         let plain = create(world, ALICE, &container, &["plain"]).nic();
@@ -333,7 +330,7 @@ fn a_port_has_the_guards_that_its_bridge_asks_for() {
         // Where there is no bridge there is no port: made as ever, by a rule for all and by one of its own.
         let (host, _, _) = made("none", "three");
         assert_eq!(world.host_link(&host).master, "");
-        world.write(INI, format!("[bridge \"none\"]\nisolate = yes\nlock-mac = yes\n{}", groups(2)));
+        world.write(INI, format!("[bridge \"none\"]\nisolate = yes\nlock-mac = yes\n{}", limit_of_groups(2)));
         made("none", "four");
     });
 }

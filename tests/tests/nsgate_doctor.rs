@@ -7,7 +7,10 @@ use std::process::{Command, Stdio};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use world::{ALICE, Answer, BOB, Install, NOBODY_AT_ALL, ROOT, User, World, kernel_limits_groups, theirs};
+use world::{
+    ALICE, Answer, BOB, Install, NOBODY_AT_ALL, ROOT, User, World, kernel_limits_groups, limit_of_groups,
+    theirs,
+};
 
 /// The processes of one test are seen by the others: who makes ids overlap has to be alone.
 static ALONE: RwLock<()> = RwLock::new(());
@@ -443,11 +446,7 @@ fn an_interface_that_forwards_and_listens_to_routers_is_found_and_left_alone() {
 fn a_port_without_one_of_its_guards_is_found() {
     enter(|world| {
         let rules = |most: u32| {
-            let groups = if kernel_limits_groups() {
-                format!("max-multicast-groups = {most}\n")
-            } else {
-                String::new()
-            };
+            let groups = limit_of_groups(most);
             let rules = format!("[bridge \"lxcbr0\"]\nisolate = yes\nlock-mac = yes\n{groups}");
             world.write("/etc/nsgate.ini", rules);
         };
