@@ -81,6 +81,10 @@ pub fn main(program: &'static str, story: impl FnOnce() -> Result<Outcome, Error
         Ok(Outcome::Done) => true,
         Ok(Outcome::Say(text)) => say(&text).is_ok(),
         Err(error) => {
+            // Where it is written is the caller's to say, so it is written with his rights. Confined, the process has no others.
+            if !os::confine::has_begun() {
+                os::privilege::give_up().unwrap_or_default();
+            }
             // One write, so that the line stays whole beside what other programs write. If nobody can read it, the
             // exit status still says no.
             tell(std::io::stderr(), &format!("{program}: {error}\n")).is_ok_and(|()| false)

@@ -231,11 +231,19 @@ fn a_symbolic_link_is_followed_where_every_step_is_roots() {
         }
         // A file or link of root's could have been moved into a sticky directory by anybody in whose own directory it
         // was; and a link in /proc leads where the caller has something open.
+        // And the top of a file system is whose its maker says, who may be anybody (FUSE).
+        let other = "/run/sticky/other";
+        fs::create_dir(other).expect("mkdir");
+        let mount =
+            world.command(ROOT, "/usr/bin/mount").args(["-t", "tmpfs", "-o", "mode=755", "none", other]).status();
+        assert!(mount.expect("mount").success());
+        world.write("/run/sticky/other/policy", "alice:800000:10\n");
         let shared = "/etc/subXID is not trusted: it is reached through a directory that others can write";
         let proc = "/etc/subXID is not trusted: it is reached through /proc";
         for (to, reason) in [
             ("/run/sticky/policy", shared),
             ("/run/sticky/link", shared),
+            ("/run/sticky/other/policy", shared),
             ("/proc/self/fd/0", proc),
             ("/proc/self/root/run/deep/er/policy", proc),
         ] {
@@ -305,10 +313,21 @@ fn a_symbolic_link_that_root_alone_did_not_make_is_refused() {
         }
         target.assert_untouched();
 
+        // Not the same as no file, which would grant nothing, or set no rules.
+        let nowhere = "is not trusted: it is a symbolic link that leads nowhere; mend or remove it";
         replace_both(|file| symlink("/run/nowhere", file).expect("symlink"));
-        unusable(world, ALICE, 800_000, 10, "/etc/subXID does not exist");
-        if !theirs() {
-            own_ids_work(world, ALICE);
+        unusable(world, ALICE, 800_000, 10, &format!("/etc/subXID {nowhere}"));
+        if theirs() {
+            return;
+        }
+        policy(world, "alice:800000:10\n");
+        for name in ["/etc/nsgate.ini", "/etc/nsswitch.conf"] {
+            drop(fs::remove_file(name));
+            granted(world, ALICE, 800_000, 10);
+            symlink("/run/nowhere", name).expect("symlink");
+            unusable(world, ALICE, 800_000, 10, &format!("{name} {nowhere}"));
+            unusable(world, ALICE, ALICE.id.into(), 1, &format!("{name} {nowhere}"));
+            fs::remove_file(name).expect("remove");
         }
     });
 }

@@ -439,6 +439,10 @@ fn no_account_and_no_group_is_overlooked() {
         let [uid, gid] = ask(world, ALICE, &target, &SOME);
         uid.succeeds();
         gid.refuses("what this rule is about cannot be found out (/etc/nsgate.ini:2 protect-accounts)");
+        // It is not about the own id.
+        fs::remove_file(passwd).expect("remove");
+        world.write(passwd, "alice:x:52001:52001::/:\n");
+        granted(world, ALICE, &OWN);
     });
 }
 

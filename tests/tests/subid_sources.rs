@@ -216,6 +216,30 @@ fn a_plugin_grants_to_whom_and_what_it_says() {
     });
 }
 
+/// What a caller may not read, no refusal tells him.
+#[test]
+fn sources_of_a_private_file_are_not_named() {
+    enter(|world| {
+        plugin("good", GOOD);
+        plugin("bad", "{ return ERROR_CONN; }");
+        for (line, says) in [
+            ("good files", "XID 1 is not granted to alice by its sources (subid: in /etc/nsswitch.conf); XID 1 is not"),
+            ("bad", "a subid source of /etc/nsswitch.conf has not answered"),
+            ("nowhere", "a subid source of /etc/nsswitch.conf has not answered"),
+            ("Odd", "/etc/nsswitch.conf (subid:) is not as it should be"),
+        ] {
+            sources(world, line);
+            fs::set_permissions("/etc/nsswitch.conf", fs::Permissions::from_mode(0o600)).expect("chmod");
+            refused(world, ALICE, &["0 1 1"], says);
+            let target = world.target(ALICE);
+            for answer in ask(world, ALICE, &target, &["0 1 1"]) {
+                let name = line.trim_end_matches(" files");
+                assert!(!answer.stderr.contains(name), "{answer:?}");
+            }
+        }
+    });
+}
+
 /// Differs: C asks by the login name.
 #[test]
 fn of_several_names_of_a_uid_a_plugin_is_asked_by_the_first() {

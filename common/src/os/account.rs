@@ -40,8 +40,9 @@ pub struct Question<'a> {
 /// # Errors
 /// It cannot be read.
 pub fn read_nsswitch(file: Option<EtcFile>) -> Result<Nsswitch, Error> {
-    let text = file.map(|mut file| file.contents("/etc/nsswitch.conf")).transpose()?;
-    Ok(Nsswitch::parse(&text.unwrap_or_default()))
+    let Some(mut file) = file else { return Ok(Nsswitch::default()) };
+    let nsswitch = Nsswitch::parse(&file.contents("/etc/nsswitch.conf")?);
+    Ok(if file.readable_by_all() { nsswitch } else { nsswitch.in_private() })
 }
 
 /// Where the package has a twin: `common::twin!("newuidmap-nss")`. A constant, which the build is told: nobody who calls the

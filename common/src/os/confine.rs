@@ -172,6 +172,12 @@ pub fn gain_nothing_by_exec() -> Result<(), Error> {
     prctl::set_no_new_privs().map_err(Error::when("set no_new_privs"))
 }
 
+/// Has the process begun to confine itself?
+#[must_use]
+pub fn has_begun() -> bool {
+    CALLERS_OWN.get().is_some()
+}
+
 /// Did the caller set `no_new_privs`, so that the program has got nothing from its file?
 #[must_use]
 pub fn no_new_privs_of_the_callers() -> bool {

@@ -51,8 +51,8 @@ pub fn user_of(wanted: &[Range], kind: Kind) -> Result<Option<Live>, Error> {
         let map = openat(&proc, format!("{pid}/{}", kind.map_file()).as_str(), flags, Mode::empty());
         let map = match map.and_then(|map| contents(File::from(map))) {
             Ok(map) => map,
-            // It has ended.
-            Err(Errno::ENOENT | Errno::ESRCH) => continue,
+            // It has ended; EINVAL, just now (`proc_id_map_open()`).
+            Err(Errno::ENOENT | Errno::ESRCH | Errno::EINVAL) => continue,
             Err(errno) => return Err(when()(errno)),
         };
         if map == ours {

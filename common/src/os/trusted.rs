@@ -2,8 +2,8 @@
 //!
 //! Each file is reached from `/` one name at a time, by descriptor, so that what was checked is what is read. Every
 //! directory, symbolic link and file on the way must be root's; directories and the file must not be writable by
-//! anybody else. (A sticky directory may be, as NixOS' store is, if it only leads on to a directory of root's.) A policy file may
-//! so be a symbolic link, as on NixOS and ostree.
+//! anybody else. (A sticky directory may be, as NixOS' store is, if it only leads on to a directory of root's in the same file
+//! system.) A policy file may so be a symbolic link, as on NixOS and ostree; one that leads nowhere is not the same as no file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -67,8 +67,7 @@ pub enum AsRead {
 }
 
 impl AsRead {
-    /// Is it still so? It is not if there is something now, whatever it is, where nothing was. Where a link leads that the
-    /// process may not follow it is taken to be so.
+    /// Is it still so? It is not if there is something now, whatever it is, where nothing was.
     ///
     /// # Errors
     /// It cannot be looked at.
@@ -155,13 +154,13 @@ impl Etc {
         self.find(name, Writer::Anybody)
     }
 
-    /// Is there something of this name, or somewhere that a link of this name leads? Opens nothing. What the process may
-    /// not look at is not there for it.
+    /// Is there something of this name, if only a link? Opens nothing, and follows no link but on the way to the name. What the
+    /// process may not look at is not there for it.
     ///
     /// # Errors
     /// The kernel does not say.
     pub fn has(&self, name: &'static str) -> Result<bool, Error> {
-        match fstatat(&self.etc, name, AtFlags::empty()) {
+        match fstatat(&self.etc, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(_) | Err(Errno::ELOOP) => Ok(true),
             Err(Errno::ENOENT | Errno::EACCES) => Ok(false),
             Err(errno) => Err(Error::when(format!("look at /etc/{name}"))(errno)),
@@ -222,15 +221,25 @@ fn walk(from: BorrowedFd<'_>, name: &str, path: &str, writer: Writer) -> Result<
         owner: 0,
         why: format!("is not trusted: it {why}"),
     };
-    let (mut links, mut shared, mut reached) = (0_u32, false, None::<OwnedFd>);
+    // Of a directory that others can write: its file system.
+    let (mut links, mut shared, mut reached) = (0_u32, None, None::<OwnedFd>);
     let mut way = Way { within_reach: true, link: None };
     while let Some(name) = names.pop_front() {
         let directory = reached.as_ref().map_or(from, AsFd::as_fd);
-        let entry = openat(directory, name.as_slice(), PATH_ONLY, Mode::empty()).map_err(when())?;
+        let entry = openat(directory, name.as_slice(), PATH_ONLY, Mode::empty());
+        let entry = entry.map_err(|errno| match errno {
+            // Not the same as no file: somebody has put one there, which may come back (a file system that is not mounted yet).
+            Errno::ENOENT if links > 0 && writer == Writer::RootAlone => {
+                untrusted("is a symbolic link that leads nowhere; mend or remove it")
+            }
+            errno => when()(errno),
+        })?;
         let status = fstat(&entry).map_err(when())?;
         if writer == Writer::RootAlone {
             roots_alone(path, &status)?;
-            if shared && kind(&status) != SFlag::S_IFDIR {
+            // Nor may it be the top of another file system, whose owner is what its maker says: anybody can mount one (FUSE).
+            let is_theirs = kind(&status) != SFlag::S_IFDIR || shared != Some(status.st_dev);
+            if shared.is_some() && is_theirs {
                 return Err(untrusted("is reached through a directory that others can write"));
             }
             // Links in /proc lead where the caller has a file open, or is.
@@ -238,7 +247,7 @@ fn walk(from: BorrowedFd<'_>, name: &str, path: &str, writer: Writer) -> Result<
             if file_system.filesystem_type() == PROC_SUPER_MAGIC {
                 return Err(untrusted("is reached through /proc"));
             }
-            shared = others_can_write(&status);
+            shared = others_can_write(&status).then_some(status.st_dev);
         }
         match kind(&status) {
             SFlag::S_IFDIR => {

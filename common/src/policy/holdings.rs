@@ -50,6 +50,8 @@ pub struct Holdings {
     pub may_be_repeated: bool,
     /// Who is asked. Err: nobody, as this word names nobody.
     pub sources: Result<Sources, Vec<u8>>,
+    /// May a message name them?
+    pub sources_may_be_named: bool,
     /// Who has not answered.
     pub failed: Vec<Failed>,
     /// Whom else the file grants some of the ids that are asked for. None: that was not asked.
@@ -99,6 +101,7 @@ impl Holdings {
             exists,
             may_be_repeated,
             sources,
+            sources_may_be_named: nsswitch.may_be_repeated(),
             failed: Vec::new(),
             other_owner,
         })

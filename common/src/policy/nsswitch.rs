@@ -9,6 +9,7 @@ pub struct Nsswitch {
     passwd: Vec<Vec<u8>>,
     group: Vec<Vec<u8>>,
     subid: Vec<Vec<u8>>,
+    is_private: bool,
 }
 
 /// What an absent file says.
@@ -42,7 +43,20 @@ impl Nsswitch {
             passwd: last(b"passwd").unwrap_or_else(files),
             group: last(b"group").unwrap_or_else(files),
             subid: subids.into_iter().find(|sources| !sources.is_empty()).unwrap_or_else(files),
+            is_private: false,
         }
+    }
+
+    /// The same, of a file that not everybody may read.
+    #[must_use]
+    pub fn in_private(self) -> Self {
+        Self { is_private: true, ..self }
+    }
+
+    /// May a message repeat what it says?
+    #[must_use]
+    pub const fn may_be_repeated(&self) -> bool {
+        !self.is_private
     }
 
     /// Does `/etc/passwd` come first, so that a caller found there needs no other source?

@@ -38,18 +38,26 @@ pub fn not_granted(asker: &Asker<'_>, held: &Holdings, refused: &NotGranted) -> 
         }
     };
     let rule = match &held.sources {
+        Err(_) if !held.sources_may_be_named => "/etc/nsswitch.conf (subid:) is not as it should be".to_owned(),
         Err(named) => format!(
             "/etc/nsswitch.conf (subid:) names the source \"{}\", which cannot be a source's name (a-z, 0-9 and _, \
              at most 50)",
             Quoted(named)
         ),
+        Ok(_) if !held.failed.is_empty() && !held.sources_may_be_named => {
+            "a subid source of /etc/nsswitch.conf has not answered".to_owned()
+        }
         Ok(_) if !held.failed.is_empty() => {
             held.failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         }
         Ok(sources) if sources.plugins.is_empty() => in_file(),
         Ok(sources) => {
             let quoted = sources.plugins.iter().map(|plugin| format!("\"{plugin}\""));
-            let plugins = quoted.collect::<Vec<_>>().join(", ");
+            let plugins = if held.sources_may_be_named {
+                quoted.collect::<Vec<_>>().join(", ")
+            } else {
+                "its sources".to_owned()
+            };
             let by_plugins = format!("{what} is not granted to {owner} by {plugins}");
             let by_plugins = by_plugins + " (subid: in /etc/nsswitch.conf)";
             if sources.files { by_plugins + "; " + &in_file() } else { by_plugins }
@@ -216,6 +224,7 @@ mod tests {
                 exists: self.exists,
                 may_be_repeated: self.may_be_repeated,
                 sources: self.sources.cloned().map_err(<[u8]>::to_vec),
+                sources_may_be_named: true,
                 failed: self.failed.to_vec(),
                 other_owner: None,
             };

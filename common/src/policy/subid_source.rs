@@ -4,6 +4,7 @@
 //! What counts is the union. A source can grant or not; none can take away what another one grants, and none that
 //! fails stands for a yes or for a no.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::id::Range;
@@ -141,6 +142,8 @@ pub fn complete(
     mut ask: impl FnMut(&SourceName, &[Range]) -> Result<Vec<Answer>, String>,
 ) -> Vec<Failed> {
     let mut failed = Vec::new();
+    // The same triple may be asked for hundreds of times, and each have thousands of pieces.
+    let wanted: BTreeSet<Range> = wanted.iter().copied().collect();
     for source in plugins {
         let mut missing: Vec<Range> = wanted.iter().flat_map(|range| grants.missing(*range)).collect();
         missing.sort_unstable();
@@ -170,8 +173,6 @@ pub fn complete(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::super::id::Id;

@@ -70,7 +70,8 @@ pub(crate) fn kernel_refusal(
     errno: Errno,
 ) -> String {
     let Attempt { program, target, relation, maps_host_root, raised } = attempt;
-    if errno == Errno::ESRCH {
+    // The latter of an open, at the very moment (`proc_id_map_open()`).
+    if errno == Errno::ESRCH || (errno == Errno::EINVAL && held.is_none()) {
         return "the target process has ended".to_owned();
     }
     if errno == Errno::ENOENT {

@@ -25,7 +25,9 @@ pub(crate) fn find(
     let own = caller.own(kind);
     let wanted = host::wanted(own, granted.triples());
     let mut facts = Facts { other_owner, ..Facts::default() };
-    if in_force(rules.protect_accounts).is_some() {
+    if in_force(rules.protect_accounts).is_some() && wanted.is_empty() {
+        facts.account = Some(None);
+    } else if in_force(rules.protect_accounts).is_some() {
         facts.account = account_among(kind, own, &wanted, |name, see| {
             let file = etc.database(name)?;
             file.map(|mut file| file.beginnings(&format!("/etc/{name}"), see)).transpose()

@@ -164,7 +164,7 @@ impl Judge<'_> {
 }
 
 /// The host's own rules. Where their owner does not exist, they are not those of the host that we are on. If there is no policy
-/// that could be obeyed either, so that nothing is granted but the caller's own id, that is no obstacle.
+/// that could be obeyed either, nor a plugin, so that nothing is granted but the caller's own id, that is no obstacle.
 pub(crate) fn read_host_policy(
     file: Result<Option<EtcFile>, Error>,
     nothing_grants: bool,

@@ -116,7 +116,7 @@ fn tell(
     caller.owns(&target, &etc)?;
     identity.map_err(|errno| Error::when(no_process(errno))(errno))?;
 
-    let host_policy = judge::read_host_policy(host_policy, policy_file.is_err())?;
+    let host_policy = judge::read_host_policy(host_policy, policy_file.is_err() && !may_ask_plugins)?;
     let (triples, privileged) = (request.triples()?, stage.may_raise(program.capability));
     let judge = Judge { program, caller: &caller, target: &target, etc: &etc, privileged, triples };
     // Only as long as these are the sources can it be judged again.
