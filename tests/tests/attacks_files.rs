@@ -234,8 +234,10 @@ fn a_symbolic_link_is_followed_where_every_step_is_roots() {
         // And the top of a file system is whose its maker says, who may be anybody (FUSE).
         let other = "/run/sticky/other";
         fs::create_dir(other).expect("mkdir");
-        let mount =
-            world.command(ROOT, "/usr/bin/mount").args(["-t", "tmpfs", "-o", "mode=755", "none", other]).status();
+        let mount = world
+            .command(ROOT, "/usr/bin/mount")
+            .args(["-t", "tmpfs", "-o", "mode=755", "none", other])
+            .status();
         assert!(mount.expect("mount").success());
         world.write("/run/sticky/other/policy", "alice:800000:10\n");
         let shared = "/etc/subXID is not trusted: it is reached through a directory that others can write";

@@ -223,7 +223,10 @@ fn sources_of_a_private_file_are_not_named() {
         plugin("good", GOOD);
         plugin("bad", "{ return ERROR_CONN; }");
         for (line, says) in [
-            ("good files", "XID 1 is not granted to alice by its sources (subid: in /etc/nsswitch.conf); XID 1 is not"),
+            (
+                "good files",
+                "XID 1 is not granted to alice by its sources (subid: in /etc/nsswitch.conf); XID 1 is not",
+            ),
             ("bad", "a subid source of /etc/nsswitch.conf has not answered"),
             ("nowhere", "a subid source of /etc/nsswitch.conf has not answered"),
             ("Odd", "/etc/nsswitch.conf (subid:) is not as it should be"),

@@ -12,7 +12,6 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{self, c_char, c_int, c_long, c_uint, c_ulong, gid_t, uid_t};
 use nix::unistd::{ForkResult, Pid};
 
@@ -417,12 +416,8 @@ mod of_the_kernel {
 /// # Errors
 /// `EBADF`: no such descriptor is open.
 pub(super) fn duplicate(number: c_int) -> nix::Result<OwnedFd> {
-    if number < 0 {
-        return Err(Errno::EBADF);
-    }
-    // SAFETY: the number is not -1. It is handed to fcntl alone, which answers EBADF if it is not open.
-    let named = unsafe { BorrowedFd::borrow_raw(number) };
-    owned(fcntl(named, FcntlArg::F_DUPFD_CLOEXEC(3))?)
+    // SAFETY: numbers alone go in, whatever they are: the kernel answers EBADF if none is open by this one.
+    owned(Errno::result(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) })?)
 }
 
 /// The capability sets of this process, bit n being capability n (`capabilities(7)`).
@@ -620,7 +615,11 @@ pub(super) fn account_by_uid(uid: uid_t) -> nix::Result<Option<NamedAccount>> {
             0 => {
                 // SAFETY: status 0 and a result that is not null: the entry has been filled in.
                 let entry = unsafe { entry.assume_init() };
-                // SAFETY: pw_name of an entry that was filled in is a C string in `strings`, which is still alive.
+                if entry.pw_name.is_null() {
+                    return Err(Errno::EBADMSG);
+                }
+                // SAFETY: pw_name of an entry that was filled in is a C string in `strings`, which is still alive. That is what
+                // a name service promises; one that lies does so in the child that has no power, where this is called.
                 let name = unsafe { CStr::from_ptr(entry.pw_name) };
                 return Ok(Some(NamedAccount { name: name.to_bytes().to_vec(), gid: entry.pw_gid }));
             }

@@ -227,13 +227,11 @@ fn walk(from: BorrowedFd<'_>, name: &str, path: &str, writer: Writer) -> Result<
     while let Some(name) = names.pop_front() {
         let directory = reached.as_ref().map_or(from, AsFd::as_fd);
         let entry = openat(directory, name.as_slice(), PATH_ONLY, Mode::empty());
-        let entry = entry.map_err(|errno| match errno {
-            // Not the same as no file: somebody has put one there, which may come back (a file system that is not mounted yet).
-            Errno::ENOENT if links > 0 && writer == Writer::RootAlone => {
-                untrusted("is a symbolic link that leads nowhere; mend or remove it")
-            }
-            errno => when()(errno),
-        })?;
+        // Not the same as no file: somebody has put one there, which may come back (a file system that is not mounted yet).
+        if links > 0 && writer == Writer::RootAlone && matches!(entry, Err(Errno::ENOENT)) {
+            return Err(untrusted("is a symbolic link that leads nowhere; mend or remove it"));
+        }
+        let entry = entry.map_err(when())?;
         let status = fstat(&entry).map_err(when())?;
         if writer == Writer::RootAlone {
             roots_alone(path, &status)?;

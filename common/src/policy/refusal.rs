@@ -38,7 +38,9 @@ pub fn not_granted(asker: &Asker<'_>, held: &Holdings, refused: &NotGranted) -> 
         }
     };
     let rule = match &held.sources {
-        Err(_) if !held.sources_may_be_named => "/etc/nsswitch.conf (subid:) is not as it should be".to_owned(),
+        Err(_) if !held.sources_may_be_named => {
+            "/etc/nsswitch.conf (subid:) is not as it should be".to_owned()
+        }
         Err(named) => format!(
             "/etc/nsswitch.conf (subid:) names the source \"{}\", which cannot be a source's name (a-z, 0-9 and _, \
              at most 50)",
