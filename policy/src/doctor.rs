@@ -18,6 +18,7 @@ use std::io::BufRead;
 use std::time::Duration;
 
 use common::policy::text::Quoted;
+use nix::fcntl::OFlag;
 use serde::Serialize;
 
 use crate::cli::Doctor;
@@ -58,7 +59,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The answer, and the exit status.
 ///
 /// # Errors
-/// `--fix` is not possible here.
+/// `--fix` is not possible here, or the image is none.
 pub fn run(root: &Root, args: &Doctor, out: &mut Output) -> Result<u8, Failure> {
     if args.fix {
         if !root.is_live() {
@@ -72,6 +73,11 @@ pub fn run(root: &Root, args: &Doctor, out: &mut Output) -> Result<u8, Failure> 
         if out.is_json() && !args.yes {
             return Err(Failure::new("--fix asks before it mends, which JSON leaves no room for; add --yes"));
         }
+    }
+    if !root.is_live() {
+        // Whoever has mistaken the directory is not to hear that all is well.
+        let etc = root.open_at("/etc", OFlag::O_PATH | OFlag::O_DIRECTORY);
+        etc.map_err(Failure::when(format!("cannot open {}", root.for_shell("/etc"))))?;
     }
     let report = look(root)?;
     if !out.is_json() {
@@ -87,7 +93,7 @@ pub fn run(root: &Root, args: &Doctor, out: &mut Output) -> Result<u8, Failure> 
             let done = fix.apply();
             if !out.is_json() {
                 match &done {
-                    Ok(done) => out.line(format!("{} {done}", out.paint(Style::Good, "done:"))),
+                    Ok(()) => out.line(format!("{} {fix}", out.paint(Style::Good, "done:"))),
                     Err(why) => out.line(format!("{} {fix}: {why}", out.paint(Style::Error, "not done:"))),
                 }
             }

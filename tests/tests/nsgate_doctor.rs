@@ -184,6 +184,55 @@ fn what_a_backup_did_not_bring_back_is_found() {
     );
 }
 
+/// As where Debian's uidmap has taken the place of ours again. It answers to `--version` as to any wrong command line.
+#[test]
+fn a_helper_that_does_not_read_the_rules_is_found_where_there_are_rules() {
+    enter(|world| {
+        for (helper, rules, others) in [
+            ("/usr/bin/newuidmap", "[idmap]\nprotect = 0\n", "[nic]\nrequire-limits = pids\n"),
+            (
+                "/usr/libexec/lxc/lxc-user-nic",
+                "[bridge \"*\"]\nmax-nics = 9\n",
+                "[idmap]\nmax-ids = 9999999\n",
+            ),
+        ] {
+            let script = format!("/tmp/{}", helper.rsplit('/').next().expect("a name"));
+            world.write(&script, "#!/bin/sh\n[ $(id -u) = 0 ] && touch /run/asked-as-root\nexit 1\n");
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o4755)).expect("chmod");
+            let helpers = || {
+                let found = found(&doctor(world, ROOT, &[]));
+                found.into_iter().filter(|line| line.starts_with("helpers")).collect::<Vec<_>>()
+            };
+            world.write("/etc/nsgate.ini", rules);
+            assert_eq!(helpers(), Vec::<String>::new());
+            bind(&script, helper);
+            let problem = helpers();
+            let what = format!("helpers problem {helper} does not go by the rules in [");
+            assert!(problem.len() == 1 && problem[0].starts_with(&what), "{problem:#?}");
+            world.write("/etc/nsgate.ini", others);
+            assert_eq!(helpers(), Vec::<String>::new());
+            assert!(Command::new("umount").args(["-n", helper]).status().expect("umount").success());
+        }
+        assert!(fs::metadata("/run/asked-as-root").is_err());
+    });
+}
+
+#[test]
+fn interfaces_that_are_allotted_and_no_program_that_makes_them_are_found() {
+    enter(|world| {
+        for mounted_on in ["/usr/libexec", "/run/world/libexec"] {
+            let place = format!("{mounted_on}/lxc/lxc-user-nic");
+            assert!(Command::new("umount").args(["-n", &place]).status().expect("umount").success());
+        }
+        fs::remove_file("/usr/libexec/lxc/lxc-user-nic").expect("remove");
+        let words =
+            ["helpers warning", "lxc-user-nic is not installed", "install nsgate-lxc-user-nic", "warning"];
+        finds_alone(world, &words);
+        world.usernet("#alice veth lxcbr0 5\n");
+        assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+    });
+}
+
 /// N03
 #[test]
 fn lost_capabilities_are_found_and_mended() {
@@ -207,6 +256,15 @@ fn lost_capabilities_are_found_and_mended() {
             "{mended:?}"
         );
         assert_eq!(found(&mended), Vec::<String>::new());
+        // Ours puts it into effect itself. No other does.
+        let give = |path: &str| Command::new("setcap").args(["-q", "cap_setuid=p", path]).status();
+        assert!(give("/usr/bin/newuidmap").expect("setcap").success());
+        assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+        world.write("/run/other", "#!/bin/sh\nexit 1\n");
+        fs::set_permissions("/run/other", fs::Permissions::from_mode(0o755)).expect("chmod");
+        assert!(give("/run/other").expect("setcap").success());
+        bind("/run/other", "/usr/bin/newuidmap");
+        finds(world, &["helpers problem /usr/bin/newuidmap has lost cap_setuid", "# setcap cap_setuid=ep "]);
     });
 }
 
@@ -345,7 +403,18 @@ fn users_without_accounts_and_accounts_without_ids_are_found() {
         world.append("/etc/subuid", "ghost:900000:10\n");
         finds_alone(world, &["users warning /etc/subuid: ghost has no account", "# nsgate check", "warning"]);
         world.write("/etc/subuid", "alice:600000:65536\ncarol:800000:65536\n");
-        finds_alone(world, &["users warning bob hold no ids", "# nsgate grant ids bob", "warning"]);
+        // He has them in the other file still: then both are to say the same.
+        let command = "nsgate grant ids bob --start 700000 --count 65536";
+        finds_alone(world, &["users warning bob holds no ids", &format!("# {command}"), "warning"]);
+        let granted = world.run(world.nsgate(ROOT).args(command.split(' ').skip(1)));
+        assert_eq!(granted.status, Some(0), "{granted:?}");
+        assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
+        assert!(fs::read("/etc/subuid").expect("read").ends_with(b"bob:700000:65536\n"));
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            world.write(file, "alice:600000:65536\n");
+        }
+        let both = finds(world, &["users warning bob, carol hold no ids", "# nsgate grant ids bob"]);
+        assert!(both.stdout.contains("; the command is for the first of them"), "{both:?}");
         let bob = doctor(world, BOB, &[]);
         assert!(found(&bob).iter().any(|line| line.starts_with("users problem bob holds no ids")), "{bob:?}");
     });
@@ -366,6 +435,19 @@ fn a_source_without_its_plugin_is_found() {
     });
 }
 
+/// Then there is nothing to be granted in them, nor to be tried.
+#[test]
+fn who_holds_ids_is_not_asked_of_files_that_do_not_count() {
+    enter(|world| {
+        world.append("/etc/nsswitch.conf", "subid: nosuch\n");
+        world.write("/etc/subuid", "alice:600000:65536\nghost:900000:10\n");
+        let answer = doctor(world, ROOT, &[]);
+        let found = found(&answer);
+        assert!(found.len() == 1 && found[0].starts_with("subid-source problem"), "{found:#?}");
+        assert!(answer.stdout.contains("subid: in /etc/nsswitch.conf does not name files"), "{answer:?}");
+    });
+}
+
 #[test]
 fn a_policy_file_that_others_can_write_is_found() {
     enter(|world| {
@@ -374,15 +456,47 @@ fn a_policy_file_that_others_can_write_is_found() {
             fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o002)).expect("chmod");
             finds(
                 world,
-                &["policy-files problem", path, "can be written by others", &format!("# chmod go-w {path}")],
+                &[
+                    "policy-files problem",
+                    path,
+                    "can be written by everybody",
+                    &format!("# chmod o-w {path}"),
+                ],
             );
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
         }
         chown("/etc/subuid", Some(ALICE.id), None).expect("chown");
-        finds(world, &["policy-files problem /etc/subuid belongs to uid 52001", "# chown root /etc/subuid"]);
+        finds(world, &["policy-files problem /etc/subuid: belongs to uid 52001", "# chown 0 /etc/subuid"]);
         chown("/etc/subuid", Some(0), None).expect("chown");
         world.write("/etc/nsgate.ini", "[idmap]\nprotekt = 0\n");
         finds(world, &["policy-files problem /etc/nsgate.ini:2:", "protekt", "# nsgate edit nsgate.ini"]);
+        world.write("/etc/nsgate.ini", "; more than is read\n".repeat(60_000));
+        finds(world, &["policy-files problem /etc/nsgate.ini: has 1200000 bytes"]);
+    });
+}
+
+/// As `nsgate check` says it, which judges as the helpers do.
+#[test]
+fn a_policy_file_that_is_elsewhere_or_no_file_is_found() {
+    enter(|world| {
+        fs::copy("/etc/subuid", "/home/alice/subuid").expect("copy");
+        fs::remove_file("/etc/subuid").expect("remove");
+        std::os::unix::fs::symlink("/home/alice/subuid", "/etc/subuid").expect("symlink");
+        finds(
+            world,
+            &[
+                "policy-files problem /etc/subuid: /home/alice, on the way to it, belongs to uid 52001",
+                "# chown 0 /home/alice",
+            ],
+        );
+        fs::remove_file("/etc/subuid").expect("remove");
+        for path in ["/etc/subuid", "/etc/nsgate.ini"] {
+            fs::create_dir(path).expect("mkdir");
+            finds(
+                world,
+                &["policy-files problem", &format!("{path}: is a directory"), &format!("# ls -ld {path}")],
+            );
+        }
     });
 }
 
@@ -426,6 +540,21 @@ fn a_bridge_that_accepts_router_advertisements_is_found_and_mended_for_good() {
         assert_eq!(fs::read_to_string("/proc/sys/net/ipv6/conf/lxcbr0/accept_ra").expect("read"), "0\n");
         let kept = fs::read_to_string("/etc/sysctl.d/60-nsgate-lxcbr0.conf").expect("the file");
         assert!(kept.ends_with("\nnet/ipv6/conf/lxcbr0/accept_ra = 0\n"), "{kept}");
+        // What is there already is not changed; it does, or it does not.
+        for (text, error) in [
+            ("net.ipv6.conf.lxcbr0.accept_ra=0\n", "\"error\": null"),
+            (
+                "net.ipv6.conf.lxcbr0.accept_ra=1\n",
+                "\"error\": \"set for now, but /etc/sysctl.d/60-nsgate-lxcbr0.conf is there and does not say so\"",
+            ),
+        ] {
+            world.write("/etc/sysctl.d/60-nsgate-lxcbr0.conf", text);
+            fs::write("/proc/sys/net/ipv6/conf/lxcbr0/accept_ra", "1").expect("accept_ra");
+            let mended = doctor(world, ROOT, &["--fix", "--yes"]);
+            assert!(mended.stdout.contains(error), "{mended:?}");
+            assert_eq!(fs::read_to_string("/proc/sys/net/ipv6/conf/lxcbr0/accept_ra").expect("read"), "0\n");
+            assert_eq!(fs::read_to_string("/etc/sysctl.d/60-nsgate-lxcbr0.conf").expect("read"), text);
+        }
     });
 }
 
@@ -546,13 +675,25 @@ fn two_users_who_map_the_same_ids_are_found() {
 fn a_user_who_holds_ids_and_has_no_limits_is_found() {
     enter(|world| {
         let _process = world.plain_process(ALICE);
-        world.write("/etc/nsgate.ini", "[idmap]\nrequire-limits = cpu\n");
-        finds(
-            world,
-            &[
-                "limits problem processes of alice: cpu is not limited",
-                "# systemctl set-property user-52001.slice",
-            ],
+        for section in ["idmap", "nic"] {
+            world.write("/etc/nsgate.ini", format!("[{section}]\nrequire-limits = cpu\n"));
+            finds(world, &["limits problem processes of alice: cpu is not limited", "# None"]);
+        }
+        fs::create_dir_all("/run/systemd/system").expect("mkdir");
+        let command = "# systemctl set-property user-52001.slice CPUQuota=100%";
+        finds(world, &["limits problem processes of alice: cpu is not limited", command]);
+        // Who may have no interface is not asked for by that rule.
+        world.usernet("bob veth none 5\n");
+        let answer = doctor(world, ROOT, &[]);
+        assert!(!found(&answer).iter().any(|line| line.contains("cpu is not limited")), "{answer:?}");
+        world.write("/etc/nsgate.ini", "[idmap]\nulimits = as\n");
+        finds(world, &["limits problem processes of alice have no hard limit (ulimit) of as", "# None"]);
+        // What cannot be read says nothing of limits.
+        fs::set_permissions("/etc/subuid", fs::Permissions::from_mode(0o600)).expect("chmod");
+        let answer = doctor(world, BOB, &[]);
+        assert!(
+            found(&answer).iter().any(|line| line.starts_with("limits unknown which limits users have")),
+            "{answer:?}"
         );
     });
 }
@@ -598,7 +739,8 @@ fn m17_what_hangs_is_given_up_and_the_rest_is_reported() {
         let answer = doctor(world, ROOT, &[]);
         assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
         for file in ["/etc/subgid", "/etc/lxc/lxc-usernet", "/etc/nsgate.ini"] {
-            assert!(answer.stdout.contains(&format!("{file} is not a regular file")), "{answer:?}");
+            let words = format!("{file}: is a device, pipe or socket, and no file");
+            assert!(answer.stdout.contains(&words), "{answer:?}");
         }
         assert!(answer.stdout.contains("users can make user namespaces"), "{answer:?}");
     });
@@ -661,7 +803,7 @@ fn m17_without_proc_there_is_a_partial_report() {
         let answer = world.run_within(Duration::from_secs(60), &mut command);
         assert_eq!(answer.status, Some(2), "{answer:?}");
         assert!(
-            answer.stdout.contains("there is no /proc") && answer.stdout.contains("are root's alone"),
+            answer.stdout.contains("there is no /proc") && answer.stdout.contains("installed, root's, and"),
             "{answer:?}"
         );
     });
@@ -673,10 +815,12 @@ fn m15_what_is_printed_is_harmless_and_the_json_is_by_its_schema() {
     enter(|world| {
         world.append("/etc/subuid", "e\x1b[31mvil:900000:10\n");
         world.usernet("alice veth b\x1br 5\nalice veth \u{202e} 5\n");
+        let unknown = doctor(world, ROOT, &[]);
+        assert!(unknown.stdout.contains("vil has no account here"), "{unknown:?}");
         world.append("/etc/nsswitch.conf", "subid: a\x1bb\n");
         let json = doctor(world, ROOT, &[]);
         let text = world.run(world.nsgate(ROOT).arg("doctor"));
-        for answer in [&json, &text] {
+        for answer in [&unknown, &json, &text] {
             let harmless = |byte: u8| byte == b'\n' || (b' '..=b'~').contains(&byte);
             assert!(answer.stdout.bytes().all(harmless), "{answer:?}");
         }
@@ -689,6 +833,10 @@ fn m15_what_is_printed_is_harmless_and_the_json_is_by_its_schema() {
     });
 }
 
+fn doctor_of_image(world: &World, path: &str) -> Answer {
+    world.run(world.nsgate(ROOT).args(["--root", path, "doctor"]))
+}
+
 #[test]
 fn an_image_is_judged_by_its_files_alone() {
     enter(|world| {
@@ -697,10 +845,29 @@ fn an_image_is_judged_by_its_files_alone() {
         for file in ["/tmp/image/etc/subuid", "/tmp/image/etc/subgid"] {
             world.write(file, "zoe:5000000:65536\n");
         }
-        let well = world.run(world.nsgate(ROOT).args(["--root", "/tmp/image", "doctor"]));
+        let well = doctor_of_image(world, "/tmp/image");
         assert_eq!((well.status, well.stdout.lines().count()), (Some(0), 5), "{well:?}");
+        // One whose ids are shifted has another root.
+        let own = |uid: u32| {
+            let owner = format!("{uid}:{uid}");
+            assert!(
+                Command::new("chown").args(["-R", &owner, "/tmp/image"]).status().expect("chown").success()
+            );
+        };
+        own(600_000);
+        let shifted = doctor_of_image(world, "/tmp/image");
+        assert_eq!((shifted.status, &shifted.stdout), (Some(0), &well.stdout), "{shifted:?}");
+        own(0);
+        fs::set_permissions("/tmp/image", fs::Permissions::from_mode(0o777)).expect("chmod");
+        let open = doctor_of_image(world, "/tmp/image");
+        assert_eq!(open.status, Some(2), "{open:?}");
+        assert_eq!(open.stdout.matches("# chmod go-w /tmp/image/\n").count(), 1, "{open:?}");
+        fs::set_permissions("/tmp/image", fs::Permissions::from_mode(0o755)).expect("chmod");
+        let none = doctor_of_image(world, "/home/alice");
+        assert_eq!((none.status, &*none.stdout), (Some(1), ""), "{none:?}");
+        assert!(none.stderr.starts_with("nsgate: cannot open /home/alice/etc: "), "{none:?}");
         fs::set_permissions("/tmp/image/etc/subuid", fs::Permissions::from_mode(0o666)).expect("chmod");
-        let bad = world.run(world.nsgate(ROOT).args(["--root", "/tmp/image", "doctor"]));
+        let bad = doctor_of_image(world, "/tmp/image");
         assert_eq!(bad.status, Some(2), "{bad:?}");
         let fix = world.run(world.nsgate(ROOT).args(["--root", "/tmp/image", "doctor", "--fix", "--yes"]));
         assert!(

@@ -1,73 +1,56 @@
 //! What can be seen by files alone, also in an image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 
-use common::policy::id::Id;
+use common::policy::id::{Id, Range};
 use common::policy::nsswitch::Nsswitch;
 use common::policy::settings::Settings;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::probe::{Finding, State};
 use super::{install, quoted};
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, User};
 use crate::check::command::word;
-use crate::cli::PolicyFile;
+use crate::check::rule::{NOT_A_FILE, SETTINGS, UNREAD, WRITABLE};
+use crate::check::{self, Findings, Rule, gather};
+use crate::failure::Failure;
 use crate::root::Root;
 use crate::show::holders::{Holder, Holders, Identity, Names};
 
-/// Of nobody but root, and readable as what they should be.
+/// The rules of `nsgate check` by which a helper takes a file or refuses it, and what follows where one is broken.
+const OF_FILES: [(&Rule, State, &str); 4] = [
+    (WRITABLE, State::Problem, "the helpers do not believe a word of it, and refuse"),
+    (NOT_A_FILE, State::Problem, "the helpers read regular files alone"),
+    (SETTINGS, State::Problem, "every helper refuses everything until it is mended"),
+    (UNREAD, State::Unknown, "root can say more, if anybody can"),
+];
+
+/// Of nobody but root, and readable as what they should be: by the judgement of `nsgate check`.
 pub(super) fn policy(root: &Root) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let files = PolicyFile::ALL.map(PolicyFile::path);
-    for path in ["/", "/etc", "/etc/lxc"].into_iter().chain(files) {
-        let place = match root.open_at(path, OFlag::O_PATH) {
-            Ok(place) => place,
-            Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => continue,
-            Err(errno) => {
-                found.push(Finding::unknown(format!("{path} cannot be looked at"), errno.desc()));
-                continue;
-            }
-        };
-        if let Ok(status) = fstat(&place) {
-            found.extend(distrusted(path, &root.for_shell(path), &status));
-        }
-    }
-    match root.read("/etc/nsgate.ini") {
-        Ok(Some(text)) => {
-            if let Err(malformed) = Settings::parse(&text.bytes) {
-                let what = format!("/etc/nsgate.ini:{}: {}", malformed.line, malformed.why);
-                let cause = "every helper refuses everything until it is mended";
-                let command = format!("{} edit nsgate.ini", root.nsgate());
-                found.push(Finding::bad(State::Problem, what, cause, command));
-            }
-        }
-        Ok(None) => {}
+    let machine = match gather::machine(root, &[]) {
+        Ok(machine) => machine,
         Err(failure) => {
-            found.push(Finding::unknown("/etc/nsgate.ini was not looked into", failure.to_string()));
+            return vec![Finding::unknown("the policy files were not looked at", failure.to_string())];
         }
+    };
+    let mut findings = Findings::new(SOME);
+    check::look(&machine, &mut findings);
+    let (mut found, mut said) = (Vec::new(), BTreeSet::new());
+    for check::Finding { rule, place, message, fix } in findings.into_vec() {
+        let Some((_, state, cause)) = OF_FILES.iter().find(|(known, ..)| *known == rule) else { continue };
+        // One directory is on the way to several files.
+        if rule == WRITABLE && !said.insert(fix.clone()) {
+            continue;
+        }
+        let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let what = format!("{}{line}: {message}", place.file);
+        found.push(Finding { state: *state, command: fix, ..Finding::unknown(what, *cause) });
     }
     if found.is_empty() {
         found.push(Finding::ok("the policy files, and the way to them, are root's alone"));
     }
     found
-}
-
-fn distrusted(path: &str, word: &str, status: &FileStat) -> Option<Finding> {
-    let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
-    let cause = "the helpers do not believe a word of it, and refuse";
-    let bad = |what: String, command: String| Some(Finding::bad(State::Problem, what, cause, command));
-    if kind != SFlag::S_IFREG && kind != SFlag::S_IFDIR {
-        return bad(format!("{path} is not a regular file"), format!("ls -l {word}"));
-    }
-    if status.st_uid != 0 {
-        return bad(format!("{path} belongs to uid {}", status.st_uid), format!("chown root {word}"));
-    }
-    if status.st_mode & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0 {
-        return bad(format!("{path} can be written by others than root"), format!("chmod go-w {word}"));
-    }
-    None
 }
 
 /// Are the plugins there that `subid:` names?
@@ -122,21 +105,41 @@ const PEOPLE: std::ops::RangeInclusive<u32> = 1000..=60000;
 /// So many names are told.
 const SOME: usize = 6;
 
+/// Do `/etc/subuid` and `/etc/subgid` count? Not where the host names other sources in their place.
+pub(super) fn files_count(root: &Root) -> bool {
+    let text = root.read("/etc/nsswitch.conf").ok().flatten().map(|text| text.bytes).unwrap_or_default();
+    Nsswitch::parse(&text).subid_sources().is_ok_and(|sources| sources.files)
+}
+
 /// Has everybody an account who holds ids, and holds ids who has an account?
 pub(super) fn users(root: &Root) -> Vec<Finding> {
-    let cannot = |failure: crate::failure::Failure| {
-        vec![Finding::unknown("who there is on this machine is not known", failure.to_string())]
-    };
     let accounts = match Accounts::read(root) {
         Ok(accounts) => accounts,
-        Err(failure) => return cannot(failure),
+        Err(failure) => {
+            return vec![Finding::unknown("who there is on this machine is not known", failure.to_string())];
+        }
     };
-    let names = Names::of(&accounts);
+    let own = if root.is_live() { nix::unistd::getuid().as_raw() } else { 0 };
     let mut found = Vec::new();
-    let (mut of_files, mut own) = (Vec::new(), nix::unistd::getuid().as_raw());
-    if !root.is_live() {
-        own = 0;
+    if own != 0 && Id::new(own).and_then(|uid| accounts.user_with(uid)).is_none() {
+        let what = format!("your uid {own} has no account");
+        let cause = "the helpers need a login name to look for";
+        found.push(Finding::bad(State::Problem, what, cause, format!("getent passwd {own}")));
     }
+    if files_count(root) {
+        found.extend(holders(root, &accounts, own));
+    } else if found.is_empty() {
+        found.push(Finding::ok(
+            "who holds ids is not for /etc/subuid and /etc/subgid to say: subid: in /etc/nsswitch.conf does not name files",
+        ));
+    }
+    found
+}
+
+/// The same, by the files. Of him alone who asks, if that is not root.
+fn holders(root: &Root, accounts: &Accounts, own: u32) -> Vec<Finding> {
+    let names = Names::of(accounts);
+    let (mut found, mut of_files) = (Vec::new(), Vec::new());
     for path in ["/etc/subuid", "/etc/subgid"] {
         match root.read(path) {
             Ok(text) => {
@@ -144,7 +147,7 @@ pub(super) fn users(root: &Root) -> Vec<Finding> {
                 of_files.push((path, Holders::of(&text, &names)));
             }
             Err(failure) => {
-                found.push(Finding::unknown(format!("who is in {path} is not known"), failure.to_string()))
+                found.push(Finding::unknown(format!("who is in {path} is not known"), failure.to_string()));
             }
         }
     }
@@ -152,47 +155,63 @@ pub(super) fn users(root: &Root) -> Vec<Finding> {
         let unknown: Vec<&[u8]> =
             holders.all.iter().filter(|holder| !holder.known).map(|holder| &*holder.name).collect();
         if !unknown.is_empty() {
-            let what = format!("{path}: {} has no account here", some(&unknown));
+            let has = if unknown.len() == 1 { "has" } else { "have" };
+            let what = format!("{path}: {} {has} no account here", some(&unknown));
             let cause = "if they are nobody's, whoever gets such an account gets these ids; if other sources of accounts know them, all is well";
             let command = format!("{} check", root.nsgate());
             found.push(Finding::bad(State::Warning, what, cause, command));
         }
     }
-    if own != 0 && Id::new(own).and_then(|uid| accounts.user_with(uid)).is_none() {
-        let what = format!("your uid {own} has no account");
-        let cause = "the helpers need a login name to look for";
-        found.push(Finding::bad(State::Problem, what, cause, format!("getent passwd {own}")));
-    }
-    let uids = |(_, holders): &(&str, Holders)| -> BTreeSet<u32> {
-        let uid = |holder: &Holder| match holder.identity {
-            Identity::Uid(uid) => Some(uid.raw()),
-            Identity::Unknown(_) => None,
-        };
-        holders.all.iter().filter_map(uid).collect()
+    let held: Vec<BTreeMap<Id, &[Range]>> = of_files.iter().map(|(_, holders)| by_uid(holders)).collect();
+    let is_asked_about = |user: &&User| {
+        let uid = user.uid.raw();
+        if own == 0 { PEOPLE.contains(&uid) } else { uid == own }
     };
-    let uids: Vec<BTreeSet<u32>> = of_files.iter().map(uids).collect();
-    let holds = |uid: Id| uids.iter().all(|uids| uids.contains(&uid.raw()));
-    let people = accounts
-        .users()
-        .iter()
-        .filter(|user| if own != 0 { user.uid.raw() == own } else { PEOPLE.contains(&user.uid.raw()) });
-    let mut without: Vec<&[u8]> = people.filter(|user| !holds(user.uid)).map(|user| &*user.name).collect();
-    without.dedup();
-    if let Some(first) = without.first().filter(|_| !of_files.is_empty()) {
-        let (state, verb) = if own == 0 { (State::Warning, "hold") } else { (State::Problem, "holds") };
-        let what = format!("{} {verb} no ids in /etc/subuid and /etc/subgid both", some(&without));
-        let cause = "containers of such a user have one id; most do not start so";
-        let command = format!("{} grant ids {}", root.nsgate(), word(first));
-        found.push(Finding::bad(state, what, cause, command));
+    let holds_in_all = |user: &User| held.iter().all(|held| held.contains_key(&user.uid));
+    let people = accounts.users().iter().filter(is_asked_about);
+    let mut without: Vec<&User> = people.filter(|user| !holds_in_all(user)).collect();
+    without.dedup_by_key(|user| &user.name);
+    if let Some(first) = without.first().filter(|_| !held.is_empty()) {
+        let state = if own == 0 { State::Warning } else { State::Problem };
+        let names: Vec<&[u8]> = without.iter().map(|user| &*user.name).collect();
+        let mut cause = "containers of such a user have one id; most do not start so".to_owned();
+        let mut holds = "holds";
+        if names.len() > 1 {
+            holds = "hold";
+            cause.push_str("; the command is for the first of them");
+        }
+        let what = format!("{} {holds} no ids in /etc/subuid and /etc/subgid both", some(&names));
+        let has = held.iter().find_map(|held| held.get(&first.uid)).copied().unwrap_or_default();
+        found.push(Finding::bad(state, what, cause, give(root, first, has)));
     }
     if found.is_empty() {
         let number = of_files.first().map_or(0, |(_, holders)| holders.all.len());
         found.push(Finding::ok(match number {
+            0 => "nobody holds ids".to_owned(),
             1 => "1 user holds ids, and has an account".to_owned(),
             number => format!("{number} users hold ids, and have accounts"),
         }));
     }
     found
+}
+
+fn by_uid(holders: &Holders) -> BTreeMap<Id, &[Range]> {
+    let ids = |holder: &'_ Holder| match holder.identity {
+        Identity::Uid(uid) => Some(uid),
+        Identity::Unknown(_) => None,
+    };
+    holders.all.iter().filter_map(|holder| Some((ids(holder)?, &*holder.ids))).collect()
+}
+
+/// What gives him ids in both files: those that he has in one of them, so that both say the same.
+fn give(root: &Root, user: &User, has: &[Range]) -> String {
+    let grant = format!("{} grant ids {}", root.nsgate(), word(&user.name));
+    if has.is_empty() {
+        return grant;
+    }
+    let each = has.iter().take(SOME);
+    let each = each.map(|range| format!("{grant} --start {} --count {}", range.first(), range.count()));
+    each.collect::<Vec<_>>().join(" && ")
 }
 
 fn some(names: &[&[u8]]) -> String {
@@ -201,10 +220,10 @@ fn some(names: &[&[u8]]) -> String {
     if more > 0 { format!("{some} and {more} more") } else { some }
 }
 
-/// The host's own rules; none if there are none that can be read.
-pub(super) fn settings(root: &Root) -> Settings {
-    let text = root.read("/etc/nsgate.ini").ok().flatten().map(|text| text.bytes).unwrap_or_default();
-    Settings::parse(&text).unwrap_or_default()
+/// The host's own rules; none if the file makes no sense, which the helpers refuse.
+pub(super) fn settings(root: &Root) -> Result<Settings, Failure> {
+    let text = root.read("/etc/nsgate.ini")?.map(|text| text.bytes).unwrap_or_default();
+    Ok(Settings::parse(&text).unwrap_or_default())
 }
 
 /// A name as part of a shell command: left as it is if it needs no quotes, and else not given.

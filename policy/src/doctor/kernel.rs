@@ -112,7 +112,7 @@ pub(super) fn proc(root: &Root) -> Vec<Finding> {
         ),
         Some(false) => Finding::ok("/proc shows the processes of all users"),
         Some(true) => {
-            let exclusive = in_force(settings(root).idmap.exclusive).is_some();
+            let exclusive = in_force(settings(root).unwrap_or_default().idmap.exclusive).is_some();
             let (state, cause) = if exclusive {
                 (
                     State::Problem,

@@ -17,26 +17,39 @@ use super::quoted;
 use crate::check::command::make_bridge;
 use crate::check::command::word;
 use crate::check::junk::says_nothing;
+use crate::failure::Failure;
 use crate::root::Root;
 
 /// A machine may have many; a person reads so many of a kind.
 const MOST: usize = 20;
 
-/// Bridges that lxc-usernet names, but for `none` and those of each user's own. A remark names none: to lxc-user-nic "#alice" may be
-/// the name of a user, but nobody means that.
-fn named(root: &Root) -> Result<BTreeSet<Vec<u8>>, String> {
-    let text = root.read("/etc/lxc/lxc-usernet").map_err(|failure| failure.to_string())?;
-    let text = text.map(|text| text.bytes).unwrap_or_default();
+/// Of each line of lxc-usernet that allots something, one field. A remark allots nothing: to lxc-user-nic "#alice" may be the name of a
+/// user, but nobody means that.
+fn fields(root: &Root, field: fn(usernet::Entry<'_>) -> &[u8]) -> Result<BTreeSet<Vec<u8>>, Failure> {
+    let text = root.read("/etc/lxc/lxc-usernet")?.map(|text| text.bytes).unwrap_or_default();
     let said = lines(&text).filter(|line| !says_nothing(line));
-    let entries = said.filter_map(usernet::entry).map(|entry| entry.bridge);
-    Ok(entries.filter(|bridge| *bridge != b"none" && !bridge.contains(&b'%')).map(<[u8]>::to_vec).collect())
+    Ok(said.filter_map(usernet::entry).map(|entry| field(entry).to_vec()).collect())
+}
+
+/// Whom lxc-usernet allots interfaces: users, and groups with an `@`.
+pub(super) fn owners(root: &Root) -> Result<BTreeSet<Vec<u8>>, Failure> {
+    fields(root, |entry| entry.owner)
+}
+
+/// Bridges that it names, but for `none` and those of each user's own.
+fn named(root: &Root) -> Result<BTreeSet<Vec<u8>>, Failure> {
+    let mut bridges = fields(root, |entry| entry.bridge)?;
+    bridges.retain(|bridge| bridge != b"none" && !bridge.contains(&b'%'));
+    Ok(bridges)
 }
 
 /// Are they there?
 pub(super) fn bridges(root: &Root) -> Vec<Finding> {
     let named = match named(root) {
         Ok(named) => named,
-        Err(why) => return vec![Finding::unknown("which bridges are allotted is not known", why)],
+        Err(failure) => {
+            return vec![Finding::unknown("which bridges are allotted is not known", failure.to_string())];
+        }
     };
     let number = named.len();
     let mut found: Vec<Finding> = named.iter().filter_map(|name| missing(name)).take(MOST).collect();
@@ -143,7 +156,7 @@ fn is_ours(name: &str) -> bool {
 
 /// Have the host ends that lxc-user-nic has made the guards that it gave them?
 pub(super) fn ports(root: &Root) -> Vec<Finding> {
-    let settings = settings(root);
+    let settings = settings(root).unwrap_or_default();
     let (mut found, mut number) = (Vec::new(), 0_usize);
     let mut unknown = None;
     let mut census = match Census::without_ledger() {

@@ -1,6 +1,6 @@
 //! What runs just now: user namespaces that share ids, and users who hold ids and have no limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 
 use common::os::limits::{Limited, not_limited};
@@ -8,12 +8,14 @@ use common::os::live::{UserNamespace, user_namespaces};
 use common::policy::id::{Id, decimal};
 use common::policy::idmap::Kind;
 use common::policy::limits::is_finite;
-use common::policy::settings::{Controller, Ulimit};
+use common::policy::settings::{Controller, Set, Settings, Ulimit};
 
 use super::files::settings;
+use super::network;
 use super::probe::{Finding, State};
 use super::quoted;
 use crate::accounts::Accounts;
+use crate::failure::Failure;
 use crate::output::plural;
 use crate::root::Root;
 use crate::show::holders::{Holders, Identity, Names, common_ids};
@@ -49,8 +51,9 @@ pub(super) fn live_maps(_: &Root) -> Vec<Finding> {
         hidden => format!("; {hidden} processes cannot be looked into"),
     };
     if found.is_empty() {
+        let of_these = if hidden == 0 { "" } else { "as far as can be seen, " };
         found.push(Finding::ok(format!(
-            "no two users map the same ids just now ({number} user namespace{}{unseen})",
+            "{of_these}no two users map the same ids just now ({number} user namespace{}{unseen})",
             plural(number)
         )));
     }
@@ -91,15 +94,17 @@ fn sharing(namespaces: &[UserNamespace]) -> Vec<(&UserNamespace, &UserNamespace,
 
 const NPROC: Ulimit = Ulimit { word: "nproc", title: "Max processes" };
 
-/// Is there anything that keeps a user who holds ids from taking the whole machine?
+/// Is there anything that keeps a user who holds ids from taking the whole machine? And have they the limits that the host's rules ask
+/// for?
 pub(super) fn limits(root: &Root) -> Vec<Finding> {
-    let Ok(accounts) = Accounts::read(root) else {
-        return vec![Finding::unknown(
-            "who there is on this machine is not known",
-            "/etc/passwd cannot be read",
-        )];
-    };
-    let text = root.read("/etc/subuid").ok().flatten().map(|text| text.bytes).unwrap_or_default();
+    look_for_limits(root).unwrap_or_else(|failure| {
+        vec![Finding::unknown("which limits users have is not known", failure.to_string())]
+    })
+}
+
+fn look_for_limits(root: &Root) -> Result<Vec<Finding>, Failure> {
+    let accounts = Accounts::read(root)?;
+    let text = root.read("/etc/subuid")?.map(|text| text.bytes).unwrap_or_default();
     let holders = Holders::of(&text, &Names::of(&accounts));
     let mut waiting: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
     for holder in &holders.all {
@@ -108,56 +113,139 @@ pub(super) fn limits(root: &Root) -> Vec<Finding> {
         }
     }
     waiting.remove(&0);
-    let required = settings(root).idmap.require_limits.map(|rule| rule.value).unwrap_or_default();
-    let (state, controllers) = if required.is_empty() {
-        (State::Warning, vec![Controller::Pids, Controller::Memory])
-    } else {
-        (State::Problem, required)
-    };
+    let settings = settings(root)?;
+    let with_nics =
+        if settings.nic.require_limits.is_some() { network::owners(root)? } else { BTreeSet::new() };
+    let rules = Rules { settings, accounts: &accounts, with_nics };
     let (mut found, mut seen) = (Vec::new(), 0_usize);
-    let Ok(processes) = std::fs::read_dir("/proc") else {
-        return vec![Finding::unknown("what users run is not known", "there is no /proc")];
-    };
-    for process in processes.flatten() {
+    for process in std::fs::read_dir("/proc").map_err(Failure::when("cannot look into /proc"))?.flatten() {
         let path = process.path();
         if decimal(process.file_name().as_encoded_bytes()).is_err() {
             continue;
         }
-        let owner = process.metadata().ok().map(|status| status.uid()).and_then(Id::new);
-        let Some(name) = owner.and_then(|uid| waiting.get(&uid.raw())).cloned() else { continue };
+        let Some(uid) = process.metadata().ok().map(|status| status.uid()).and_then(Id::new) else {
+            continue;
+        };
+        let Some(name) = waiting.get(&uid.raw()) else { continue };
         let read = |file: &str| std::fs::read(path.join(file)).ok();
-        let (Some(cgroup), limits) = (read("cgroup"), read("limits")) else { continue };
-        // One process says it for all of his: they begin in the same place.
-        waiting.remove(&owner.map_or(0, Id::raw));
+        let (Some(cgroup), Some(limits)) = (read("cgroup"), read("limits")) else { continue };
         seen = seen.saturating_add(1);
-        let (uid, shown) = (owner.map_or(0, Id::raw), quoted(&name));
-        let process = Limited { who: "them", cgroup: Some(&cgroup), limits: None };
-        let finite = limits.is_none_or(|limits| is_finite(&limits, NPROC));
-        match not_limited(&controllers, &[process]) {
-            Ok(None) => {}
-            Ok(Some(why)) => {
-                let pids_by_ulimit = why.starts_with("pids") && finite && state == State::Warning;
-                if !pids_by_ulimit {
-                    let what = format!("processes of {shown}: {why}");
-                    let cause = "his containers can take all there is of it";
-                    let command =
-                        format!("systemctl set-property user-{uid}.slice TasksMax=10% MemoryMax=50%");
-                    found.push(Finding::bad(state, what, cause, command));
-                }
-            }
-            Err(error) => {
-                found.push(Finding::unknown(format!("limits of {shown} are not known"), error.to_string()))
-            }
-        }
+        found.extend(rules.look_at(uid, &quoted(name), &cgroup, &limits));
+        // One process says it for all of his: they begin in the same place.
+        waiting.remove(&uid.raw());
     }
     found.truncate(MOST);
     if found.is_empty() {
         found.push(Finding::ok(match seen {
+            0 => "nobody who holds ids runs anything just now".to_owned(),
             1 => "1 user who holds ids runs something, within limits".to_owned(),
             seen => format!("{seen} users who hold ids run something, within limits"),
         }));
     }
-    found
+    Ok(found)
+}
+
+/// What has to be limited, and for whom.
+struct Rules<'a> {
+    settings: Settings,
+    accounts: &'a Accounts,
+    /// Users and groups of lxc-usernet, if there is a rule for them.
+    with_nics: BTreeSet<Vec<u8>>,
+}
+
+impl Rules<'_> {
+    /// What a process of his lacks.
+    fn look_at(&self, uid: Id, name: &str, cgroup: &[u8], limits: &[u8]) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let required = self.controllers(uid);
+        let (state, wanted) = match required.as_slice() {
+            [] => (State::Warning, vec![Controller::Memory, Controller::Pids]),
+            _ => (State::Problem, required),
+        };
+        // Where nobody asks for more, a limit by ulimit is one.
+        let is_enough = |missing: &[Controller]| {
+            state == State::Warning && missing.contains(&Controller::Pids) && is_finite(limits, NPROC)
+        };
+        match unlimited(&wanted, cgroup) {
+            Ok(missing) if missing.is_empty() || is_enough(&missing) => {}
+            Ok(missing) => {
+                let is = if missing.len() == 1 { "is" } else { "are" };
+                let words = missing.iter().map(|controller| controller.word()).collect::<Vec<_>>();
+                let words = words.join(" and ");
+                let what = format!("processes of {name}: {words} {is} not limited by control group");
+                let cause = if state == State::Problem {
+                    "require-limits in /etc/nsgate.ini asks for it, so he is refused"
+                } else {
+                    "his containers can take all there is of it"
+                };
+                let command = has_systemd().then(|| set_limits(uid, &missing));
+                found.push(Finding { state, command, ..Finding::unknown(what, cause) });
+            }
+            Err(error) => {
+                found.push(Finding::unknown(format!("limits of {name} are not known"), error.to_string()));
+            }
+        }
+        let ulimits = self.settings.idmap.ulimits.iter().flat_map(|rule| &rule.value);
+        let missing = ulimits.filter(|ulimit| !is_finite(limits, **ulimit)).map(|ulimit| ulimit.word);
+        let missing = missing.collect::<Vec<_>>().join(" and ");
+        if !missing.is_empty() {
+            let what = format!("processes of {name} have no hard limit (ulimit) of {missing}");
+            let cause = "ulimits in /etc/nsgate.ini asks for it, so he is refused; limits.conf(5) has it, or of a service Limit...=";
+            found.push(Finding { state: State::Problem, ..Finding::unknown(what, cause) });
+        }
+        found
+    }
+
+    /// What the rules want to be limited by his control group.
+    fn controllers(&self, uid: Id) -> Vec<Controller> {
+        let Settings { idmap, nic, .. } = &self.settings;
+        let has = |rule: &Option<Set<Vec<Controller>>>, controller| {
+            rule.as_ref().is_some_and(|rule| rule.value.contains(&controller))
+        };
+        let all = [Controller::Memory, Controller::Pids, Controller::Cpu];
+        let of_nics = |controller| has(&nic.require_limits, controller) && self.may_have_nics(uid);
+        let wanted = all.into_iter().filter(|one| has(&idmap.require_limits, *one) || of_nics(*one));
+        wanted.collect()
+    }
+
+    /// Is there a line of lxc-usernet for him, or for a group of his?
+    fn may_have_nics(&self, uid: Id) -> bool {
+        if self.accounts.names_of(uid).iter().any(|name| self.with_nics.contains(name)) {
+            return true;
+        }
+        let Some(user) = self.accounts.user_with(uid) else { return false };
+        let his = self.accounts.groups_of(&user);
+        let groups = self.with_nics.iter().filter_map(|owner| owner.strip_prefix(b"@"));
+        groups.filter_map(|name| self.accounts.group_named(name)).any(|group| his.contains(&group.gid))
+    }
+}
+
+/// Which of these nothing limits.
+fn unlimited(controllers: &[Controller], cgroup: &[u8]) -> Result<Vec<Controller>, common::Error> {
+    let mut missing = Vec::new();
+    for controller in controllers {
+        let process = Limited { who: "them", cgroup: Some(cgroup), limits: None };
+        if not_limited(&[*controller], &[process])?.is_some() {
+            missing.push(*controller);
+        }
+    }
+    Ok(missing)
+}
+
+/// sd_booted(3)
+fn has_systemd() -> bool {
+    std::path::Path::new("/run/systemd/system").is_dir()
+}
+
+/// What has systemd limit all that a user runs.
+fn set_limits(uid: Id, missing: &[Controller]) -> String {
+    let property = |controller: &Controller| match controller {
+        Controller::Memory => "MemoryMax=50%",
+        Controller::Pids => "TasksMax=10%",
+        Controller::Cpu => "CPUQuota=100%",
+    };
+    let properties: Vec<&str> = missing.iter().map(property).collect();
+    format!("systemctl set-property user-{uid}.slice {}", properties.join(" "))
 }
 
 #[cfg(test)]
@@ -194,5 +282,38 @@ mod tests {
             namespace(4, 1, true, &[(1500, 1)]),
         ]);
         assert_eq!(found.len(), 2, "{found:?}");
+    }
+
+    #[test]
+    fn the_command_for_limits_sets_those_that_are_missing() {
+        use Controller::{Cpu, Memory, Pids};
+        let uid = Id::new(1000).unwrap();
+        let command = |missing: &[Controller]| set_limits(uid, missing);
+        assert_eq!(command(&[Cpu]), "systemctl set-property user-1000.slice CPUQuota=100%");
+        assert_eq!(
+            command(&[Memory, Pids]),
+            "systemctl set-property user-1000.slice MemoryMax=50% TasksMax=10%"
+        );
+    }
+
+    #[test]
+    fn a_rule_about_interfaces_is_for_those_who_may_have_them() {
+        let passwd = b"a:x:1:10::/:\nb:x:2:20::/:\nc:x:3:30::/:\nd:x:4:40::/:\n";
+        let accounts = Accounts::of(passwd, b"lab:x:7:c\nteam:x:40:\n", false);
+        let settings = Settings::parse(
+            b"[idmap]\nrequire-limits = pids\nulimits = as, nproc\n[nic]\nrequire-limits = cpu, pids\n",
+        );
+        let with_nics = [&b"a"[..], b"@lab", b"@team", b"b2"].map(<[u8]>::to_vec).into();
+        let rules = Rules { settings: settings.unwrap(), accounts: &accounts, with_nics };
+        let controllers = |uid| rules.controllers(Id::new(uid).unwrap());
+        let all = [Controller::Pids, Controller::Cpu];
+        assert_eq!([1, 3, 4].map(controllers), [all; 3].map(Vec::from));
+        assert_eq!(controllers(2), [Controller::Pids]);
+        let limits = b"Max processes             100                  200                  processes \n";
+        let found = rules.look_at(Id::new(2).unwrap(), "b", b"", limits);
+        let found: Vec<_> = found.iter().map(|finding| (finding.state, finding.what.as_str())).collect();
+        let pids = "processes of b: pids is not limited by control group";
+        let ulimits = "processes of b have no hard limit (ulimit) of as";
+        assert_eq!(found, [(State::Problem, pids), (State::Problem, ulimits)]);
     }
 }
