@@ -102,8 +102,24 @@ impl Accounts {
             || id::decimal(word.as_bytes()).ok().and_then(Id::new).and_then(|uid| self.user_with(uid));
         self.user_named(word.as_bytes()).or_else(by_uid).ok_or_else(|| {
             let quoted = common::policy::text::Quoted(word.as_bytes());
-            Failure::new(format!("there is no user \"{quoted}\" on this machine; see getent passwd"))
+            Failure::new(format!("there is no user \"{quoted}\" {}", self.place("passwd")))
         })
+    }
+
+    /// Where somebody was looked for in vain, for a message about him: `passwd` or `group`.
+    #[must_use]
+    pub fn place(&self, database: &str) -> String {
+        if self.live {
+            format!("on this machine; see getent {database}")
+        } else {
+            format!("in the image's /etc/{database}")
+        }
+    }
+
+    /// Does another account have his name? Then a line by name is also that one's.
+    #[must_use]
+    pub fn has_namesake(&self, user: &User) -> bool {
+        self.users.iter().any(|other| other.name == user.name && other.uid != user.uid)
     }
 
     /// All names of this uid, the one to speak of first: whose lines count.

@@ -152,9 +152,9 @@ pub enum GrantWhat {
     /// Host ids, of users and of groups: the same in /etc/subuid and /etc/subgid
     ///
     /// Without --start, the lowest that are free in both: within SUB_UID_MIN to SUB_UID_MAX (SUB_GID_MIN to SUB_GID_MAX) of
-    /// /etc/login.defs, nobody's account, group or line, not mapped just now, and not reserved by custom (systemd, FreeIPA). Those
-    /// that systemd takes for its containers (524288 to 1879048191) only if no others are left and it has none here. Status 3: there is
-    /// no room, or somebody has them.
+    /// /etc/login.defs, nobody's account, group or line, not mapped just now, not protected in /etc/nsgate.ini, and not reserved by
+    /// custom (systemd, FreeIPA). Those that systemd takes for its containers (524288 to 1879048191) only if no others are left and
+    /// it has none here. Status 3: there is no room, or somebody has them.
     Ids {
         /// To whom: a name or a uid
         user: OsString,

@@ -17,6 +17,7 @@ use common::Error;
 use common::policy::id::Range;
 use common::policy::idmap::Kind;
 use common::policy::text::Quoted;
+use nix::errno::Errno;
 
 use crate::accounts::User;
 use crate::cli::{Explain, ExplainWhat};
@@ -96,6 +97,8 @@ impl Reason {
             Error::Settings { .. } => "settings",
             Error::Untrusted { .. } => "untrusted",
             Error::NoBridge { .. } => "no_bridge",
+            Error::QuotaReached { .. } => "quota_reached",
+            error if is_settings_too_large(error) => "settings",
             _ => "unreadable",
         };
         let message = match error {
@@ -105,6 +108,11 @@ impl Reason {
         };
         Self { class, message }
     }
+}
+
+/// A file of rules that is too long to be read is as bad as one that nobody understands.
+fn is_settings_too_large(error: &Error) -> bool {
+    matches!(error, Error::System { doing, errno: Errno::EFBIG } if doing.ends_with("/etc/nsgate.ini"))
 }
 
 /// Ids that a line grants: a number alone would be taken for how many.

@@ -577,26 +577,27 @@ fn m15_no_answer_has_a_control_byte_in_it() {
     });
 }
 
+fn fits_schema(world: &World, text: &str) {
+    let schema = tree().join("policy/schema/explain.json");
+    world.write("/tmp/schema.json", fs::read_to_string(schema).expect("the schema"));
+    world.write("/tmp/answer.json", text);
+    let check = "import json, sys\nfrom jsonschema import Draft202012Validator as V\n\
+        schema = json.load(open('/tmp/schema.json'))\nV.check_schema(schema)\n\
+        document = json.load(open('/tmp/answer.json'))\nV(schema).validate(document)\n\
+        assert list(document)[:2] == ['schema', 'verb'], document\n";
+    let answer = world.run(world.command(ROOT, "/usr/bin/python3").args(["-c", check]));
+    assert_eq!(answer.status, Some(0), "{text} {answer:?}");
+}
+
 /// M15
 #[test]
 fn m15_json_is_as_its_schema_says() {
     if theirs() {
         return;
     }
-    let schema = tree().join("policy/schema/explain.json");
-    let schema = fs::read_to_string(schema).expect("the schema");
     World::enter(|world| {
         a_machine(world);
-        world.write("/tmp/schema.json", &schema);
-        let check = "import json, sys\nfrom jsonschema import Draft202012Validator as V\n\
-            schema = json.load(open('/tmp/schema.json'))\nV.check_schema(schema)\n\
-            document = json.load(open('/tmp/answer.json'))\nV(schema).validate(document)\n\
-            assert list(document)[:2] == ['schema', 'verb'], document\n";
-        let validate = |text: &str| {
-            world.write("/tmp/answer.json", text);
-            let answer = world.run(world.command(ROOT, "/usr/bin/python3").args(["-c", check]));
-            assert_eq!(answer.status, Some(0), "{text} {answer:?}");
-        };
+        let validate = |text: &str| fits_schema(world, text);
         let _held = holder(world, region(4));
         world.write("/etc/subuid", "alice:600000:65536\n");
         let held = (region(4) + HELD).to_string();
@@ -697,9 +698,147 @@ fn the_command_that_would_allow_it_is_told() {
         world.write("/etc/nsgate.ini", "[idmap]\nprotect = 600005\nmax-ids = 9\n");
         says(&map("0 600000 10"), "change or remove /etc/nsgate.ini:2 protect, /etc/nsgate.ini:3 max-ids");
         says(&map("0 600000 10"), "nsgate edit nsgate.ini");
+        // What is not granted, a rule may be against, too.
+        says(&map("0 600000 10 10 200000 5"), "nsgate grant ids alice --start 200000 --count 5");
+        says(
+            &map("0 600000 10 10 200000 5"),
+            "and change or remove /etc/nsgate.ini:2 protect, /etc/nsgate.ini:3 max-ids",
+        );
+        world.write("/etc/nsgate.ini", "[idmap]\nprotect = 200003\nmax-ids = 9\n");
+        let protected = "uid 200003: mapped for nobody (/etc/nsgate.ini:2 protect); for ids that are nobody's, and a map of those:";
+        says(&map("0 200000 10"), protected);
+        says(&map("0 200000 10"), "nsgate grant ids alice");
+        says(&map("0 200000 10"), "and change or remove /etc/nsgate.ini:3 max-ids");
+        world.write("/etc/nsgate.ini", "[idmap]\noverlap = refuse\n");
+        world.append("/etc/subuid", "carol:600010:1\n");
+        assert_eq!(commands(world, &map("0 600000 20")), ["nsgate check", "nsgate edit nsgate.ini"]);
+        says(&map("0 600000 20"), "or change or remove /etc/nsgate.ini:2 overlap");
+        world.write("/etc/nsgate.ini", "#".repeat((1 << 20) + 1));
+        says(&map("0 600000 10"), "make /etc/nsgate.ini shorter: one of more than 1 MiB is not read");
+        let mut json = world.nsgate(ROOT);
+        let json = world.run(json.args(["--json", "explain"]).args(map("0 600000 10")));
+        assert!(json.stdout.contains(r#""class": "settings""#), "{json:?}");
         world.write("/etc/nsgate.ini", "");
         chown("/etc/subuid", Some(52001), None).expect("chown");
         says(&map("0 600000 10"), "chown root /etc/subuid");
+    });
+}
+
+/// By the name of the policy file, the file of a user would be changed, and nothing mended.
+#[test]
+fn what_is_not_trusted_on_the_way_to_a_file_is_left_to_check() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        fs::remove_file("/etc/subuid").expect("remove");
+        world.write("/home/alice/subuid", "alice:600000:65536\n");
+        chown("/home/alice/subuid", Some(ALICE.id), None).expect("chown");
+        std::os::unix::fs::symlink("/home/alice/subuid", "/etc/subuid").expect("link");
+        assert_eq!(commands(world, &["map", "alice", "u", "0", "600000", "10"]), ["nsgate check"]);
+        world.usernet("");
+        fs::set_permissions("/etc/lxc", fs::Permissions::from_mode(0o777)).expect("chmod");
+        assert_eq!(commands(world, &["nic", "alice", "none"]), ["nsgate check"]);
+        let check = world.run(world.nsgate(ROOT).args(["check"]));
+        for mend in ["chown 0 /home/alice", "chmod go-w /etc/lxc"] {
+            assert!(check.stdout.lines().any(|line| line.trim().ends_with(mend)), "{mend}: {check:?}");
+        }
+    });
+}
+
+/// As root, who sees the ledger as the helper does.
+#[test]
+fn what_is_used_up_is_refused_in_the_helpers_words() {
+    if theirs() {
+        return;
+    }
+    World::enter_with_nic(|world| {
+        world.bridge("lxcbr0");
+        world.group("lab", 60001);
+        world.usernet("alice veth lxcbr0 1\nbob veth lxcbr0 2\n@lab veth lxcbr0 1\n");
+        let ask = |asker, user: &str| world.run(world.nsgate(asker).args(["explain", "nic", user, "lxcbr0"]));
+        assert!(ask(ROOT, "alice").stdout.contains("lxc-usernet:1 (alice); used: 0\n"));
+        let mut container = world.container(ALICE);
+        let made = world.create(ALICE, &container, "veth", "lxcbr0", &[]).nic().host_name;
+        let same = |user: User, container: &Container, phrase: &str| {
+            let happened = world.create(user, container, "veth", "lxcbr0", &[]);
+            let happened = (happened.status != Some(0)).then(|| its_words(&happened, "lxc-user-nic"));
+            assert!(happened.as_ref().is_some_and(|words| words.contains(phrase)), "{happened:?}");
+            let question = ["nic", user.name, "lxcbr0"];
+            assert_eq!(explained(world, ROOT, &question, "lxc-user-nic"), happened);
+            let json = world.run(world.nsgate(ROOT).args(["--json", "explain"]).args(question));
+            fits_schema(world, &json.stdout);
+            assert!(
+                json.stdout.contains(r#""used": "#) && !json.stdout.contains(r#""used": null"#),
+                "{json:?}"
+            );
+        };
+        same(ALICE, &container, "1 of 1 used by alice (/etc/lxc/lxc-usernet:1)");
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions("/etc/lxc/lxc-usernet", private).expect("chmod");
+        same(ALICE, &container, "all that alice may have are used");
+        fs::set_permissions("/etc/lxc/lxc-usernet", fs::Permissions::from_mode(0o644)).expect("chmod");
+
+        // Nobody else can see it.
+        let answer = ask(ALICE, "alice");
+        assert!(
+            answer.stdout.starts_with("alice may have a veth on lxcbr0, unless all are used\n"),
+            "{answer:?}"
+        );
+        let unknown = "how many are used is not known here: the ledger is root's; ask as root\n";
+        assert!(answer.status == Some(0) && answer.stdout.contains(unknown), "{answer:?}");
+        let mut json = world.nsgate(ALICE);
+        let json = world.run(json.args(["--json", "explain", "nic", "alice", "lxcbr0"]));
+        assert!(json.stdout.contains(r#""used": null"#), "{json:?}");
+        fits_schema(world, &json.stdout);
+
+        // There is room in his own, and none for all.
+        assert_eq!(explained(world, ROOT, &["nic", "bob", "lxcbr0"], "lxc-user-nic"), None);
+        world.write("/etc/nsgate.ini", "[bridge \"lxcbr0\"]\nmax-nics = 1\n");
+        same(BOB, &world.container(BOB), "1 of 1 interfaces of all users are there");
+        assert!(ask(ROOT, "bob").stdout.contains("forbids it: all users together have 1 here\n"));
+        container.end();
+        world.wait_until_gone(&made);
+        for user in ["alice", "bob"] {
+            assert_eq!(explained(world, ROOT, &["nic", user, "lxcbr0"], "lxc-user-nic"), None);
+        }
+    });
+}
+
+/// What `nsgate grant` would note as an error is not advised; and a bridge that is missing is missing after it, too.
+#[test]
+fn a_line_for_a_bridge_that_would_be_a_mistake_is_not_advised() {
+    if theirs() {
+        return;
+    }
+    World::enter_with_nic(|world| {
+        world.without_open_vswitch();
+        world.usernet("# two\n@containers veth nsbr-%u 10\n");
+        for (user, bridge, why) in [
+            (
+                "bob",
+                "nsbr-52001",
+                "nsbr-52001 is a bridge of another user's own by /etc/lxc/lxc-usernet:2 (nsbr-%u), and of nobody else; \
+                 this user's would be nsbr-52002",
+            ),
+            ("carol", "lo", "nothing does: lo is an interface and no bridge"),
+        ] {
+            assert_eq!(commands(world, &["nic", user, bridge]), Vec::<String>::new());
+            let said = explain(world, &["nic", user, bridge]);
+            assert!(said.contains(&why.to_owned()), "{why}: {said:#?}");
+        }
+        let make = |name: &str| format!("ip link add name {name} type bridge && ip link set dev {name} up");
+        let both = ["nsgate grant nic carol nobr 10".to_owned(), make("nobr")];
+        assert_eq!(commands(world, &["nic", "carol", "nobr"]), both);
+        both.iter().for_each(|command| copied(world, command));
+        assert_eq!(explained(world, ROOT, &["nic", "carol", "nobr"], "lxc-user-nic"), None);
+
+        let (own, question) = ("nsgate grant nic alice nsbr-%u 10", ["nic", "alice", "nsbr-52001"]);
+        assert_eq!(commands(world, &question), [own, "nsgate edit nsgate.ini", &make("nsbr-52001")]);
+        world.write("/etc/nsgate.ini", "[per-user-bridge]\ncreate = yes\n");
+        assert_eq!(commands(world, &question), [own]);
+        copied(world, own);
+        assert_eq!(explained(world, ROOT, &question, "lxc-user-nic"), None);
     });
 }
 
@@ -734,6 +873,8 @@ fn an_image_is_looked_at_by_its_files_alone() {
         let answer = ask(&["nic", "zoe", "lxcbr0"]);
         assert_eq!(answer.status, Some(0), "{answer:?}");
         assert!(answer.stdout.contains("(@lab)"), "{answer:?}");
+        let unknown = "how many are used is not known here: the machine of this image will know\n";
+        assert!(answer.stdout.contains(unknown) && !answer.stdout.contains("show nics"), "{answer:?}");
         let answer = ask(&["id", "100000"]);
         assert!(answer.stdout.contains("granted to zoe by /etc/subuid:1"), "{answer:?}");
         assert!(!answer.stdout.contains("namespace"), "{answer:?}");
@@ -1046,6 +1187,15 @@ fn the_command_for_ids_is_one_that_can_be_carried_out() {
         assert_eq!(commands.len(), 2, "{commands:?}");
         commands.iter().for_each(|command| copied(world, command));
         assert_eq!(explained(world, ROOT, &question, "newgidmap"), None);
+        // By this name, another would be meant.
+        world.append("/etc/passwd", "twin:x:5006:100::/:/bin/sh\ntwin:x:5007:100::/:/bin/sh\n");
+        let question = ["map", "5007", "u", "0", "3200000", "5"];
+        let command = "nsgate grant ids 5007 --start 3200000 --count 5";
+        assert_eq!(self::commands(world, &question), [command]);
+        copied(world, command);
+        assert_eq!(explained(world, ROOT, &question, "newuidmap"), None);
+        let other = explained(world, ROOT, &["map", "5006", "u", "0", "3200000", "5"], "newuidmap");
+        assert!(other.is_some());
         // Whatever runs here is in no image's way.
         fs::create_dir_all("/tmp/image/etc").expect("create");
         fs::write("/tmp/image/etc/passwd", "zoe:x:1000:1000::/:/bin/sh\n").expect("write");

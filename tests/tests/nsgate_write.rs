@@ -496,7 +496,34 @@ fn ids_that_are_somebodys_are_granted_only_by_force() {
             "{answer:?}"
         );
         // These were asked for: whether others are free is not why they are given.
-        assert!(answer.stdout.contains("systemd takes ids") && !answer.stdout.contains("no others are free"));
+        assert!(answer.stdout.contains("900000-900009 is within 524288-1879048191, where systemd takes ids"));
+        assert!(!answer.stdout.contains("no others are free"));
+        let answer = nsgate(world, ROOT, &["grant", "ids", "carol", "--start", "500000"]);
+        let note = "note: 500000-565535 reaches into 524288-1879048191, where systemd takes ids";
+        assert!(says(&answer).contains(note), "{answer:?}");
+    });
+}
+
+/// No helper would map them.
+#[test]
+fn ids_that_the_hosts_rules_protect_are_not_granted() {
+    World::enter(|world| {
+        world.write("/etc/nsgate.ini", "[idmap]\nprotect = 0, 65534, 100000-100010\n");
+        let grant = |more: &[&str]| nsgate(world, ROOT, &[&["grant", "ids", "carol"], more].concat());
+        let why = "100000-100010: mapped for nobody (/etc/nsgate.ini:2 protect)";
+        let answer = grant(&["--dry-run"]);
+        assert!(says(&answer).contains(&format!("  {why}\n")), "{answer:?}");
+        assert!(says(&grant(&[])).starts_with("+ /etc/subuid:3: carol:100011:65536\n"));
+        let some = ["--start", "100005", "--count", "6"];
+        refused(&grant(&some), 3, &format!("100005-100010 is not free: {why};"));
+        let note = format!("note: what is granted of {why}\n").replace(": mapped", " is void: mapped");
+        for _ in 0..2 {
+            let answer = grant(&[&some[..], &["--force"]].concat());
+            assert!(says(&answer).contains(&note), "{answer:?}");
+        }
+        let target = world.target(CAROL);
+        assert_eq!(world.newuidmap(CAROL, &[&target.pid(), "0", "100005", "6"]).status, Some(1));
+        world.newuidmap(CAROL, &[&target.pid(), "0", "100011", "65536"]).succeeds();
     });
 }
 
@@ -575,7 +602,19 @@ fn an_image_is_changed_by_its_owner_and_only_within() {
         assert_eq!(text(format!("{image}/real-etc/subuid")), "ann:100000:65536\n");
         assert_eq!(fs::metadata(format!("{image}/real-etc/subgid")).expect("made").uid(), ALICE.id);
         // Accounts of this host are none there.
-        refused(&nsgate(world, ALICE, &["--root", image, "grant", "ids", "alice"]), 1, "there is no user");
+        for (what, missing) in [
+            (&["ids", "alice"][..], "there is no user \"alice\" in the image's /etc/passwd\n"),
+            (
+                &["nic", "alice", "br0", "2"],
+                "there is no user \"alice\" in the image's /etc/passwd, or for a group",
+            ),
+            (&["nic", "@root", "br0", "2"], "there is no group \"root\" in the image's /etc/group\n"),
+        ] {
+            let answer = nsgate(world, ALICE, &[&["--root", image, "grant"], what].concat());
+            refused(&answer, 1, missing);
+        }
+        let show = format!("and is no account; who holds what: nsgate --root {image} show\n");
+        refused(&nsgate(world, ALICE, &["--root", image, "revoke", "ids", "alice"]), 1, &show);
         says(&nsgate(world, ALICE, &["--root", image, "grant", "nic", "ann", "br0", "2"]));
         assert_eq!(text(format!("{image}/real-etc/lxc/lxc-usernet")), "ann veth br0 2\n");
         assert!(!Path::new("/real-etc/subuid").exists());

@@ -30,10 +30,12 @@ pub(super) fn run(
     out: &mut Output,
 ) -> Result<u8, Failure> {
     let machine = Machine::of(root)?;
-    let user = Accounts::read(root)?.user(user)?;
+    let accounts = Accounts::read(root)?;
+    let user = accounts.user(user)?;
     let found = answer(&Question { machine: &machine, kind, user: &user, words })?;
     let target = of_the_target(&machine, kind, &user)?;
-    let remedies = remedy::of_map(root, kind, &user, &found);
+    let word = remedy::word_for(&accounts, &user);
+    let remedies = remedy::of_map(root, kind, (&user, &word), &found);
     let remedies: Vec<Remedy> = remedies.into_iter().map(|remedy| remedy.on(root)).collect();
     if out.is_json() {
         out.document(&document(kind, &user, &found, &target, &remedies))?;

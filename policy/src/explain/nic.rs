@@ -1,5 +1,6 @@
 //! `nsgate explain nic`: may somebody have an interface on a bridge, by which line, and what would become of it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -12,14 +13,16 @@ use common::policy::host::asks_for_any;
 use common::policy::nic::Attachment;
 use common::policy::refusal::not_allotted;
 use common::policy::settings::{Bridge, MOST_BRIDGES, in_force, limit};
-use common::policy::text::Quoted;
-use common::policy::usernet::{Quota, Search};
+use common::policy::text::{Quoted, lines};
+use common::policy::usernet::{Quota, Search, entry};
 use serde::Serialize;
+use usernic::census::{Census, Quota as Table};
 
 use super::remedy::{Remedy, of_error};
 use super::{ALLOWED, Person, REFUSED, Reason, say_remedies, title};
 use crate::accounts::{Accounts, User};
 use crate::check::command::{make_bridge, plain_word};
+use crate::check::pattern::Pattern;
 use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::output::{Output, Style};
@@ -36,6 +39,20 @@ struct Answer {
     quotas: Vec<Quota>,
     bridge: Option<Exists>,
     rules: Vec<Rule>,
+    /// What counts on the bridge just now. Err: why that is not known. None: nobody asked.
+    tables: Option<Result<Vec<Table>, String>>,
+    /// Lines that name the bridge by `%u`, for some user.
+    own_names: Vec<OwnName>,
+    /// Does lxc-user-nic make bridges of users' own?
+    makes_bridges: bool,
+}
+
+/// A name with `%u` in it that is the bridge in question.
+struct OwnName {
+    name: String,
+    line: u32,
+    /// For this user?
+    is_his: bool,
 }
 
 /// Is the bridge there?
@@ -74,7 +91,7 @@ pub(super) fn run(root: &Root, user: &OsStr, bridge: &OsStr, out: &mut Output) -
     let user = accounts.user(user)?;
     let found = answer(&machine, &accounts, &user, bridge)?;
     let remedies: Vec<Remedy> =
-        remedies(&user, bridge, &found).into_iter().map(|remedy| remedy.on(root)).collect();
+        remedies(&user, bridge.as_bytes(), &found).into_iter().map(|remedy| remedy.on(root)).collect();
     if out.is_json() {
         out.document(&document(&user, bridge, &found, &remedies))?;
     } else {
@@ -118,6 +135,7 @@ fn answer(
     });
 
     let word = attachment.word();
+    let mut may_be_repeated = false;
     let exists = match policy {
         Err(error) => {
             answer.refuse(error);
@@ -127,7 +145,12 @@ fn answer(
         Ok(Some(mut file)) => {
             let names = answer.names.clone();
             let mut search = Search::new(user.uid, &names, word);
-            match file.blocks(USERNET, |line, block| search.look_at(line, block)) {
+            let mut own_names = Vec::new();
+            let readable_by_all = file.readable_by_all();
+            match file.blocks(USERNET, |line, block| {
+                search.look_at(line, block);
+                own_names.extend(names_by_uid(user, word, line, block));
+            }) {
                 Ok(()) => {
                     let his = accounts.groups_of(user);
                     let is_in = |name: &[u8]| {
@@ -138,6 +161,8 @@ fn answer(
                 }
                 Err(error) => answer.refuse(error),
             }
+            answer.own_names = own_names;
+            may_be_repeated = readable_by_all;
             Some(true)
         }
     };
@@ -146,15 +171,85 @@ fn answer(
         let why = not_allotted(&name, word, exists);
         answer.refuse(Error::NotAllotted { user: name, bridge: word.to_owned(), why });
     }
+    answer.tables = Some(tables(machine, &attachment));
     answer.look_at_rules(machine, user, &attachment, &host_policy);
     answer.look_for(machine, &attachment, &host_policy);
+    answer.look_for_room(word, &host_policy, may_be_repeated);
     Ok(answer)
+}
+
+/// Lines of the file that name this bridge by `%u`.
+fn names_by_uid(user: &User, bridge: &str, first_line: u32, block: &[u8]) -> Vec<OwnName> {
+    let own_name = |(line, number): (&[u8], u32)| {
+        let name = std::str::from_utf8(entry(line)?.bridge).ok().filter(|name| name.contains("%u"))?;
+        let is_his = name.replace("%u", &user.uid.to_string()) == bridge;
+        let is_it = is_his || Pattern::of(name.as_bytes()).becomes(bridge.as_bytes());
+        is_it.then(|| OwnName { name: name.to_owned(), line: number, is_his })
+    };
+    lines(block).zip(first_line..).filter_map(own_name).collect()
+}
+
+/// The tables of the ledger that are about this bridge; or why they are not known.
+fn tables(machine: &Machine<'_>, attachment: &Attachment) -> Result<Vec<Table>, String> {
+    if !machine.is_live() {
+        return Err("the machine of this image will know".to_owned());
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err("the ledger is root's; ask as root".to_owned());
+    }
+    let tables = Census::open().and_then(|census| census.quotas()).map_err(|error| error.to_string())?;
+    Ok(tables.into_iter().filter(|table| table.attachment == *attachment).collect())
+}
+
+/// How many interfaces of these tables there are. One that is not finished is not counted: whoever died over it has left it, and the
+/// helper clears it away.
+fn number_of<'a>(tables: impl Iterator<Item = &'a Table>) -> usize {
+    let there = tables.flat_map(|table| &table.records).filter(|(_, there)| *there);
+    there.map(|(record, _)| &record.name).collect::<BTreeSet<_>>().len()
+}
+
+fn is_reached(limit: u32, used: usize) -> bool {
+    usize::try_from(limit).is_ok_and(|limit| used >= limit)
 }
 
 impl Answer {
     /// What comes first is what the helper says.
     fn refuse(&mut self, error: Error) {
         self.refused.get_or_insert(error);
+    }
+
+    /// How many interfaces there are of a quota. None: it is not known.
+    fn used(&self, quota: &Quota) -> Option<usize> {
+        let tables = self.tables.as_ref()?.as_ref().ok()?;
+        Some(number_of(tables.iter().filter(|table| table.owner == quota.owner.key())))
+    }
+
+    /// The same of all owners together.
+    fn used_by_all(&self) -> Option<usize> {
+        Some(number_of(self.tables.as_ref()?.as_ref().ok()?.iter()))
+    }
+
+    /// As the helper, who looks for room when all else is well.
+    fn look_for_room(&mut self, bridge: &str, host_policy: &HostPolicy, may_be_repeated: bool) {
+        let used: Vec<usize> = self.quotas.iter().filter_map(|quota| self.used(quota)).collect();
+        if used.is_empty() {
+            return;
+        }
+        let most = limit(host_policy.settings.bridge(bridge).max_nics).zip(self.used_by_all());
+        let most = most.filter(|(most, used)| is_reached(most.value, *used));
+        if most.is_some() {
+            self.rules.iter_mut().for_each(|rule| rule.forbids |= rule.key == "max-nics");
+        }
+        let used: Vec<(&Quota, usize)> = self.quotas.iter().zip(used).collect();
+        if used.iter().all(|(quota, used)| is_reached(quota.limit, *used)) {
+            let used = quota_reached(&used, may_be_repeated);
+            let user = self.names.first().cloned().unwrap_or_default();
+            return self.refuse(Error::QuotaReached { user, bridge: bridge.to_owned(), used });
+        }
+        if let Some((most, used)) = most {
+            let why = format!("{used} of {} interfaces of all users are there", most.value);
+            self.refuse(host_policy.forbids_veth(bridge, ("max-nics", most.line), why));
+        }
     }
 
     /// What nsgate.ini has in force for it.
@@ -195,7 +290,7 @@ impl Answer {
             let section = "nic".to_owned();
             self.rules.push(Rule { section, line, key: "require-limits", value, says, forbids });
         }
-        let bridge = settings.bridge(word);
+        let (bridge, used) = (settings.bridge(word), self.used_by_all());
         // Of these two, a line stands in one.
         let of_all = lines_of(&settings.bridge("*"));
         let section = |line| {
@@ -217,8 +312,11 @@ impl Answer {
             add(&section(line), line, "lock-mac", "yes", says);
         }
         if let Some(rule) = limit(bridge.max_nics) {
-            let says = "it will want that all users together have fewer here: nsgate show nics";
-            add(&section(rule.line), rule.line, "max-nics", &rule.value.to_string(), says);
+            let says = used
+                .map_or("it will want that all users together have fewer here".to_owned(), |used| {
+                    format!("all users together have {used} here")
+                });
+            add(&section(rule.line), rule.line, "max-nics", &rule.value.to_string(), &says);
         }
         if let Some(line) = in_force(bridge.stable_mac) {
             let says = "the container's address stays the same for the same container and interface";
@@ -255,8 +353,8 @@ impl Answer {
             return;
         }
         let link = Path::new("/sys/class/net").join(name.as_str());
-        let makes = in_force(host_policy.settings.per_user_bridge.create).is_some()
-            && self.quotas.iter().any(|quota| quota.per_user);
+        self.makes_bridges = in_force(host_policy.settings.per_user_bridge.create).is_some();
+        let makes = self.makes_bridges && self.quotas.iter().any(|quota| quota.per_user);
         let open_vswitch = Path::new("/run/openvswitch/db.sock").exists();
         let exists = match (link.exists(), link.join("bridge").is_dir()) {
             (_, true) => Exists::Bridge,
@@ -275,6 +373,20 @@ impl Answer {
         }
         self.bridge = Some(exists);
     }
+}
+
+/// As the helper says it.
+fn quota_reached(used: &[(&Quota, usize)], may_be_repeated: bool) -> String {
+    let line = |(quota, used): &(&Quota, usize)| {
+        let owner = Quoted(&quota.owner.word()).to_string();
+        if may_be_repeated {
+            format!("{used} of {} used by {owner} ({USERNET}:{})", quota.limit, quota.line)
+        } else {
+            format!("all that {owner} may have are used")
+        }
+    };
+    let used = used.iter().map(line).collect::<Vec<_>>().join(", ");
+    format!("{used}; an interface is free again when its container has ended")
 }
 
 /// Where the rules of a section stand.
@@ -313,51 +425,82 @@ impl Exists {
     }
 }
 
-fn remedies(user: &User, bridge: &OsStr, found: &Answer) -> Vec<Remedy> {
+fn remedies(user: &User, bridge: &[u8], found: &Answer) -> Vec<Remedy> {
     match &found.refused {
-        Some(Error::NotAllotted { bridge, .. }) => {
-            // The format knows users by name only, and has no word for some names.
-            let line = NicLine::parse(OsStr::from_bytes(&user.name), OsStr::new(bridge));
-            vec![match (line, plain_word(&user.name), plain_word(bridge.as_bytes())) {
-                (Ok(_), Some(name), Some(on)) => Remedy::command(format!("nsgate grant nic {name} {on} 10")),
-                (Err(why), _, Some(on)) => {
-                    let group = format!("a group that the user is in can: nsgate grant nic @GROUP {on} 10");
-                    Remedy::advice(format!("{why}; {group}"))
-                }
-                _ => Remedy {
-                    advice: Some(
-                        "not all shells would take these names as they are; with an editor:".to_owned(),
-                    ),
-                    command: Some("nsgate edit lxc-usernet".to_owned()),
-                },
-            }]
-        }
+        Some(Error::NotAllotted { bridge, .. }) => of_no_line(user, bridge, found),
         Some(Error::NoBridge { .. }) if found.bridge == Some(Exists::No) => {
-            let make = make_bridge(bridge.as_bytes()).map(Remedy::command);
-            let mut remedies = Vec::new();
-            if found.quotas.iter().any(|quota| quota.per_user) {
-                let advice =
-                    "create = yes in [per-user-bridge] of /etc/nsgate.ini has it made when it is needed:";
-                remedies.push(Remedy {
-                    advice: Some(advice.to_owned()),
-                    command: Some("nsgate edit nsgate.ini".to_owned()),
-                });
-                remedies.extend(make.is_some().then(|| Remedy::advice("or, this one alone:")));
-            }
-            remedies.extend(make);
-            remedies
+            of_no_bridge(bridge, found.quotas.iter().any(|quota| quota.per_user))
+        }
+        Some(Error::QuotaReached { .. }) => {
+            let line = found.quotas.first().map_or(0, |quota| quota.line);
+            let advice = format!("a larger number in {USERNET}:{line} allows more at once");
+            vec![Remedy { advice: Some(advice), command: Some("nsgate edit lxc-usernet".to_owned()) }]
         }
         Some(error) => of_error(error),
         None => Vec::new(),
     }
 }
 
+/// A line that would be a mistake is not advised.
+fn of_no_line(user: &User, bridge: &str, found: &Answer) -> Vec<Remedy> {
+    let shown = Quoted(bridge.as_bytes());
+    if found.bridge == Some(Exists::SomethingElse) {
+        return vec![Remedy::advice(format!("nothing does: {shown} is an interface and no bridge"))];
+    }
+    if let Some(OwnName { name, line, .. }) = found.own_names.iter().find(|own| !own.is_his) {
+        let (name, his) = (Quoted(name.as_bytes()), name.replace("%u", &user.uid.to_string()));
+        let his = Quoted(his.as_bytes());
+        return vec![Remedy::advice(format!(
+            "{shown} is a bridge of another user's own by {USERNET}:{line} ({name}), and of nobody else; this user's would be {his}"
+        ))];
+    }
+    let own = found.own_names.first().map(|own| own.name.as_str());
+    let column = own.unwrap_or(bridge);
+    // The format knows users by name only, and has no word for some names.
+    let line = NicLine::parse(OsStr::from_bytes(&user.name), OsStr::new(column));
+    // To a shell, %u is as plain as the digits.
+    let on = plain_word(bridge.as_bytes()).map(|word| word.replace(bridge, column));
+    let mut remedies = vec![match (line, plain_word(&user.name), on) {
+        (Ok(_), Some(name), Some(on)) => Remedy::command(format!("nsgate grant nic {name} {on} 10")),
+        (Err(why), _, Some(on)) => {
+            let group = format!("a group that the user is in can: nsgate grant nic @GROUP {on} 10");
+            Remedy::advice(format!("{why}; {group}"))
+        }
+        _ => Remedy {
+            advice: Some("not all shells would take these names as they are; with an editor:".to_owned()),
+            command: Some("nsgate edit lxc-usernet".to_owned()),
+        },
+    }];
+    let is_made = own.is_some() && found.makes_bridges;
+    if found.bridge == Some(Exists::No) && !is_made {
+        remedies.extend(of_no_bridge(bridge.as_bytes(), own.is_some()));
+    }
+    remedies
+}
+
+fn of_no_bridge(bridge: &[u8], is_own: bool) -> Vec<Remedy> {
+    let make = make_bridge(bridge).map(Remedy::command);
+    let mut remedies = Vec::new();
+    if is_own {
+        let advice = "create = yes in [per-user-bridge] of /etc/nsgate.ini has it made when it is needed:";
+        remedies.push(Remedy {
+            advice: Some(advice.to_owned()),
+            command: Some("nsgate edit nsgate.ini".to_owned()),
+        });
+        remedies.extend(make.is_some().then(|| Remedy::advice("or, this one alone:")));
+    }
+    remedies.extend(make);
+    remedies
+}
+
 fn say(user: &User, bridge: &OsStr, found: &Answer, remedies: &[Remedy], out: &mut Output) {
     let (name, shown) = (Quoted(&user.name), Quoted(bridge.as_bytes()));
+    let unknown = found.tables.as_ref().and_then(|tables| tables.as_ref().err());
     match &found.refused {
         None => {
             let verdict = format!("{name} may have a veth on {shown}");
-            out.line(out.paint(Style::Good, &verdict));
+            let verdict = out.paint(Style::Good, &verdict);
+            out.line(if unknown.is_some() { format!("{verdict}, unless all are used") } else { verdict });
         }
         Some(error) => {
             let refuses = out.paint(Style::Error, "lxc-user-nic would refuse:");
@@ -370,10 +513,11 @@ fn say(user: &User, bridge: &OsStr, found: &Answer, remedies: &[Remedy], out: &m
     for quota in &found.quotas {
         let (owner, limit, line) = (quota.owner.word(), quota.limit, quota.line);
         let per_user = if quota.per_user { ", a bridge of the user's own (%u)" } else { "" };
-        out.line(format!(
-            "  {limit} at once by {USERNET}:{line} ({}){per_user}; how many are used: nsgate show nics",
-            Quoted(&owner)
-        ));
+        let used = found.used(quota).map_or(String::new(), |used| format!("; used: {used}"));
+        out.line(format!("  {limit} at once by {USERNET}:{line} ({}){per_user}{used}", Quoted(&owner)));
+    }
+    if let Some(why) = unknown.filter(|_| !found.quotas.is_empty()) {
+        out.line(format!("  how many are used is not known here: {why}"));
     }
     if let Some(exists) = found.bridge {
         title(out, &format!("the bridge {shown}"));
@@ -416,6 +560,7 @@ struct QuotaDocument {
     file: &'static str,
     line: u32,
     per_user: bool,
+    used: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -435,6 +580,7 @@ fn document<'a>(user: &User, bridge: &OsStr, found: &'a Answer, remedies: &'a [R
         file: USERNET,
         line: quota.line,
         per_user: quota.per_user,
+        used: found.used(quota),
     };
     let rule = |rule: &'a Rule| RuleDocument {
         section: &rule.section,

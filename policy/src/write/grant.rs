@@ -6,7 +6,8 @@
 //! 2. of no account or group, in the files or listed by a name service, nor where useradd makes the next ones (up to `UID_MAX`);
 //! 3. of no line of either file, not even his own;
 //! 4. mapped by no user namespace that is alive (of this machine);
-//! 5. not reserved by custom: `check::reserved`.
+//! 5. not reserved by custom: `check::reserved`;
+//! 6. not protected in nsgate.ini.
 //!
 //! The ids from 524288 to 1879048191 are a case of their own. systemd takes ids for containers there; useradd, whose default range
 //! is from 100000 to 600100000, gives the same ones to users. Below it there is room for six users. So they are given when nothing
@@ -114,8 +115,10 @@ fn ids(root: &Root, user: &OsStr, wanted: &Wanted, out: &mut Output) -> Result<u
         .map(|text| {
             // What he has already is not said twice.
             let missing = held(&holder, text).missing(range);
-            let new: Vec<Vec<u8>> =
-                missing.iter().map(|range| lines::subid_line(&holder.word(*range), *range)).collect();
+            let new: Vec<Vec<u8>> = missing
+                .iter()
+                .map(|range| lines::subid_line(&holder.word(&accounts, *range), *range))
+                .collect();
             lines::append(text, &new)
         })
         .collect();
@@ -191,6 +194,13 @@ fn choose<'a, 'text>(
                 u32::MAX.saturating_sub(1)
             ))
         })?;
+        let is_void = |taken: &&Taken<By<'_>>| matches!(taken.by, By::Protected(_));
+        notes.extend(
+            in_the_way(range, taken)
+                .into_iter()
+                .filter(is_void)
+                .map(|taken| format!("what is granted of {} is void: {}", taken.range, taken.by)),
+        );
         // To say again what he has is to change nothing, whoever else may have it.
         if texts.iter().all(|text| held(holder, text).first_missing(range).is_none()) {
             return Ok((range, Vec::new()));
@@ -242,9 +252,10 @@ fn choose<'a, 'text>(
     let Outcome { range, skipped } = first_fit(window, wanted.count, taken);
     let Some(range) = range else {
         return Err(no_room(format!(
-            "no room: there are no {} free ids in a row within {window} (SUB_UID_MIN to SUB_UID_MAX in /etc/login.defs); see nsgate show, or \
+            "no room: there are no {} free ids in a row within {window} (SUB_UID_MIN to SUB_UID_MAX in /etc/login.defs); see {} show, or \
              give a smaller --count",
-            wanted.count
+            wanted.count,
+            root.nsgate()
         )));
     };
     notes.extend(
@@ -292,8 +303,9 @@ fn shown(window: Option<Range>) -> String {
 
 fn in_pool(range: Range, pool: &Taken<By<'_>>, is_asked_for: bool) -> String {
     let when = if is_asked_for { "" } else { ", so they are given when no others are free" };
+    let is_within = if pool.range.intersection(range) == Some(range) { "is within" } else { "reaches into" };
     format!(
-        "{range} is within {}, where systemd takes ids for containers; it has none on this machine, and useradd gives these ids away \
+        "{range} {is_within} {}, where systemd takes ids for containers; it has none on this machine, and useradd gives these ids away \
          too{when}",
         pool.range
     )
@@ -417,8 +429,9 @@ fn nic(
         Some(group) => {
             if accounts.group_named(group).is_none() {
                 return Err(Failure::new(format!(
-                    "there is no group \"{}\" on this machine; see getent group",
-                    Quoted(group)
+                    "there is no group \"{}\" {}",
+                    Quoted(group),
+                    accounts.place("group")
                 )));
             }
         }
@@ -432,8 +445,9 @@ fn nic(
                         for_shell(&line.bridge)
                     ),
                     Err(_) => format!(
-                        "there is no user \"{0}\" on this machine; see getent passwd, or for a group: @{0}",
-                        Quoted(&line.owner)
+                        "there is no user \"{0}\" {1}, or for a group: @{0}",
+                        Quoted(&line.owner),
+                        accounts.place("passwd")
                     ),
                 }));
             };

@@ -78,10 +78,10 @@ impl Holder {
         }
     }
 
-    /// What a new line has to call him: his name, unless the helpers would read the line as nobody's or somebody else's. Then
+    /// What a new line has to call him: his name, unless the helpers would read the line as nobody's or somebody else's too. Then
     /// his uid, which always does.
     #[must_use]
-    pub fn word(&self, range: Range) -> Vec<u8> {
+    pub fn word(&self, accounts: &Accounts, range: Range) -> Vec<u8> {
         let is_read = |word: &[u8]| match self {
             Self::Account(_, owner) => {
                 let line = subid_line(word, range);
@@ -93,7 +93,9 @@ impl Holder {
             Self::Word(_) => false,
         };
         match self {
-            Self::Account(user, _) if !is_read(&user.name) => user.uid.to_string().into_bytes(),
+            Self::Account(user, _) if accounts.has_namesake(user) || !is_read(&user.name) => {
+                user.uid.to_string().into_bytes()
+            }
             Self::Account(..) | Self::Word(_) => self.name().to_vec(),
         }
     }
@@ -189,13 +191,18 @@ mod tests {
     #[test]
     fn a_user_whose_name_would_be_read_as_somebody_else_is_called_by_his_uid() {
         let long = "x".repeat(1100);
-        let passwd = format!("alice:x:1000:1::/:\n7:x:1001:1::/:\na b:x:1002:1::/:\n{long}:x:1003:1::/:\n");
+        let passwd = format!(
+            "alice:x:1000:1::/:\n7:x:1001:1::/:\na b:x:1002:1::/:\n{long}:x:1003:1::/:\n\
+             twin:x:1004:1::/:\ntwin:x:1005:1::/:\nonce:x:1006:1::/:\nonce:x:1006:1::/:\n"
+        );
         let accounts = Accounts::of(passwd.as_bytes(), b"", false);
         let word = |uid: u32| {
             let user = accounts.user_with(Id::new(uid).unwrap()).unwrap();
-            String::from_utf8(Holder::of(&accounts, user).word(range(100_000, 65_536))).unwrap()
+            String::from_utf8(Holder::of(&accounts, user).word(&accounts, range(100_000, 65_536))).unwrap()
         };
         assert_eq!([1000, 1001, 1002, 1003].map(word), ["alice", "1001", "a b", "1003"]);
+        // A line by this name is for both.
+        assert_eq!([1004, 1005, 1006].map(word), ["1004", "1005", "once"]);
     }
 
     /// M18

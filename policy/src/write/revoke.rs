@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use common::policy::id::{Id, Range, merged};
 use common::policy::idmap::Kind;
 use common::policy::text::{Quoted, is_tame, lines as lines_of};
+use common::policy::usernet;
 use serde::Serialize;
 
 use super::grant::{SUBIDS, install, open, read, text_of};
@@ -90,12 +91,12 @@ fn ids(
     if all.is_empty() {
         let of_these = what.map_or(String::new(), |what| format!(" of {what}"));
         let unknown = match holder {
-            Holder::Word(_) => ", nor an account on this machine",
+            Holder::Word(_) => ", and is no account",
             Holder::Account(..) => "",
         };
         let odd = odd_places(&holder, &found);
         let help = if odd.is_empty() {
-            "who holds what: nsgate show".to_owned()
+            format!("who holds what: {} show", root.nsgate())
         } else {
             format!(
                 "{} grant{} nothing to the helpers, but programs that read odd numbers, as shadow's do, may take it for ids; to take it \
@@ -322,7 +323,8 @@ fn nic(root: &Root, owner: &OsStr, bridge: &OsStr, dry_run: bool, out: &mut Outp
     }
     drop(lock);
     let text = edited.first().map(|edited| edited.bytes.as_slice()).unwrap_or_default();
-    let mut notes = whose.as_ref().map(|whose| whose.has_still(text, bridge)).unwrap_or_default();
+    let mut notes = odd_nics(root, text, owner, bridge);
+    notes.extend(whose.as_ref().map(|whose| whose.has_still(text, bridge)).unwrap_or_default());
     let mut live = Vec::new();
     match whose.map(|whose| whose.nics(bridge)) {
         _ if !root.is_live() => {}
@@ -350,6 +352,29 @@ fn nic(root: &Root, owner: &OsStr, bridge: &OsStr, dry_run: bool, out: &mut Outp
     Ok(0)
 }
 
+/// Notes of lines of his that stay, as they are none to the helper.
+fn odd_nics(root: &Root, text: &[u8], owner: &[u8], bridge: &[u8]) -> Vec<String> {
+    let is_odd = |(line, _): &(&[u8], usize)| {
+        // A blank in front makes a remark of it for LXC, too.
+        let is_remark = line.first().is_none_or(u8::is_ascii_whitespace);
+        let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
+        let is_his = fields.by_ref().take(3).eq([owner, usernet::VETH.as_bytes(), bridge]);
+        let has_number = fields.next().is_some_and(|count| count.first().is_some_and(u8::is_ascii_digit));
+        !is_remark && usernet::entry(line).is_none() && is_his && has_number
+    };
+    let odd: Vec<usize> = lines_of(text).zip(1_usize..).filter(is_odd).map(|(_, number)| number).collect();
+    let note = |number: &usize| {
+        format!(
+            "{}:{number} allots nothing to the helper, but LXC's may take it for more; to take it out: {} edit lxc-usernet",
+            PolicyFile::LxcUsernet.path(),
+            root.nsgate()
+        )
+    };
+    let more = odd.len().saturating_sub(MOST_SHOWN);
+    let more = (more > 0).then(|| format!("and so do {more} more lines"));
+    odd.iter().take(MOST_SHOWN).map(note).chain(more).collect()
+}
+
 fn say_live_nics(out: &mut Output, live: &[LiveNic]) {
     if live.is_empty() {
         return;
@@ -371,6 +396,21 @@ fn say_live_nics(out: &mut Output, live: &[LiveNic]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_for_interfaces_that_stay_are_told() {
+        let text =
+            b"alice veth br0 5x\nalice veth br0 5\r\n alice veth br0 5\nalice veth br0 5\nalice veth br0 x\n\
+            bob veth br0 5x\nalice veth br1 5x\n#alice veth br0 5x\nalice\tveth br0 05\n";
+        let told = odd_nics(&Root::open(None).unwrap(), text, b"alice", b"br0");
+        let line = |number| {
+            format!(
+                "/etc/lxc/lxc-usernet:{number} allots nothing to the helper, but LXC's may take it for more; to take it out: \
+                 nsgate edit lxc-usernet"
+            )
+        };
+        assert_eq!(told, [1, 2, 9].map(line));
+    }
 
     #[test]
     fn files_are_not_looked_for_where_a_users_program_makes_them_up() {

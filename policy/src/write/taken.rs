@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use common::policy::id::{Id, Range};
 use common::policy::nsswitch::Nsswitch;
+use common::policy::settings::Set;
 use common::policy::text::{Quoted, lines};
 use common::policy::{group, passwd, subid};
 
@@ -14,6 +15,7 @@ use crate::accounts::Accounts;
 use crate::check::reserved::{RESERVED, Reserved, When};
 use crate::failure::Failure;
 use crate::login_defs;
+use crate::machine::Machine;
 use crate::root::Root;
 use crate::tool::{Limits, ask_within};
 
@@ -46,6 +48,8 @@ pub enum By<'a> {
     FutureAccounts(u32),
     /// By convention.
     Reserved(&'static Reserved),
+    /// Of nobody: the line of nsgate.ini that protects them.
+    Protected(u32),
     /// A process maps it.
     Live(u32),
 }
@@ -66,6 +70,7 @@ impl fmt::Display for By<'_> {
                 "useradd and groupadd give accounts ids up to {last} (UID_MAX, GID_MAX in /etc/login.defs)"
             ),
             Self::Reserved(reserved) => write!(f, "they are for {} ({})", reserved.whose, reserved.source),
+            Self::Protected(line) => write!(f, "mapped for nobody (/etc/nsgate.ini:{line} protect)"),
             Self::Live(pid) => {
                 write!(f, "process {pid} ({}) maps them just now", Quoted(&live::name_of(*pid)))
             }
@@ -96,6 +101,7 @@ impl Host<'_> {
             Self { window: None, taken: Vec::new(), pool: Vec::new(), notes: listed.notes.clone() };
         host.read_login_defs(root)?;
         host.add_reserved(root);
+        host.add_protected(root);
         let users = accounts
             .users()
             .iter()
@@ -160,6 +166,16 @@ impl Host<'_> {
         let range = Id::new(0).zip(Id::new(accounts)).and_then(|(first, last)| Range::between(first, last));
         self.taken.extend(range.map(|range| Taken { range, by: By::FutureAccounts(accounts) }));
         Ok(())
+    }
+
+    /// If nsgate.ini is not gone by, the helpers refuse everybody: `void` says so.
+    fn add_protected(&mut self, root: &Root) {
+        let host_policy = Machine::of(root).and_then(|machine| machine.host_policy());
+        let protect = host_policy.ok().and_then(Result::ok).and_then(|policy| policy.settings.idmap.protect);
+        let taken = |Set { value, line }: Set<Vec<Range>>| {
+            value.into_iter().map(move |range| Taken { range, by: By::Protected(line) })
+        };
+        self.taken.extend(protect.into_iter().flat_map(taken));
     }
 
     fn add_reserved(&mut self, root: &Root) {

@@ -37,7 +37,7 @@ pub fn notes(root: &Root, files: &[PolicyFile]) -> Vec<String> {
         Err(failure) => notes.push(failure.to_string()),
     }
     match machine.nsswitch() {
-        Ok(Ok(nsswitch)) if files.contains(&PolicyFile::Subuid) => notes.extend(sources(&nsswitch)),
+        Ok(Ok(nsswitch)) if files.contains(&PolicyFile::Subuid) => notes.extend(sources(&nsswitch, root)),
         Ok(Ok(_)) => {}
         Ok(Err(error)) => notes.push(refuses("the helpers refuse", &error)),
         Err(failure) => notes.push(failure.to_string()),
@@ -46,7 +46,7 @@ pub fn notes(root: &Root, files: &[PolicyFile]) -> Vec<String> {
 }
 
 /// Do `/etc/subuid` and `/etc/subgid` count, and they alone?
-fn sources(nsswitch: &Nsswitch) -> Option<String> {
+fn sources(nsswitch: &Nsswitch, root: &Root) -> Option<String> {
     let line = "the subid: line of /etc/nsswitch.conf";
     match nsswitch.subid_sources() {
         Err(word) => Some(format!(
@@ -58,7 +58,8 @@ fn sources(nsswitch: &Nsswitch) -> Option<String> {
             "this grants nothing: {line} does not name files, so what is in /etc/subuid and /etc/subgid does not count"
         )),
         Ok(sources) if !sources.plugins.is_empty() => Some(format!(
-            "{line} names other sources too, so these files alone do not decide; see nsgate doctor"
+            "{line} names other sources too, so these files alone do not decide; see {} doctor",
+            root.nsgate()
         )),
         Ok(_) => None,
     }
@@ -77,7 +78,7 @@ mod tests {
             ("subid: files sss", Some("these files alone do not decide")),
             ("subid: files [NOTFOUND=return] sss", Some("refuse every request")),
         ] {
-            let note = sources(&Nsswitch::parse(line.as_bytes()));
+            let note = sources(&Nsswitch::parse(line.as_bytes()), &Root::open(None).unwrap());
             assert_eq!(note.is_some(), said.is_some(), "{line}");
             assert!(note.unwrap_or_default().contains(said.unwrap_or_default()), "{line}");
         }
