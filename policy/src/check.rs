@@ -29,7 +29,7 @@ mod usernet;
 
 pub use finding::{Finding, Place};
 pub use findings::Findings;
-pub use machine::{Content, Machine, Policy};
+pub use machine::{Content, Found, Machine, Policy};
 pub use reserved::{RESERVED, Reserved};
 pub use rule::{RULES, Rule, Severity};
 
@@ -93,8 +93,7 @@ pub fn run(root: &Root, args: &Check, out: &mut Output) -> Result<u8, Failure> {
         (0, _) if !args.strict => 1,
         _ => 2,
     };
-    let wanted = machine.files.iter().filter(|policy| policy.wanted);
-    let files: Vec<String> = wanted.map(|policy| policy.name.to_string()).collect();
-    report::findings(&files, findings, out)?;
+    let wanted: Vec<&Policy> = machine.files.iter().filter(|policy| policy.wanted).collect();
+    report::findings(&wanted, findings, out)?;
     Ok(status)
 }

@@ -51,7 +51,10 @@ pub fn run(root: &Root, args: &Gc, out: &mut Output) -> Result<u8, Failure> {
         return Err(Failure::new("what is left over is in /run of the machine that runs; gc has no --root"));
     }
     if !nix::unistd::geteuid().is_root() {
-        return Err(Failure::new("gc needs root, whose the ledger is; run: sudo nsgate gc"));
+        let dry_run = if args.dry_run { " --dry-run" } else { "" };
+        return Err(Failure::new(format!(
+            "gc needs root, whose the ledger is; run: sudo nsgate gc{dry_run}"
+        )));
     }
     // The host's own rules are root's alone and whole, or nothing goes by them: as for the helpers.
     let path = "/etc/nsgate.ini";

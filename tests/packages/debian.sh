@@ -120,7 +120,7 @@ is 'install: /etc/nsgate.ini' '644 root:root' "$(state /etc/nsgate.ini)"
 is 'install: /etc/lxc/lxc-usernet is nobody'"'"'s' absent "$(state /etc/lxc/lxc-usernet)"
 
 # The command, right after the installation. It finds nothing to complain of but what the test's own machine is like.
-is 'nsgate check' 'no findings in /etc/subuid, /etc/subgid, /etc/lxc/lxc-usernet, /etc/nsgate.ini' "$(in_root nsgate check)"
+is 'nsgate check' 'no findings in /etc/subuid, /etc/subgid, /etc/nsgate.ini; not there: /etc/lxc/lxc-usernet' "$(in_root nsgate check)"
 is 'nsgate doctor' 'all well' "$(in_root sh -c 'nsgate doctor || nsgate doctor' | tail -n 1)"
 is 'nsgate doctor, of the programs' 'ok       installed, root'"'"'s, and with the privilege that they need' \
     "$(in_root nsgate doctor | grep installed)"

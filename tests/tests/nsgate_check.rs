@@ -42,7 +42,8 @@ fn has(answer: &Answer, lines: &[&str]) {
 #[test]
 fn where_nothing_is_wrong_one_line_says_so() {
     World::enter(|world| {
-        let said = "no findings in /etc/subuid, /etc/subgid, /etc/lxc/lxc-usernet, /etc/nsgate.ini\n";
+        let said =
+            "no findings in /etc/subuid, /etc/subgid; not there: /etc/lxc/lxc-usernet, /etc/nsgate.ini\n";
         for file in ["/etc/subuid", "/etc/subgid"] {
             world.write(file, GOOD);
         }
@@ -81,7 +82,7 @@ fn a_finding_has_its_place_its_rule_and_the_command_that_mends_it() {
             &[
                 "/etc/subuid:3: error: \"bob\" holds 165535-231070, and \"alice\" (line 2) holds 165535 of it too [overlap]",
                 "    nsgate revoke ids bob --start 165535 --count 65536 && nsgate grant ids bob --count 65536",
-                "2 errors in /etc/subuid, /etc/subgid, /etc/lxc/lxc-usernet, /etc/nsgate.ini",
+                "2 errors in /etc/subuid, /etc/subgid; not there: /etc/lxc/lxc-usernet, /etc/nsgate.ini",
                 "why, and what follows: nsgate check --help-rule overlap",
             ],
         );
@@ -92,6 +93,33 @@ fn a_finding_has_its_place_its_rule_and_the_command_that_mends_it() {
         assert!(unknown.stderr.starts_with("nsgate: there is no rule \"over\\x1blap\"; there are syntax,"));
         let painted = world.run(world.nsgate(ROOT).args(["--color", "always", "check"]));
         assert!(painted.stdout.contains("\x1b[31;1merror\x1b[0m"), "{painted:?}");
+    });
+}
+
+/// What somebody copies mends it, and nothing else breaks.
+#[test]
+fn the_commands_for_ids_that_are_in_one_file_or_protected_mend_that() {
+    World::enter(|world| {
+        let (alice, ini) = ("alice:300000:65536\n", "[idmap]\nprotect = 165536-165540\n");
+        for (files, id) in [
+            ([("subuid", alice), ("subgid", "")], "out-of-step"),
+            ([("subuid", ""), ("subgid", alice)], "out-of-step"),
+            (
+                [("subuid", "alice:300000:10\nalice:400000:65526\n"), ("subgid", "alice:300000:10\n")],
+                "out-of-step",
+            ),
+            ([("nsgate.ini", ini), ("lxc/lxc-usernet", "")], "protected-grant"),
+        ] {
+            image(world, &files);
+            let answer = check_image(world, &[]);
+            let mut lines =
+                answer.stdout.lines().skip_while(|line| !line.ends_with(&format!("[{id}]"))).skip(1);
+            let command = lines.next().and_then(|line| line.strip_prefix("    nsgate ")).expect("a command");
+            let mended = world.run(world.nsgate(ROOT).args(command.split(' ')));
+            assert_eq!(mended.status, Some(0), "{command}: {mended:?}");
+            let after = check_image(world, &[]);
+            assert!(!after.stdout.contains(id) && after.status != Some(2), "{command}: {after:?}");
+        }
     });
 }
 
@@ -107,27 +135,31 @@ fn a_file_by_its_path_is_a_draft_and_the_machine_is_what_it_is_compared_with() {
             &answer,
             &[
                 "/tmp/subuid.new:2: error: \"alice:5\" has 2 fields where owner:first:count has 3 [syntax]",
-                "    \"${EDITOR:-vi}\" +2 /tmp/subuid.new",
+                "    ${EDITOR:-vi} +2 /tmp/subuid.new",
                 "/tmp/subuid.new:1: warning: \"carol\" holds 100000-165535 in /tmp/subuid.new and not in /etc/subgid [out-of-step]",
             ],
         );
         assert!(!answer.stdout.contains("writable"), "{answer:?}");
         assert_eq!(answer.status, Some(2));
-        has(&check(world, &[odd]), &["    \"${EDITOR:-vi}\" +1 $'/tmp/a b;subgid'"]);
+        has(&check(world, &[odd]), &["    ${EDITOR:-vi} +1 $'/tmp/a b;subgid'"]);
         for (args, why) in [
             (&["/tmp/other"][..], "cannot tell what /tmp/other is"),
             (&[draft, draft], "are both /etc/subuid"),
             (&["/tmp/none/subuid"], "cannot open /tmp/none/subuid"),
+            (&["/etc/nsgate.ini"], "cannot open /etc/nsgate.ini: No such file or directory"),
         ] {
             let answer = check(world, args);
             assert!(answer.stderr.contains(why) && answer.stdout.is_empty(), "{answer:?}");
             assert_eq!(answer.status, Some(2), "1 is for warnings");
         }
-        let nowhere = world.run(world.nsgate(ROOT).args(["--root", "/tmp/none", "check"]));
-        assert!(
-            nowhere.status == Some(2) && nowhere.stderr.contains("cannot open /tmp/none: "),
-            "{nowhere:?}"
-        );
+        // What is not mounted is there, and empty.
+        fs::create_dir("/tmp/empty").expect("create");
+        for (root, cannot) in
+            [("/tmp/none", "cannot open /tmp/none: "), ("/tmp/empty", "cannot open /tmp/empty/etc: ")]
+        {
+            let nowhere = world.run(world.nsgate(ROOT).args(["--root", root, "check", "--strict"]));
+            assert!(nowhere.status == Some(2) && nowhere.stderr.contains(cannot), "{nowhere:?}");
+        }
         let own = check(world, &["/etc/subuid"]);
         assert!(
             own.stdout.ends_with(
@@ -163,6 +195,20 @@ fn what_the_helpers_would_not_trust_or_cannot_read_is_found() {
             ],
         );
         fs::set_permissions("/etc", fs::Permissions::from_mode(0o755)).expect("chmod");
+        let mode = |mode| {
+            fs::set_permissions("/etc/nsswitch.conf", fs::Permissions::from_mode(mode)).expect("chmod")
+        };
+        world.write("/etc/nsswitch.conf", "passwd: files\n");
+        mode(0o666);
+        has(
+            &check(world, &[]),
+            &[
+                "/etc/nsswitch.conf: error: can be written by its group and everybody (mode 0666) [writable]",
+                "    chmod go-w /etc/nsswitch.conf",
+            ],
+        );
+        mode(0o644);
+        assert_eq!(check(world, &[]).status, Some(0));
         for make in
             ["mkfifo /etc/subuid", "mkdir /etc/subuid", "ln -s none /etc/subuid", "ln -s subuid /etc/subuid"]
         {
@@ -174,7 +220,7 @@ fn what_the_helpers_would_not_trust_or_cannot_read_is_found() {
         }
         fs::remove_file("/etc/subuid").expect("remove");
         has(
-            &check(world, &["/etc/subuid"]),
+            &check(world, &[]),
             &[
                 "/etc/subuid: info: there is no such file, so no line in it grants anybody ids [missing-file]",
                 "    install -m 644 /dev/null /etc/subuid",
@@ -204,6 +250,17 @@ fn an_image_is_looked_at_and_nothing_outside_of_it() {
                 "/etc/subuid:1: error: \"alice:2:2:2\" has 4 fields where owner:first:count has 3 [syntax]",
                 "    nsgate --root /tmp/image edit subuid",
             ],
+        );
+        // By its path on the image's own machine, or here.
+        for path in ["/etc/subuid", "/tmp/image/etc/subuid"] {
+            let answer = check_image(world, &[path]);
+            has(&answer, &["    nsgate --root /tmp/image edit subuid"]);
+            assert!(answer.stdout.contains(" in /etc/subuid\n"), "{answer:?}");
+        }
+        let missing = check_image(world, &["/etc/nsgate.ini"]);
+        assert!(
+            missing.status == Some(2) && missing.stderr.contains("cannot open /tmp/image/etc/nsgate.ini: "),
+            "{missing:?}"
         );
         // Ids of an image may be shifted: what is its root's is its root's.
         for entry in ["", "/etc", "/etc/lxc", "/etc/subgid"] {

@@ -187,6 +187,10 @@ fn the_editor_is_words_and_no_shell_sees_them() {
             assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
         }
         assert!(!Path::new("/run/pwned").exists());
+        // VISUAL wins, so the command that names another sets that.
+        let mut command = world.nsgate(ROOT);
+        command.args(["edit", "subuid"]).env("VISUAL", "/nonexistent/editor -nw");
+        assert_refused(&world.run(&mut command), "to choose another: VISUAL=vi nsgate edit subuid");
         assert_installed(&edit_with(world, "subuid", " sed  -i\t-e s/700000/800000/ ", ""));
         assert_eq!(text("/etc/subuid"), SUBUID.replace("700000", "800000"));
         // VISUAL comes first; empty is unset.

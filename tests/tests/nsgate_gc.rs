@@ -205,7 +205,7 @@ fn m16_gc_is_for_root_on_the_live_machine() {
     enter(|world| {
         for (user, args, why) in [
             (ALICE, &["gc"][..], "gc needs root"),
-            (ALICE, &["gc", "--dry-run"], "gc needs root"),
+            (ALICE, &["gc", "--dry-run"], "run: sudo nsgate gc --dry-run\n"),
             (ROOT, &["--root", "/tmp", "gc"], "gc has no --root"),
             (ROOT, &["--root", "/tmp", "show", "nics"], "show nics has no --root"),
             (ROOT, &["show", "nics", "--svg", "/tmp/x"], "--svg draws ids"),

@@ -219,8 +219,20 @@ fn what_cannot_be_replaced_is_refused_and_stays_as_it_is() {
         fs::rename("/etc/subgid", "/etc/real").expect("rename");
         symlink("real", "/etc/subgid").expect("symlink");
         refused(&grant(), 1, "/etc/subgid is a symbolic link to \"real\"");
+        let hint = "cp --remove-destination \"$(readlink -f /etc/subgid)\" /etc/subgid";
+        refused(&grant(), 1, hint);
         refused(&nsgate(world, ROOT, &["revoke", "ids", "alice"]), 1, "symbolic link");
         assert_eq!(fs::read_link("/etc/subgid").expect("still a link"), Path::new("real"));
+        // What a user has written does not become the policy; and what is not there cannot be copied.
+        fs::copy("/etc/real", "/tmp/his").expect("copy");
+        chown("/tmp/his", Some(ALICE.id), None).expect("chown");
+        for target in ["/tmp/his", "none"] {
+            fs::remove_file("/etc/subgid").expect("remove");
+            symlink(target, "/etc/subgid").expect("symlink");
+            let answer = grant();
+            refused(&answer, 1, "symbolic link");
+            assert!(!answer.stderr.contains("cp "), "{answer:?}");
+        }
         fs::remove_file("/etc/subgid").expect("remove");
         fs::rename("/etc/real", "/etc/subgid").expect("rename");
 

@@ -9,7 +9,7 @@ use common::policy::text::lines;
 use common::policy::{subid, usernet};
 use proptest::prelude::*;
 
-use super::machine::{Interface, Step};
+use super::machine::{Found, Interface, Step};
 use super::rule::{self, Rule};
 use super::{Content, Finding, Findings, Machine, Policy, RULES, findings, gather, look, text};
 use crate::accounts::Accounts;
@@ -19,6 +19,11 @@ const PASSWD: &[u8] = b"root:x:0:0:::\nalice:x:1000:1000:::\nbob:x:1001:1001:::\
     far:x:1234567890:1002:::\n";
 const GROUP: &[u8] = b"root:x:0:\nalice:x:1000:\nbob:x:1001:\nlab:x:300000:\nnogroup:x:65534:\n";
 
+#[allow(clippy::unnecessary_wraps, reason = "it may not be known")]
+fn nsswitch(bytes: &[u8]) -> Option<Found> {
+    Some(Found::of("/etc/nsswitch.conf", Content::Bytes(bytes.to_vec())))
+}
+
 /// A machine that runs, with these policy files and accounts.
 fn machine(files: &[(PolicyFile, &str)]) -> Machine {
     let mut machine = Machine {
@@ -26,7 +31,7 @@ fn machine(files: &[(PolicyFile, &str)]) -> Machine {
             .iter()
             .map(|(file, text)| Policy::of(*file, Content::Bytes(text.as_bytes().to_vec())))
             .collect(),
-        nsswitch: Some(b"subid: files\n".to_vec()),
+        nsswitch: nsswitch(b"subid: files\n"),
         login_defs: Some(b"UID_MAX 60000\n".to_vec()),
         interfaces: Some(BTreeMap::new()),
         ..Machine::default()
@@ -55,13 +60,22 @@ fn interface(name: &str, bridge: Option<bool>, accept_ra: Option<i64>) -> impl F
 fn way(uid: u32, mode: u32) -> impl FnOnce(&mut Machine) {
     move |machine| {
         let step = |path: &str, uid, mode| Step { path: path.to_owned(), uid, mode };
-        machine.files[0].way =
+        machine.files[0].found.way =
             vec![step("/", 0, 0o040_755), step("/etc", 0, 0o040_755), step("/etc/subuid", uid, mode)];
     }
 }
 
+/// The same of a file in its place, and of this nsswitch.conf.
+fn nsswitch_with(mode: u32, content: Content) -> Machine {
+    with(&[(Subuid, "")], |machine| {
+        way(0, 0o100_644)(machine);
+        let way = vec![Step { path: "/etc/nsswitch.conf".to_owned(), uid: 0, mode }];
+        machine.nsswitch = Some(Found { way, ..Found::of("/etc/nsswitch.conf", content) });
+    })
+}
+
 fn content(content: Content) -> impl FnOnce(&mut Machine) {
-    move |machine| machine.files[0].content = content
+    move |machine| machine.files[0].found.content = content
 }
 
 /// Whatever it is compared with.
@@ -84,7 +98,7 @@ fn of_a_draft_no_command_is_about_the_machine() {
                 policy.draft = drafts.contains(&policy.file);
                 policy.wanted = wanted.contains(&policy.file);
                 if policy.draft {
-                    policy.path = b"draft".to_vec();
+                    policy.found.path = b"draft".to_vec();
                 }
             }
         });
@@ -106,9 +120,10 @@ fn cases() -> Vec<(&'static Rule, Machine, Vec<Option<u32>>, Machine)> {
     let nics = |text: &str| machine(&[(LxcUsernet, text)]);
     let ini = |ini: &str, nics: &str| machine(&[(NsgateIni, ini), (LxcUsernet, nics)]);
     let sources = |text: &'static str| {
-        with(&[(Subuid, "alice:100000:65536\n")], |machine| machine.nsswitch = Some(text.into()))
+        with(&[(Subuid, "alice:100000:65536\n")], |machine| machine.nsswitch = nsswitch(text.as_bytes()))
     };
     let good = "alice:100000:65536\n";
+    let small = |size| Content::Bytes(vec![b'\n'; size]);
     vec![
         (rule::SYNTAX, uids("# x\nalice:1:1:1\n"), at(2), uids("# x:1:1:1\n\n \t\nalice:100000:65536")),
         (rule::SYNTAX, nics("alice veth br0\n"), at(1), nics("alice  veth\tbr0 5 remark\n#x\n")),
@@ -173,7 +188,7 @@ fn cases() -> Vec<(&'static Rule, Machine, Vec<Option<u32>>, Machine)> {
         (
             rule::IPA_IDS,
             with(&[(Subuid, "alice:2200000000:65536\n")], |machine| {
-                machine.nsswitch = Some(b"subid: files sss".into())
+                machine.nsswitch = nsswitch(b"subid: files sss")
             }),
             at(1),
             uids("alice:2200000000:65536\n"),
@@ -326,10 +341,23 @@ fn cases() -> Vec<(&'static Rule, Machine, Vec<Option<u32>>, Machine)> {
             with(&[(Subuid, "")], way(0, 0o100_644)),
         ),
         (rule::MISSING_FILE, with(&[(Subuid, "")], content(Content::Absent)), whole(), uids("")),
+        (rule::WRITABLE, nsswitch_with(0o100_666, small(0)), whole(), nsswitch_with(0o100_644, small(0))),
+        (
+            rule::NOT_A_FILE,
+            nsswitch_with(0o120_777, Content::NotAFile("is a symbolic link to what is not there".into())),
+            whole(),
+            nsswitch_with(0o100_644, Content::Absent),
+        ),
+        (
+            rule::TOO_LARGE,
+            nsswitch_with(0o100_644, small(SMALL + 1)),
+            whole(),
+            nsswitch_with(0o100_644, small(SMALL)),
+        ),
     ]
 }
 
-/// usermod and grant want an account, and whoever has one need not give way to whoever has none.
+/// `grant` wants an account, and whoever has one need not give way to whoever has none.
 #[test]
 fn of_an_owner_who_is_nobody_the_line_goes() {
     let machine = machine(&[
@@ -348,6 +376,44 @@ fn of_an_owner_who_is_nobody_the_line_goes() {
     assert_eq!(fixes("protected-grant"), [daves]);
     assert_eq!(fixes("few-ids"), [numbers]);
     assert_eq!(fixes("out-of-step"), [daves, numbers]);
+}
+
+/// What `grant` refuses, and what would make an error elsewhere, is in no command.
+#[test]
+fn ids_of_one_file_are_granted_in_the_other_if_they_are_nobody_elses() {
+    let fixes = |uids: &str, gids: &str| -> Vec<_> {
+        let machine = machine(&[(Subuid, uids), (Subgid, gids), (NsgateIni, "[idmap]\nprotect = 700000\n")]);
+        let found = findings(&machine).into_iter().filter(|finding| finding.rule.id == "out-of-step");
+        found.map(|finding| finding.fix.unwrap_or_default()).collect()
+    };
+    let (uids, gids) = ("nsgate edit subuid", "nsgate edit subgid");
+    let alices = "nsgate grant ids alice --start 200000 --count 65536";
+    for (subuid, subgid, expected) in [
+        ("alice:200000:65536\n", "", &[alices][..]),
+        ("", "alice:200000:65536\n", &[alices]),
+        ("alice:200000:65536\nalice:400000:5\n", "", &[alices]),
+        ("alice:100000:5\n", "alice:200000:5\n", &[uids]),
+        ("alice:0:2\n", "bob:400000:65536\n", &["nsgate grant ids bob --start 400000 --count 65536", uids]),
+        ("alice:200000:65536\n", "bob:265535:65536\n", &[gids, uids]),
+        ("alice:299999:65536\n", "", &[uids]),
+        ("alice:60000:5\n", "", &[uids]),
+        ("", "alice:65534:5\n", &[gids]),
+        ("alice:699999:65536\n", "", &[uids]),
+        ("root:1000:1\n", "", &[uids]),
+    ] {
+        assert_eq!(fixes(subuid, subgid), expected, "{subuid:?} {subgid:?}");
+    }
+}
+
+/// In both files, whatever the owner runs: usermod takes nothing from whoever has a process, and leaves the other file as it is.
+#[test]
+fn protected_ids_are_taken_out_of_both_files() {
+    let ids = "alice:100000:65536\n";
+    let machine =
+        machine(&[(Subuid, ids), (Subgid, ids), (NsgateIni, "[idmap]\nprotect = 5, 100000-100009\n")]);
+    let fixes: Vec<_> = findings(&machine).into_iter().filter_map(|finding| finding.fix).collect();
+    let revoke = "nsgate revoke ids alice --start 100000 --count 10";
+    assert_eq!(fixes, [revoke, revoke]);
 }
 
 /// A name service that is down, one that was not asked any more, that of an image; and capitals.
@@ -373,7 +439,7 @@ fn of_an_owner_who_may_be_somebody_no_command_takes_the_ids() {
             assert!(expected, "{owner}: {rule}: {fix}");
         }
     };
-    assert_unclear("dave", |machine| machine.nsswitch = Some(b"passwd: files sss\n".to_vec()));
+    assert_unclear("dave", |machine| machine.nsswitch = nsswitch(b"passwd: files sss\n"));
     assert_unclear("dave", |machine| machine.nsswitch = None);
     assert_unclear("dave", |machine| machine.people.as_mut().unwrap().all_asked = false);
     assert_unclear("Alice", |_| ());
@@ -502,7 +568,7 @@ proptest! {
         let mut machine = machine(&[]);
         let policy = |(file, bytes): (_, &Vec<u8>)| Policy::of(file, Content::Bytes(bytes.clone()));
         machine.files = PolicyFile::ALL.into_iter().zip(&files).map(policy).collect();
-        machine.nsswitch = files.first().cloned();
+        machine.nsswitch = files.first().and_then(|bytes| nsswitch(bytes));
         machine.login_defs = files.get(1).cloned();
         let all = findings(&machine);
         prop_assert!(all.is_sorted_by(|one, other| one.place <= other.place));

@@ -54,7 +54,7 @@ pub fn nsgate(machine: &Machine) -> String {
 #[must_use]
 pub fn edit(machine: &Machine, policy: &Policy, line: u32) -> String {
     if policy.draft {
-        return format!("\"${{EDITOR:-vi}}\" +{line} {}", word(&policy.path));
+        return editor(&policy.found.path, line);
     }
     let file = match policy.file {
         PolicyFile::Subuid => "subuid",
@@ -65,10 +65,16 @@ pub fn edit(machine: &Machine, policy: &Policy, line: u32) -> String {
     format!("{} edit {file}", nsgate(machine))
 }
 
+/// Opens a file that `nsgate edit` is not for, at the line. Without quotes: the editor may have arguments.
+#[must_use]
+pub fn editor(path: &[u8], line: u32) -> String {
+    format!("${{EDITOR:-vi}} +{line} {}", word(path))
+}
+
 /// A filter over the whole file.
 #[must_use]
 pub fn sed(policy: &Policy, script: &str) -> String {
-    format!("sed -i '{script}' {}", word(&policy.path))
+    format!("sed -i '{script}' {}", word(&policy.found.path))
 }
 
 /// Is one of the files not in its place? Then what follows from comparing them is not so on the machine, where a command would act.
@@ -97,21 +103,14 @@ pub fn revoke(machine: &Machine, policy: &Policy, owner: &[u8], (range, line): (
     format!("{nsgate} revoke ids {owner} --start {first} --count {count}")
 }
 
-/// Takes ids out of one of the two files, or puts them in.
+/// Gives an owner these ids, in that one of the files where he has them not. It is refused if somebody else has them.
 #[must_use]
-pub fn usermod(
-    machine: &Machine,
-    policy: &Policy,
-    doing: &str,
-    owner: &[u8],
-    (range, line): (Range, u32),
-) -> String {
-    let is_name = is_tame(owner) && !owner.iter().all(u8::is_ascii_digit);
-    if has_draft(machine) || machine.root.is_some() || !is_name {
+pub fn grant_these(machine: &Machine, policy: &Policy, owner: &[u8], (range, line): (Range, u32)) -> String {
+    if has_draft(machine) || !is_tame(owner) {
         return edit(machine, policy, line);
     }
-    let ids = if policy.file == PolicyFile::Subgid { "subgids" } else { "subuids" };
-    format!("usermod --{doing}-{ids} {}-{} {}", range.first(), range.last(), word(owner))
+    let (nsgate, owner, first, count) = (nsgate(machine), word(owner), range.first(), range.count());
+    format!("{nsgate} grant ids {owner} --start {first} --count {count}")
 }
 
 /// Gives an owner ids.
@@ -179,12 +178,23 @@ mod tests {
         let policy = Policy::of(PolicyFile::Subuid, super::super::machine::Content::Absent);
         let range = Range::new(common::policy::id::Id::new(5).unwrap(), 3).unwrap();
         for hostile in [&b"$(id)"[..], b"a b", b"-x", b"", b"a;b", b"a\nb", b"DOM\\user"] {
-            assert_eq!(usermod(&machine, &policy, "del", hostile, (range, 1)), "nsgate edit subuid");
-            assert_eq!(move_away(&machine, &policy, hostile, (range, 1)), "nsgate edit subuid");
+            for command in [revoke, grant_these, move_away] {
+                assert_eq!(command(&machine, &policy, hostile, (range, 1)), "nsgate edit subuid");
+            }
         }
         assert_eq!(
-            usermod(&machine, &policy, "del", b"alice", (range, 1)),
-            "usermod --del-subuids 5-7 alice"
+            grant_these(&machine, &policy, b"alice", (range, 1)),
+            "nsgate grant ids alice --start 5 --count 3"
         );
+    }
+
+    /// The manual allows an editor arguments.
+    #[test]
+    fn an_editor_of_several_words_opens_the_file() {
+        for (set, says) in [("EDITOR='echo -nw'", "-nw +7 /tmp/a b\n"), ("EDITOR=echo", "+7 /tmp/a b\n")] {
+            let script = format!("{set}; {}", editor(b"/tmp/a b", 7));
+            let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), says, "{script}");
+        }
     }
 }

@@ -22,7 +22,8 @@ use crate::root::{Root, all_of, open_regular};
 
 use super::command::shown;
 use super::known::uid_of_digits;
-use super::machine::{Content, Interface, Machine, People, Policy, Step};
+use super::machine::{Content, Found, Interface, Machine, People, Policy, Step};
+use super::sources::NSSWITCH;
 
 /// So many owners that the files do not know are asked about.
 const ASKED: usize = 256;
@@ -38,11 +39,12 @@ const MOST_LINKS: u32 = 40;
 /// # Errors
 /// One of the files cannot be told apart or opened.
 pub fn machine(root: &Root, files: &[PathBuf]) -> Result<Machine, Failure> {
-    let path = root.path();
-    let mut machine =
-        Machine { root: path.map(|path| path.as_os_str().as_bytes().to_vec()), ..Machine::default() };
-    machine.files =
-        PolicyFile::ALL.into_iter().map(|file| in_place(root, path, file, files.is_empty())).collect();
+    // What is not mounted has nothing wrong with it either.
+    let etc = root.open_at("/etc", OFlag::O_PATH | OFlag::O_DIRECTORY);
+    etc.map_err(Failure::when(format!("cannot open {}", root.for_shell("/etc"))))?;
+    let path = root.path().map(|path| path.as_os_str().as_bytes().to_vec());
+    let mut machine = Machine { root: path, ..Machine::default() };
+    machine.files = PolicyFile::ALL.into_iter().map(|file| in_place(root, file, files.is_empty())).collect();
     for given in files {
         let file = kind_of(given)?;
         let place = machine.files.iter_mut().find(|policy| policy.file == file);
@@ -52,10 +54,14 @@ pub fn machine(root: &Root, files: &[PathBuf]) -> Result<Machine, Failure> {
             let message = format!("{one} and {two} are both {}: check one of them at a time", file.path());
             return Err(Failure::new(message).with_code(USAGE));
         }
-        if root.is_live() && given.as_os_str() == file.path() {
-            place.wanted = true;
-        } else {
+        let given_path = given.as_os_str().as_bytes();
+        if given_path != file.path().as_bytes() && given_path != place.found.path {
             *place = draft(file, given)?;
+        } else if matches!(place.found.content, Content::Absent) {
+            let path = shown(&place.found.path);
+            return Err(Failure::new(format!("cannot open {path}: {}", Errno::ENOENT.desc())));
+        } else {
+            place.wanted = true;
         }
     }
     let mut whole = |path: &str| match root.read(path) {
@@ -66,7 +72,7 @@ pub fn machine(root: &Root, files: &[PathBuf]) -> Result<Machine, Failure> {
         }
     };
     let (passwd, group) = (whole("/etc/passwd"), whole("/etc/group"));
-    machine.nsswitch = whole("/etc/nsswitch.conf");
+    machine.nsswitch = Some(find(root, NSSWITCH));
     machine.login_defs = match login_defs::read(root) {
         Ok(text) => Some(text),
         Err(failure) => {
@@ -76,7 +82,7 @@ pub fn machine(root: &Root, files: &[PathBuf]) -> Result<Machine, Failure> {
         }
     };
     if let Some((passwd, group)) = passwd.zip(group).filter(|(passwd, _)| !passwd.is_empty()) {
-        let nsswitch = Nsswitch::parse(machine.nsswitch.as_deref().unwrap_or_default());
+        let nsswitch = Nsswitch::parse(machine.nsswitch().unwrap_or_default());
         let elsewhere = nsswitch.accounts_are_elsewhere_too() || nsswitch.groups_are_elsewhere_too();
         let accounts = Accounts::of(&passwd, &group, root.is_live() && elsewhere);
         machine.people = Some(people(&accounts, &machine, root.is_live() && elsewhere));
@@ -119,26 +125,32 @@ fn draft(file: PolicyFile, path: &Path) -> Result<Policy, Failure> {
     let content = all_of(opened).map_err(Failure::when(cannot("read")))?;
     // A path that begins with a dash is no option.
     let path = if bytes.starts_with(b"-") { [b"./", bytes].concat() } else { bytes.to_vec() };
-    Ok(Policy { name: name.into(), path, draft: true, ..Policy::of(file, Content::Bytes(content)) })
+    let found = Found { path, ..Found::of("", Content::Bytes(content)) };
+    Ok(Policy { file, name: name.into(), draft: true, wanted: true, found })
 }
 
 /// The machine's own file.
-fn in_place(root: &Root, image: Option<&Path>, file: PolicyFile, wanted: bool) -> Policy {
-    let (way, problem) = way_to(root, file.path());
-    let content = match (problem, root.read(file.path())) {
+fn in_place(root: &Root, file: PolicyFile, wanted: bool) -> Policy {
+    let name = shown(file.path().as_bytes()).into();
+    Policy { file, name, draft: false, wanted, found: find(root, file.path()) }
+}
+
+/// A file that the helpers go by, with the way to it.
+fn find(root: &Root, path: &str) -> Found {
+    let (way, problem) = way_to(root, path);
+    let content = match (problem, root.read(path)) {
         (Some(problem), _) => problem,
         (None, Ok(Some(text))) => Content::Bytes(text.bytes),
         (None, Ok(None)) => Content::Absent,
-        (None, Err(failure)) => Content::Unread(why_alone(&failure.to_string(), file.path())),
+        (None, Err(failure)) => Content::Unread(why_alone(&failure.to_string(), path)),
     };
-    let prefix = image.map(|image| image.as_os_str().as_bytes()).unwrap_or_default();
+    let prefix = root.path().map(|image| image.as_os_str().as_bytes()).unwrap_or_default();
     let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
-    let path = [prefix, file.path().as_bytes()].concat();
-    let root_uid = match (image, way.first()) {
-        (Some(_), Some(top)) => top.uid,
+    let root_uid = match (root.is_live(), way.first()) {
+        (false, Some(top)) => top.uid,
         _ => 0,
     };
-    Policy { path, wanted, way, root_uid, ..Policy::of(file, content) }
+    Found { path: [prefix, path.as_bytes()].concat(), content, way, root_uid }
 }
 
 /// "permission denied" of "cannot open /etc/subuid: permission denied".

@@ -33,7 +33,7 @@ impl<'a> Known<'a> {
     pub fn of(machine: &'a Machine) -> Self {
         let Some(people) = &machine.people else { return Self::default() };
         // A name service that is down says of everybody that it does not know him, and that of an image is not asked.
-        let nsswitch = machine.nsswitch.as_deref().map(Nsswitch::parse);
+        let nsswitch = machine.nsswitch().map(Nsswitch::parse);
         let elsewhere = nsswitch.is_none_or(|nsswitch| nsswitch.accounts_are_elsewhere_too());
         let mut known = Self { people: Some(people), all: people.all_asked && !elsewhere, ..Self::default() };
         for user in &people.users {

@@ -16,8 +16,8 @@ pub struct Machine {
     pub files: Vec<Policy>,
     /// Its users, and its groups.
     pub people: Option<People>,
-    /// The bytes of `/etc/nsswitch.conf`; an absent one is empty.
-    pub nsswitch: Option<Vec<u8>>,
+    /// `/etc/nsswitch.conf`.
+    pub nsswitch: Option<Found>,
     /// The bytes of `/etc/login.defs`; an absent one is empty.
     pub login_defs: Option<Vec<u8>>,
     /// The network interfaces there are, if it runs.
@@ -50,12 +50,19 @@ pub struct Policy {
     pub file: PolicyFile,
     /// What a person calls it, without anything in it that a terminal would take for a command.
     pub name: Arc<str>,
-    /// Its path, for commands.
-    pub path: Vec<u8>,
     /// A file of that kind that is not in its place.
     pub draft: bool,
     /// Is it to be looked at, or is it only here for comparison?
     pub wanted: bool,
+    /// Itself.
+    pub found: Found,
+}
+
+/// A file, as it is found by its path.
+#[derive(Debug)]
+pub struct Found {
+    /// The path, for commands.
+    pub path: Vec<u8>,
     /// What is in it.
     pub content: Content,
     /// The way to it, directories, links and itself; empty if that does not matter.
@@ -107,7 +114,13 @@ impl Machine {
     /// What is in the file of this kind; nothing, if there is none.
     #[must_use]
     pub fn bytes(&self, file: PolicyFile) -> Option<&[u8]> {
-        self.policy(file)?.bytes()
+        self.policy(file)?.found.bytes()
+    }
+
+    /// What is in `/etc/nsswitch.conf`, if that is known.
+    #[must_use]
+    pub fn nsswitch(&self) -> Option<&[u8]> {
+        self.nsswitch.as_ref()?.bytes()
     }
 }
 
@@ -118,13 +131,18 @@ impl Policy {
         Self {
             file,
             name: shown(file.path().as_bytes()).into(),
-            path: file.path().as_bytes().to_vec(),
             draft: false,
             wanted: true,
-            content,
-            way: Vec::new(),
-            root_uid: 0,
+            found: Found::of(file.path(), content),
         }
+    }
+}
+
+impl Found {
+    /// One in its place, whoever may have written it.
+    #[must_use]
+    pub fn of(path: &str, content: Content) -> Self {
+        Self { path: path.as_bytes().to_vec(), content, way: Vec::new(), root_uid: 0 }
     }
 
     /// The bytes, if that is known: an absent file has none.

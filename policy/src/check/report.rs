@@ -7,6 +7,7 @@ use crate::output::{Output, Style, plural};
 
 use super::finding::Finding;
 use super::findings::Findings;
+use super::machine::{Content, Policy};
 use super::rule::{self, RULES, Rule, Severity};
 
 /// Findings as one JSON document: docs/json.md, policy/schema/check.json.
@@ -14,7 +15,7 @@ use super::rule::{self, RULES, Rule, Severity};
 struct Document<'a> {
     schema: &'static str,
     verb: &'static str,
-    files: &'a [String],
+    files: Vec<&'a str>,
     errors: u64,
     warnings: u64,
     infos: u64,
@@ -60,13 +61,14 @@ const VERB: &str = "check";
 ///
 /// # Errors
 /// It cannot be written down.
-pub fn findings(files: &[String], findings: Findings, out: &mut Output) -> Result<(), Failure> {
+pub fn findings(files: &[&Policy], findings: Findings, out: &mut Output) -> Result<(), Failure> {
     let number = |severity| findings.number(severity);
     let (errors, warnings, infos) =
         (number(Severity::Error), number(Severity::Warning), number(Severity::Info));
     let shown = findings.into_shown();
     if out.is_json() {
         let findings = shown.iter().map(|(finding, _)| Entry::of(finding)).collect();
+        let files = files.iter().map(|policy| &*policy.name).collect();
         return out.document(&Document {
             schema: SCHEMA,
             verb: VERB,
@@ -90,7 +92,7 @@ pub fn findings(files: &[String], findings: Findings, out: &mut Output) -> Resul
             out.line(format!("    ... and {} more like it {id}", grouped(*more)));
         }
     }
-    let places = files.join(", ");
+    let places = places(files, &shown);
     let counts = [
         (errors, "error", Style::Error),
         (warnings, "warning", Style::Warning),
@@ -104,9 +106,9 @@ pub fn findings(files: &[String], findings: Findings, out: &mut Output) -> Resul
         })
         .collect();
     if counts.is_empty() {
-        out.line(format!("{} in {places}", out.paint(Style::Good, "no findings")));
+        out.line(format!("{}{places}", out.paint(Style::Good, "no findings")));
     } else {
-        out.line(format!("{} in {places}", counts.join(", ")));
+        out.line(format!("{}{places}", counts.join(", ")));
     }
     let worst = shown.iter().min_by_key(|(finding, _)| std::cmp::Reverse(finding.rule.severity));
     if let Some((finding, _)) = worst {
@@ -114,6 +116,20 @@ pub fn findings(files: &[String], findings: Findings, out: &mut Output) -> Resul
         out.line(out.paint(Style::Faint, &format!("why, and what follows: nsgate check --help-rule {id}")));
     }
     Ok(())
+}
+
+/// Where that is; and which files are not there, if that is no finding.
+fn places(files: &[&Policy], shown: &[(Finding, u64)]) -> String {
+    let is_missing = |policy: &&&Policy| {
+        matches!(policy.found.content, Content::Absent)
+            && shown.iter().all(|(finding, _)| finding.place.file != policy.name)
+    };
+    let (missing, there): (Vec<_>, Vec<_>) = files.iter().partition(is_missing);
+    let list = |before: &str, files: Vec<&&Policy>| {
+        let names: Vec<&str> = files.iter().map(|policy| &*policy.name).collect();
+        if names.is_empty() { String::new() } else { format!("{before}{}", names.join(", ")) }
+    };
+    list(" in ", there) + &list("; not there: ", missing)
 }
 
 /// Explains a rule.

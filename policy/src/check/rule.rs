@@ -150,7 +150,8 @@ rules! {
     OUT_OF_STEP: Warning, "out-of-step", "an owner holds other ids in subuid than in subgid",
         "Programs that make containers map uids and gids side by side, and most take it for granted that an owner's ranges in \
          /etc/subuid and /etc/subgid are the same; incus and podman fail, or make files of groups that are nobody's. useradd and \
-         usermod can make the two differ. nsgate grant keeps them in step.";
+         usermod can make the two differ. nsgate grant keeps them in step. Ids of one file that are root's, an account's or somebody \
+         else's it does not put into the other one: take those out with nsgate revoke, and grant others.";
     SUBID_SOURCE: Warning, "subid-source", "the file is not read",
         "subid: in /etc/nsswitch.conf says where subordinate ids come from. files is not among the sources, so no line of \
          /etc/subuid and /etc/subgid grants anything. Add files to the line, or remove what is in the files.";
@@ -214,6 +215,9 @@ rules! {
     NOT_A_FILE: Error, "not-a-file", "a policy file that is no file",
         "It is a directory, a device, a pipe, or a link that leads nowhere, into a circle, or through /proc. The helpers read regular \
          files, and refuse every request for want of one.";
+    TOO_LARGE: Error, "too-large", "a file that is too large for the helpers",
+        "The helpers read all of /etc/nsswitch.conf, and refuse every request if that is more than 1 MiB, so that nobody makes them \
+         use up the memory. A few lines are enough: look at what else has come into it, and take it out.";
     UNREAD: Warning, "unread", "a file that could not be read",
         "Whoever runs nsgate check may not read the file, or it cannot be read at all, so what is in it was not looked at. Run it as \
          root.";

@@ -17,7 +17,7 @@ use super::usernet::Bridges;
 /// What the file says; if nobody understands it, nothing.
 pub(super) fn read(machine: &Machine, findings: &mut Findings) -> Settings {
     let Some(policy) = machine.policy(PolicyFile::NsgateIni) else { return Settings::default() };
-    let bytes = policy.bytes();
+    let bytes = policy.found.bytes();
     if let Some(bytes) = bytes.filter(|bytes| bytes.len() > SMALL) {
         findings.add(SETTINGS, policy, None, || {
             let message =
@@ -84,7 +84,7 @@ pub(super) fn look(
 /// The first line of each bridge's section.
 fn sections(policy: &Policy) -> HashMap<String, u32> {
     let mut sections = HashMap::new();
-    for (line, number) in lines(policy.bytes().unwrap_or_default()).zip(1_u32..) {
+    for (line, number) in lines(policy.found.bytes().unwrap_or_default()).zip(1_u32..) {
         let begins = line.trim_ascii_start().starts_with(b"[");
         let section = Some(line).filter(|_| begins).and_then(|line| Settings::parse(line).ok());
         for name in section.iter().flat_map(Settings::bridge_names) {

@@ -10,14 +10,18 @@ use common::policy::text::{Quoted, lines};
 use crate::cli::PolicyFile;
 use crate::login_defs::number_or;
 
+use super::command::editor;
 use super::findings::Findings;
 use super::machine::Machine;
 use super::rule::{SUBID_SOURCE, SUBID_SOURCE_NAME};
 
+/// Says where subordinate ids come from. The helpers refuse every request if it is not root's alone, as with a policy file.
+pub(super) const NSSWITCH: &str = "/etc/nsswitch.conf";
+
 /// Does the machine ask this source for subordinate ids?
 #[must_use]
 pub(super) fn asks(machine: &Machine, source: &str) -> bool {
-    machine.nsswitch.as_deref().is_some_and(|bytes| {
+    machine.nsswitch().is_some_and(|bytes| {
         let nsswitch = Nsswitch::parse(bytes);
         let sources = nsswitch.subid_sources();
         sources.is_ok_and(|sources| sources.plugins.iter().any(|plugin| plugin.as_str() == source))
@@ -33,7 +37,8 @@ pub(super) fn new_accounts(login_defs: &[u8], kind: &str) -> Option<Range> {
 
 /// Is `/etc/subuid` read at all?
 pub(super) fn look(machine: &Machine, findings: &mut Findings) {
-    let Some(bytes) = &machine.nsswitch else { return };
+    let Some(found) = &machine.nsswitch else { return };
+    let Some(bytes) = found.bytes() else { return };
     let ours = [PolicyFile::Subuid, PolicyFile::Subgid].map(|file| machine.policy(file));
     if !ours.iter().flatten().any(|policy| policy.wanted) {
         return;
@@ -45,10 +50,8 @@ pub(super) fn look(machine: &Machine, findings: &mut Findings) {
         })
     };
     let line = lines(bytes).zip(1_u32..).find(|(line, _)| said(line)).map(|(_, number)| number);
-    let (name, path): (Arc<str>, _) = ("/etc/nsswitch.conf".into(), "/etc/nsswitch.conf");
-    let root = machine.root.as_deref().unwrap_or_default().strip_suffix(b"/").or(machine.root.as_deref());
-    let path = super::command::word(&[root.unwrap_or_default(), path.as_bytes()].concat());
-    let fix = || Some(format!("\"${{EDITOR:-vi}}\" +{} {path}", line.unwrap_or(1)));
+    let name: Arc<str> = NSSWITCH.into();
+    let fix = || Some(editor(&found.path, line.unwrap_or(1)));
     match nsswitch.subid_sources() {
         Err(word) => findings.add_at(SUBID_SOURCE_NAME, &name, line, || {
             let word = Quoted(word);
@@ -61,7 +64,10 @@ pub(super) fn look(machine: &Machine, findings: &mut Findings) {
         }),
         Ok(sources) if !sources.files => {
             let grants = |policy: &&super::machine::Policy| {
-                policy.bytes().is_some_and(|bytes| lines(bytes).any(|line| subid::entry(line).is_some()))
+                policy
+                    .found
+                    .bytes()
+                    .is_some_and(|bytes| lines(bytes).any(|line| subid::entry(line).is_some()))
             };
             let unused: Vec<String> =
                 ours.into_iter().flatten().filter(grants).map(|policy| policy.name.to_string()).collect();

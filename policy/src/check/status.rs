@@ -1,9 +1,14 @@
 //! The rules about policy files as files: the judgement of `common::os::trusted`, which the helpers go by, said beforehand.
 
-use super::command::{nsgate, word};
+use std::sync::Arc;
+
+use common::os::trusted::SMALL;
+
+use super::command::{editor, nsgate, word};
 use super::findings::Findings;
-use super::machine::{Content, Machine, Policy, Step};
-use super::rule::{NOT_A_FILE, NOT_FOR_ALL, UNREAD, WRITABLE};
+use super::machine::{Content, Found, Machine, Step};
+use super::rule::{NOT_A_FILE, NOT_FOR_ALL, TOO_LARGE, UNREAD, WRITABLE};
+use super::sources::NSSWITCH;
 
 const TYPE: u32 = 0o170_000;
 const DIRECTORY: u32 = 0o040_000;
@@ -13,30 +18,21 @@ const OTHERS_WRITE: u32 = 0o022;
 
 /// Looks at the way to each file.
 pub(super) fn look(machine: &Machine, findings: &mut Findings) {
-    for policy in &machine.files {
-        for (place, step) in policy.way.iter().enumerate() {
-            let next = policy.way.get(place.saturating_add(1));
-            if let Some((why, command)) = distrust(step, next, policy.root_uid) {
-                findings.add(WRITABLE, policy, None, || {
-                    let is_itself = next.is_none();
-                    let which =
-                        if is_itself { String::new() } else { format!("{}, on the way to it, ", step.path) };
-                    let path = [machine.root.as_deref().unwrap_or_default(), step.path.as_bytes()].concat();
-                    (format!("{which}{why}"), Some(format!("{command} {}", word(&path))))
-                });
-            }
-        }
-        match &policy.content {
-            Content::Bytes(_) => not_for_all(policy, findings),
-            Content::Absent => {}
-            Content::Unread(why) => findings.add(UNREAD, policy, None, || {
-                let again = format!("sudo {} check", nsgate(machine));
-                (format!("cannot be read: {why}; what is in it was not looked at"), Some(again))
-            }),
-            Content::NotAFile(what) => findings.add(NOT_A_FILE, policy, None, || {
-                let look = format!("ls -ld {}", word(&policy.path));
-                (format!("{what}, and no file: every request is refused"), Some(look))
-            }),
+    for policy in machine.files.iter().filter(|policy| policy.wanted) {
+        look_at(machine, &policy.name, &policy.found, findings);
+    }
+    // A draft is in no place to which it matters.
+    let is_in_force = machine.files.iter().any(|policy| policy.wanted && !policy.found.way.is_empty());
+    if let Some(nsswitch) = machine.nsswitch.as_ref().filter(|_| is_in_force) {
+        let name: Arc<str> = NSSWITCH.into();
+        look_at(machine, &name, nsswitch, findings);
+        if let Some(bytes) = nsswitch.bytes().filter(|bytes| bytes.len() > SMALL) {
+            findings.add_at(TOO_LARGE, &name, None, || {
+                let size = bytes.len();
+                let message =
+                    format!("has {size} bytes, and {SMALL} are read at most: every request is refused");
+                (message, Some(editor(&nsswitch.path, 1)))
+            });
         }
     }
     for (path, why) in &machine.unread {
@@ -44,6 +40,33 @@ pub(super) fn look(machine: &Machine, findings: &mut Findings) {
             let again = format!("sudo {} check", nsgate(machine));
             (format!("cannot be read: {why}; owners were not compared with it"), Some(again))
         });
+    }
+}
+
+fn look_at(machine: &Machine, name: &Arc<str>, found: &Found, findings: &mut Findings) {
+    for (place, step) in found.way.iter().enumerate() {
+        let next = found.way.get(place.saturating_add(1));
+        if let Some((why, command)) = distrust(step, next, found.root_uid) {
+            findings.add_at(WRITABLE, name, None, || {
+                let is_itself = next.is_none();
+                let which =
+                    if is_itself { String::new() } else { format!("{}, on the way to it, ", step.path) };
+                let path = [machine.root.as_deref().unwrap_or_default(), step.path.as_bytes()].concat();
+                (format!("{which}{why}"), Some(format!("{command} {}", word(&path))))
+            });
+        }
+    }
+    match &found.content {
+        Content::Bytes(_) => not_for_all(name, found, findings),
+        Content::Absent => {}
+        Content::Unread(why) => findings.add_at(UNREAD, name, None, || {
+            let again = format!("sudo {} check", nsgate(machine));
+            (format!("cannot be read: {why}; what is in it was not looked at"), Some(again))
+        }),
+        Content::NotAFile(what) => findings.add_at(NOT_A_FILE, name, None, || {
+            let look = format!("ls -ld {}", word(&found.path));
+            (format!("{what}, and no file: every request is refused"), Some(look))
+        }),
     }
 }
 
@@ -67,15 +90,15 @@ fn distrust(step: &Step, next: Option<&Step>, root: u32) -> Option<(String, Stri
     Some((format!("can be written by {who} (mode {:04o})", step.mode & 0o7777), command.to_owned()))
 }
 
-fn not_for_all(policy: &Policy, findings: &mut Findings) {
+fn not_for_all(name: &Arc<str>, found: &Found, findings: &mut Findings) {
     let closed = |step: &Step| match step.mode & TYPE {
         LINK => false,
         DIRECTORY => step.mode & 0o001 == 0,
         _ => step.mode & 0o004 == 0,
     };
-    let Some(step) = policy.way.iter().find(|step| closed(step)) else { return };
-    findings.add(NOT_FOR_ALL, policy, None, || {
-        let is_itself = policy.way.last() == Some(step);
+    let Some(step) = found.way.iter().find(|step| closed(step)) else { return };
+    findings.add_at(NOT_FOR_ALL, name, None, || {
+        let is_itself = found.way.last() == Some(step);
         let which = if is_itself { "" } else { &*format!("{}, on the way to it, ", step.path) };
         let mode = step.mode & 0o7777;
         let message = format!(

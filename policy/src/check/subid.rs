@@ -13,7 +13,7 @@ use common::policy::text::{Quoted, lines};
 use crate::accounts::User;
 use crate::cli::PolicyFile;
 
-use super::command::{edit, grant, move_away, revoke, sed, usermod};
+use super::command::{edit, grant, grant_these, move_away, revoke, sed};
 use super::findings::Findings;
 use super::junk;
 use super::known::{Known, uid_of_digits};
@@ -55,7 +55,7 @@ struct Word<'a> {
     is: Is,
 }
 
-/// What an owner is. usermod and `grant` want an account; and nobody's line goes.
+/// What an owner is. `grant` wants an account; and nobody's line goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Is {
     /// An account, or accounts are not known.
@@ -96,7 +96,7 @@ pub(super) fn look(machine: &Machine, known: &Known<'_>, settings: &Settings, fi
         of_each_owner(machine, policy, &owners, entries, findings);
     }
     if let [Some((subuid, of_subuid)), Some((subgid, of_subgid))] = &both {
-        in_step(machine, &owners, [(*subuid, of_subuid), (*subgid, of_subgid)], findings);
+        against.in_step(&owners, [(*subuid, of_subuid), (*subgid, of_subgid)], findings);
     }
 }
 
@@ -116,8 +116,8 @@ impl<'a> Against<'a> {
         owners: &mut Owners<'a>,
         findings: &mut Findings,
     ) -> Option<Vec<Entry>> {
-        let bytes = policy.bytes()?;
-        if matches!(policy.content, Content::Absent) {
+        let bytes = policy.found.bytes()?;
+        if matches!(policy.found.content, Content::Absent) {
             findings.add(MISSING_FILE, policy, None, || {
                 let install = if policy.draft || self.machine.root.is_some() {
                     None
@@ -245,7 +245,7 @@ impl<'a> Against<'a> {
             let message = format!(
                 "{holds}, of which /etc/nsgate.ini:{at} protects {common}: a map that has it is refused"
             );
-            let take_out = || usermod(self.machine, policy, "del", owner.text, (common, line));
+            let take_out = || revoke(self.machine, policy, owner.text, (common, line));
             (message, Some(mend(self.machine, policy, owner, (range, line), take_out)))
         });
     }
@@ -304,6 +304,93 @@ impl<'a> Against<'a> {
             );
             (message, None)
         });
+    }
+
+    /// Owners who have other ids in one file than in the other. Both are sorted by owner.
+    fn in_step(
+        &self,
+        owners: &Owners<'_>,
+        [(subuid, of_subuid), (subgid, of_subgid)]: [(&Policy, &Vec<Entry>); 2],
+        findings: &mut Findings,
+    ) {
+        let machine = self.machine;
+        let contested = contested(of_subuid, of_subgid);
+        let by_owner = of_subgid.chunk_by(|one, other| one.who == other.who);
+        let by_owner = by_owner.filter_map(|gids| Some((gids.first()?.who, gids)));
+        let mut by_owner: HashMap<u32, &[Entry]> = by_owner.collect();
+        let mut compare = |uids: &[Entry], gids: &[Entry]| {
+            let ids = |entries: &[Entry]| merged(entries.iter().map(|entry| entry.range).collect());
+            let (by_uid, by_gid) = (ids(uids), ids(gids));
+            if by_uid == by_gid {
+                return;
+            }
+            let top = |entries: &[Entry]| entries.iter().copied().min_by_key(|entry| entry.line);
+            let here = top(uids).filter(|_| subuid.wanted).map(|top| (subuid, top));
+            let Some((policy, top)) = here.or(top(gids).map(|top| (subgid, top))) else { return };
+            let Some(owner) = owners.word(top.word) else { return };
+            findings.add(OUT_OF_STEP, policy, Some(top.line), || {
+                let (only_uid, only_gid) = (without(&by_uid, &by_gid), without(&by_gid, &by_uid));
+                let said = |ids: &[Range]| match ids {
+                    [] => "nothing".to_owned(),
+                    [one] => one.to_string(),
+                    [one, two] => format!("{one} and {two}"),
+                    [one, rest @ ..] => format!("{one} and {} more ranges", rest.len()),
+                };
+                let (shown, name, other) = (Quoted(owner.text), &subuid.name, &subgid.name);
+                let message = match (only_uid.is_empty(), only_gid.is_empty()) {
+                    (false, true) => {
+                        format!("\"{shown}\" holds {} in {name} and not in {other}", said(&only_uid))
+                    }
+                    (true, false) => {
+                        format!("\"{shown}\" holds {} in {other} and not in {name}", said(&only_gid))
+                    }
+                    _ => format!(
+                        "\"{shown}\" holds {} in {name} alone, and {} in {other} alone",
+                        said(&only_uid),
+                        said(&only_gid)
+                    ),
+                };
+                let missing = match (only_uid.as_slice(), only_gid.as_slice()) {
+                    ([first, ..], []) | ([], [first, ..]) if self.may_be_granted(*first, &contested) => {
+                        Some(*first)
+                    }
+                    _ => None,
+                };
+                let add = || match missing {
+                    Some(ids) => grant_these(machine, policy, owner.text, (ids, top.line)),
+                    None => edit(machine, policy, top.line),
+                };
+                (message, Some(mend(machine, policy, owner, (top.range, top.line), add)))
+            });
+        };
+        for uids in of_subuid.chunk_by(|one, other| one.who == other.who) {
+            let gids = uids.first().and_then(|entry| by_owner.remove(&entry.who));
+            compare(uids, gids.unwrap_or_default());
+        }
+        for gids in by_owner.into_values() {
+            compare(&[], gids);
+        }
+    }
+
+    /// Would `grant` give somebody these ids, as far as can be seen here? `write::taken` has what is in the way.
+    fn may_be_granted(&self, range: Range, contested: &[Range]) -> bool {
+        let has = |ranges: &[Range]| {
+            let above = ranges.partition_point(|other| other.last() < range.first());
+            meets(ranges.get(above).copied(), range)
+        };
+        let is_reserved = |reserved: &Reserved| match reserved.when {
+            When::Always | When::FreeIpa => true,
+            When::Nspawn => self.machine.nspawn,
+            When::Incus => self.machine.incus,
+        };
+        let is_for_accounts = self.new_accounts.iter().flatten().any(|new| range.first() <= new.last());
+        let is_of_account = [false, true].iter().any(|gids| !self.known.within(*gids, range).is_empty());
+        let is_protected = self.protect.as_ref().is_some_and(|protect| has(&protect.value));
+        !(is_for_accounts
+            || is_of_account
+            || is_protected
+            || has(contested)
+            || reserved::touched(range).any(is_reserved))
     }
 }
 
@@ -368,33 +455,49 @@ fn among_owners(
     entries: &mut [Entry],
     findings: &mut Findings,
 ) {
+    each_meeting(entries, |entry, other| {
+        let (above, below) = if other.line < entry.line { (other, entry) } else { (entry, other) };
+        findings.add(OVERLAP, policy, Some(below.line), || {
+            let (one, two) = (owners.text(below.word), owners.text(above.word));
+            let common = below.range.intersection(above.range).unwrap_or(below.range);
+            let message = format!(
+                "\"{}\" holds {}, and \"{}\" (line {}) holds {} too",
+                Quoted(one),
+                below.range,
+                Quoted(two),
+                above.line,
+                if common == below.range { "all of it".to_owned() } else { format!("{common} of it") },
+            );
+            // Nobody needs his; else whoever came later moves.
+            let is_nobodys =
+                |entry: &Entry| owners.word(entry.word).is_some_and(|owner| owner.is == Is::Nobody);
+            let moves = if is_nobodys(&above) && !is_nobodys(&below) { above } else { below };
+            let fix = owners
+                .word(moves.word)
+                .map(|owner| other_ids(machine, policy, owner, (moves.range, moves.line)));
+            (message, fix)
+        });
+    });
+}
+
+/// The ids that two owners have, be it one in the one file and one in the other.
+fn contested(of_subuid: &[Entry], of_subgid: &[Entry]) -> Vec<Range> {
+    let mut ranges = Vec::new();
+    each_meeting(&mut [of_subuid, of_subgid].concat(), |entry, other| {
+        ranges.extend(entry.range.intersection(other.range));
+    });
+    merged(ranges)
+}
+
+/// Each entry that has ids of another owner's, with that one of the entries below it which has most of them. Sorts them by their ids.
+fn each_meeting(entries: &mut [Entry], mut meet: impl FnMut(Entry, Entry)) {
     entries.sort_unstable_by_key(|entry| (entry.range, entry.line));
     // Of the lines so far: the one that reaches furthest, and the one of another owner that does.
     let (mut furthest, mut second): (Option<Entry>, Option<Entry>) = (None, None);
     for entry in entries.iter().copied() {
         let other = if furthest.is_some_and(|known| known.who != entry.who) { furthest } else { second };
         if let Some(other) = other.filter(|other| entry.range.first() <= other.range.last()) {
-            let (above, below) = if other.line < entry.line { (other, entry) } else { (entry, other) };
-            findings.add(OVERLAP, policy, Some(below.line), || {
-                let (one, two) = (owners.text(below.word), owners.text(above.word));
-                let common = below.range.intersection(above.range).unwrap_or(below.range);
-                let message = format!(
-                    "\"{}\" holds {}, and \"{}\" (line {}) holds {} too",
-                    Quoted(one),
-                    below.range,
-                    Quoted(two),
-                    above.line,
-                    if common == below.range { "all of it".to_owned() } else { format!("{common} of it") },
-                );
-                // Nobody needs his; else whoever came later moves.
-                let is_nobodys =
-                    |entry: &Entry| owners.word(entry.word).is_some_and(|owner| owner.is == Is::Nobody);
-                let moves = if is_nobodys(&above) && !is_nobodys(&below) { above } else { below };
-                let fix = owners
-                    .word(moves.word)
-                    .map(|owner| other_ids(machine, policy, owner, (moves.range, moves.line)));
-                (message, fix)
-            });
+            meet(entry, other);
         }
         let reaches =
             |known: Option<Entry>| known.is_none_or(|known| known.range.last() < entry.range.last());
@@ -464,68 +567,6 @@ fn of_each_owner(
                 (message, Some(mend(machine, policy, owner, (top.range, top.line), more)))
             });
         }
-    }
-}
-
-/// Owners who have other ids in one file than in the other. Both are sorted by owner.
-fn in_step(
-    machine: &Machine,
-    owners: &Owners<'_>,
-    [(subuid, of_subuid), (subgid, of_subgid)]: [(&Policy, &Vec<Entry>); 2],
-    findings: &mut Findings,
-) {
-    let by_owner = of_subgid.chunk_by(|one, other| one.who == other.who);
-    let by_owner = by_owner.filter_map(|gids| Some((gids.first()?.who, gids)));
-    let mut by_owner: HashMap<u32, &[Entry]> = by_owner.collect();
-    let mut compare = |uids: &[Entry], gids: &[Entry]| {
-        let ids = |entries: &[Entry]| merged(entries.iter().map(|entry| entry.range).collect());
-        let (by_uid, by_gid) = (ids(uids), ids(gids));
-        if by_uid == by_gid {
-            return;
-        }
-        let top = |entries: &[Entry]| entries.iter().copied().min_by_key(|entry| entry.line);
-        let here = top(uids).filter(|_| subuid.wanted).map(|top| (subuid, top));
-        let Some((policy, top)) = here.or(top(gids).map(|top| (subgid, top))) else { return };
-        let Some(owner) = owners.word(top.word) else { return };
-        findings.add(OUT_OF_STEP, policy, Some(top.line), || {
-            let (only_uid, only_gid) = (without(&by_uid, &by_gid), without(&by_gid, &by_uid));
-            let said = |ids: &[Range]| match ids {
-                [] => "nothing".to_owned(),
-                [one] => one.to_string(),
-                [one, two] => format!("{one} and {two}"),
-                [one, rest @ ..] => format!("{one} and {} more ranges", rest.len()),
-            };
-            let (shown, name, other) = (Quoted(owner.text), &subuid.name, &subgid.name);
-            let message = match (only_uid.is_empty(), only_gid.is_empty()) {
-                (false, true) => {
-                    format!("\"{shown}\" holds {} in {name} and not in {other}", said(&only_uid))
-                }
-                (true, false) => {
-                    format!("\"{shown}\" holds {} in {other} and not in {name}", said(&only_gid))
-                }
-                _ => format!(
-                    "\"{shown}\" holds {} in {name} alone, and {} in {other} alone",
-                    said(&only_uid),
-                    said(&only_gid)
-                ),
-            };
-            let add = || match (only_uid.as_slice(), only_gid.as_slice()) {
-                // The other file may be the machine's own.
-                _ if policy.draft => edit(machine, policy, top.line),
-                ([one], []) => usermod(machine, subgid, "add", owner.text, (*one, 1)),
-                ([], [one]) => usermod(machine, subuid, "add", owner.text, (*one, 1)),
-                (_, []) => edit(machine, subgid, 1),
-                _ => edit(machine, subuid, top.line),
-            };
-            (message, Some(mend(machine, policy, owner, (top.range, top.line), add)))
-        });
-    };
-    for uids in of_subuid.chunk_by(|one, other| one.who == other.who) {
-        let gids = uids.first().and_then(|entry| by_owner.remove(&entry.who));
-        compare(uids, gids.unwrap_or_default());
-    }
-    for gids in by_owner.into_values() {
-        compare(&[], gids);
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn look<'a>(
     let policy = machine.policy(PolicyFile::LxcUsernet)?;
     let mut bridges = Bridges::default();
     let mut quotas: HashMap<(Who<'_>, &[u8]), (u32, u32)> = HashMap::new();
-    for (line, number) in lines(policy.bytes()?).zip(1_u32..) {
+    for (line, number) in lines(policy.found.bytes()?).zip(1_u32..) {
         if junk::says_nothing(line) {
             continue;
         }

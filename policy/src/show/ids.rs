@@ -210,7 +210,8 @@ fn write(
             out.line(line);
         }
     };
-    for (number, (file, picture)) in files.iter().zip(pictures).enumerate().take(if same { 1 } else { 2 }) {
+    let pictured = files.iter().zip(files.iter().rev()).zip(pictures);
+    for (number, ((file, other), picture)) in pictured.enumerate().take(if same { 1 } else { 2 }) {
         if number > 0 {
             out.line("");
         }
@@ -238,6 +239,12 @@ fn write(
         out.line("");
         if let Some(who) = who {
             who.details(file).into_iter().for_each(|line| say(out, None, &line));
+            let commands = who.commands(file, other);
+            if !commands.is_empty() {
+                say(out, None, "to give him ids:");
+            }
+            // Never broken: somebody wants to copy it.
+            commands.into_iter().for_each(|command| out.line(format!("    {command}")));
         }
         for (style, note) in notes(file, who) {
             let mark = match style {

@@ -363,12 +363,9 @@ fn write(document: &Document, out: &mut Output) {
         out.line("");
     }
     for quota in quotas {
-        let limit = quota.limit.map_or_else(|| "no limit now".to_owned(), |limit| limit.to_string());
         let full =
             quota.limit.is_some_and(|limit| usize::try_from(limit).is_ok_and(|limit| quota.used >= limit));
-        let owner = if quota.owner == ALL { "all users" } else { &quota.owner };
-        let text = format!("{owner} on {}: {} of {limit}", quota.bridge, quota.used);
-        for line in wrapped(&text, width) {
+        for line in wrapped(&said_of(quota), width) {
             out.line(if full { out.paint(Style::Warning, &format!("{line}, full")) } else { line });
         }
     }
@@ -380,9 +377,30 @@ fn write(document: &Document, out: &mut Output) {
     }
 }
 
+/// How much of a quota is used.
+fn said_of(QuotaRow { owner, bridge, used, limit }: &QuotaRow) -> String {
+    match limit {
+        Some(limit) if owner == ALL => format!("all users on {bridge}: {used} of {limit}"),
+        None if owner == ALL => format!("all users on {bridge}: {used}, and there is no limit now"),
+        Some(limit) => format!("{owner} on {bridge}: {used} of {limit}"),
+        None => format!("{owner} on {bridge}: {used}, and no line allows any now"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_without_a_line_is_not_one_without_a_limit() {
+        let said = |owner: &str, limit| {
+            said_of(&QuotaRow { owner: owner.to_owned(), bridge: "br0".to_owned(), used: 2, limit })
+        };
+        assert_eq!(said("alice", Some(5)), "alice on br0: 2 of 5");
+        assert_eq!(said("alice", None), "alice on br0: 2, and no line allows any now");
+        assert_eq!(said(ALL, Some(5)), "all users on br0: 2 of 5");
+        assert_eq!(said(ALL, None), "all users on br0: 2, and there is no limit now");
+    }
 
     #[test]
     fn an_alias_says_whose_an_interface_is() {

@@ -19,8 +19,8 @@ pub struct Who {
     /// What he is called.
     pub name: Vec<u8>,
     identity: Identity,
-    /// For a command that somebody may copy.
-    nsgate: String,
+    /// The command that gives him ids. None: he has no account, and gets none.
+    grant: Option<String>,
 }
 
 impl Who {
@@ -29,13 +29,15 @@ impl Who {
     /// # Errors
     /// There is nobody of that name.
     pub fn find(root: &Root, word: &OsStr, accounts: &Accounts, files: &[File; 2]) -> Result<Self, Failure> {
-        let nsgate = root.nsgate();
         match accounts.user(word) {
-            Ok(user) => Ok(Self { name: user.name, identity: Identity::Uid(user.uid), nsgate }),
+            Ok(user) => {
+                let grant = Some(format!("{} grant ids {}", root.nsgate(), for_shell(&user.name)));
+                Ok(Self { name: user.name, identity: Identity::Uid(user.uid), grant })
+            }
             Err(nobody) => {
                 let mut holders = files.iter().flat_map(|file| &file.holders.all);
                 let found = holders.find(|holder| holder.name == word.as_bytes()).ok_or(nobody)?;
-                Ok(Self { name: found.name.clone(), identity: found.identity.clone(), nsgate })
+                Ok(Self { name: found.name.clone(), identity: found.identity.clone(), grant: None })
             }
         }
     }
@@ -46,9 +48,23 @@ impl Who {
         holder.identity == self.identity
     }
 
+    fn among<'a>(&self, holders: &'a Holders) -> Option<&'a Holder> {
+        holders.all.iter().find(|holder| self.is(holder))
+    }
+
+    /// What gives him ids by a file that has none for him: those that he has by the other one, so that both say the same.
+    #[must_use]
+    pub fn commands(&self, file: &File, other: &File) -> Vec<String> {
+        let lacks = self.among(&file.holders).is_none() && other.unreadable.is_none();
+        let Some(grant) = self.grant.as_ref().filter(|_| lacks) else { return Vec::new() };
+        let Some(he) = self.among(&other.holders) else { return vec![grant.clone()] };
+        let these = |ids: &Range| format!("{grant} --start {} --count {}", ids.first(), ids.count());
+        he.ids.iter().take(MOST_TOLD).map(these).collect()
+    }
+
     /// He, those who share ids with him, and his neighbours.
     pub fn company<'a>(&self, holders: &'a Holders) -> Vec<&'a Holder> {
-        let Some(he) = holders.all.iter().find(|holder| self.is(holder)) else { return Vec::new() };
+        let Some(he) = self.among(holders) else { return Vec::new() };
         let near: Vec<Range> = Neighbours::of(holders, self).around(he);
         let near = merged(near);
         let belongs = |holder: &&Holder| {
@@ -64,13 +80,8 @@ impl Who {
     pub fn details(&self, file: &File) -> Vec<String> {
         let holders = &file.holders;
         let me = Quoted(&self.name);
-        let Some(he) = holders.all.iter().find(|holder| self.is(holder)) else {
-            return vec![format!(
-                "{me} holds nothing by {}; to give him ids: {} grant ids {}",
-                file.path,
-                self.nsgate,
-                for_shell(&self.name)
-            )];
+        let Some(he) = self.among(holders) else {
+            return vec![format!("{me} holds nothing by {}", file.path)];
         };
         let neighbours = Neighbours::of(holders, self);
         let mut lines = Vec::new();
@@ -160,11 +171,8 @@ mod tests {
         let accounts = Accounts::of(b"alice:x:1000:1::/:\n", b"", false);
         let file = b"alice:500:100\na:100:10\nb:300:200\nc:900:1\nd:700:1\n";
         let holders = Holders::of(file, &Names::of(&accounts));
-        let who = Who {
-            name: b"alice".to_vec(),
-            identity: Identity::Uid(Id::new(1000).unwrap()),
-            nsgate: "nsgate".to_owned(),
-        };
+        let who =
+            Who { name: b"alice".to_vec(), identity: Identity::Uid(Id::new(1000).unwrap()), grant: None };
         let range = Range::new(Id::new(500).unwrap(), 100).unwrap();
         assert_eq!(
             Neighbours::of(&holders, &who).of_range(range),

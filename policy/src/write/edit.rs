@@ -35,8 +35,9 @@ pub fn run(root: &Root, args: &Edit, out: &mut Output) -> Result<u8, Failure> {
         return Err(Failure::new("edit is for a person: it has no --json").with_code(USAGE));
     }
     super::may(root)?;
-    let editor = Editor::of_the_environment()?;
     let path = args.file.path();
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let editor = Editor::of_the_environment(format!("{} edit {name}", root.nsgate()))?;
     let place = Place::open(root, args.file, true)?;
     let place = place.ok_or_else(|| Failure::new(format!("there is no directory for {path}")))?;
     let mut lock = Lock::take(root, [&place])?;
@@ -161,7 +162,7 @@ impl Findings {
         });
         for Finding { rule, place, message, .. } in found {
             let line = place.line.map_or(String::new(), |line| format!(":{line}"));
-            said.push((rule.severity, format!("{}{line}: {message} [{}]", file.path(), rule.id)));
+            said.push((rule.severity, format!("{}{line}: {message} [{}]", place.file, rule.id)));
         }
         said.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
         Self(said)

@@ -6,6 +6,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use common::os::trusted::Etc;
 use common::policy::text::Quoted;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
@@ -119,8 +120,9 @@ impl Place {
     fn is_a_link(&self) -> Failure {
         let Self { path, word, .. } = self;
         let target = readlinkat(&self.directory, self.name).unwrap_or_default();
-        // In an image, it leads to where it would there, which no command that runs here can say.
-        let or = if word == path {
+        // In an image, it leads to where it would there, which no command that runs here can say. And what somebody else may have
+        // written is not to become root's.
+        let or = if word == path && self.leads_to_a_file_of_roots() {
             format!(", or make it a file first: cp --remove-destination \"$(readlink -f {word})\" {word}")
         } else {
             String::new()
@@ -130,6 +132,12 @@ impl Place {
              the helpers follow it only as far as it is root's; change it there{or}",
             Quoted(target.as_bytes())
         ))
+    }
+
+    /// As the helpers follow a link, on this machine.
+    fn leads_to_a_file_of_roots(&self) -> bool {
+        let name = self.path.strip_prefix("/etc/");
+        name.is_some_and(|name| Etc::open().and_then(|etc| etc.policy(name)).is_ok_and(|file| file.is_some()))
     }
 
     /// Asks, without changing anything, whether the file could be replaced.

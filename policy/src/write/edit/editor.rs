@@ -16,11 +16,13 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(super) struct Editor {
     candidates: Vec<Vec<OsString>>,
+    /// The command that has called for it, to be given again.
+    again: String,
 }
 
 impl Editor {
     /// `VISUAL`, `EDITOR`, or what the machine has: words with blanks between them, and no shell.
-    pub(super) fn of_the_environment() -> Result<Self, Failure> {
+    pub(super) fn of_the_environment(again: String) -> Result<Self, Failure> {
         for variable in ["VISUAL", "EDITOR"] {
             let value = std::env::var_os(variable).unwrap_or_default();
             let words = value.as_bytes().split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
@@ -35,9 +37,10 @@ impl Editor {
                     Quoted(value.as_bytes())
                 )));
             }
-            return Ok(Self { candidates: vec![words] });
+            return Ok(Self { candidates: vec![words], again });
         }
-        Ok(Self { candidates: ["editor", "vi", "nano"].map(|name| vec![OsString::from(name)]).to_vec() })
+        let candidates = ["editor", "vi", "nano"].map(|name| vec![OsString::from(name)]).to_vec();
+        Ok(Self { candidates, again })
     }
 
     /// Runs it on a file. Ok(Err): it ended, but not well.
@@ -52,8 +55,10 @@ impl Editor {
                     continue;
                 }
                 Err(error) => {
+                    // VISUAL comes first, whichever it was.
                     return Err(Failure::new(format!(
-                        "cannot start the editor \"{shown}\": {error}; to choose another: EDITOR=vi nsgate edit ..."
+                        "cannot start the editor \"{shown}\": {error}; to choose another: VISUAL=vi {}",
+                        self.again
                     )));
                 }
             };
@@ -71,7 +76,10 @@ impl Editor {
                 )),
             });
         }
-        Err(Failure::new("there is no editor on this machine: EDITOR=PROGRAM nsgate edit ... names one"))
+        Err(Failure::new(format!(
+            "there is no editor on this machine; to name one: VISUAL=PROGRAM {}",
+            self.again
+        )))
     }
 }
 
