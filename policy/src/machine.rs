@@ -4,11 +4,12 @@
 use common::Error;
 use common::os::account::{InFiles, Names, Question, Services, in_files};
 use common::os::host_policy::HostPolicy;
-use common::os::trusted::{Etc, EtcFile};
+use common::os::trusted::{Etc, EtcFile, SMALL, leads_nowhere};
 use common::policy::id::Id;
 use common::policy::nsswitch::Nsswitch;
 use common::policy::passwd::Account;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use crate::failure::Failure;
@@ -57,7 +58,11 @@ impl<'a> Machine<'a> {
     pub fn policy(&self, name: &'static str) -> Result<Opened, Failure> {
         match &self.etc {
             Some(etc) => within_our_reach(etc.policy(name)),
-            None => self.in_image(name).map(Ok),
+            None => {
+                let (found, path) = (self.in_image(name)?, format!("/etc/{name}"));
+                let has_link = || self.root.open_at(&path, OFlag::O_PATH | OFlag::O_NOFOLLOW).is_ok();
+                Ok(if found.is_none() && has_link() { Err(leads_nowhere(&path)) } else { Ok(found) })
+            }
         }
     }
 
@@ -96,7 +101,10 @@ impl<'a> Machine<'a> {
     pub fn host_policy(&self) -> Result<Result<HostPolicy, Error>, Failure> {
         Ok(self.policy("nsgate.ini")?.and_then(|file| match file {
             Some(Source::Live(file)) => HostPolicy::read(Some(file)),
-            Some(Source::Image(text, readable_by_all)) => HostPolicy::of(&text, readable_by_all),
+            Some(mut image) => {
+                let readable_by_all = image.readable_by_all();
+                HostPolicy::of(&image.contents("/etc/nsgate.ini")?, readable_by_all)
+            }
             None => HostPolicy::read(None),
         }))
     }
@@ -166,6 +174,9 @@ impl Source {
     pub fn contents(&mut self, path: &str) -> Result<Vec<u8>, Error> {
         match self {
             Self::Live(file) => file.contents(path),
+            Self::Image(text, _) if text.len() > SMALL => {
+                Err(Error::when(format!("cannot read {path}"))(Errno::EFBIG))
+            }
             Self::Image(text, _) => Ok(std::mem::take(text)),
         }
     }

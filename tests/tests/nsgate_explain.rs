@@ -740,7 +740,7 @@ fn what_is_not_trusted_on_the_way_to_a_file_is_left_to_check() {
         fs::set_permissions("/etc/lxc", fs::Permissions::from_mode(0o777)).expect("chmod");
         assert_eq!(commands(world, &["nic", "alice", "none"]), ["nsgate check"]);
         let check = world.run(world.nsgate(ROOT).args(["check"]));
-        for mend in ["chown 0 /home/alice", "chmod go-w /etc/lxc"] {
+        for mend in ["ls -l /etc/subuid", "chmod go-w /etc/lxc"] {
             assert!(check.stdout.lines().any(|line| line.trim().ends_with(mend)), "{mend}: {check:?}");
         }
     });
@@ -878,6 +878,17 @@ fn an_image_is_looked_at_by_its_files_alone() {
         let answer = ask(&["id", "100000"]);
         assert!(answer.stdout.contains("granted to zoe by /etc/subuid:1"), "{answer:?}");
         assert!(!answer.stdout.contains("namespace"), "{answer:?}");
+
+        // As the helpers there: a link that leads nowhere is not the same as no file.
+        let rules = "/tmp/image/etc/nsgate.ini";
+        fs::remove_file(rules).expect("remove");
+        std::os::unix::fs::symlink("/srv/rules", rules).expect("link");
+        let answer = ask(&["map", "zoe", "u", "0", "100000", "65536"]);
+        assert!(answer.status == Some(1) && answer.stdout.contains("leads nowhere"), "{answer:?}");
+        fs::remove_file(rules).expect("remove");
+        fs::write(rules, "; more than is read\n".repeat(60_000)).expect("write");
+        let answer = ask(&["map", "zoe", "u", "0", "100000", "65536"]);
+        assert!(answer.status == Some(1) && answer.stdout.contains("File too large"), "{answer:?}");
     });
 }
 

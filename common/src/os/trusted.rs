@@ -204,6 +204,13 @@ pub fn roots_library(path: &str) -> Result<bool, Error> {
     }
 }
 
+/// A policy file is a link, and there is nothing at its end.
+#[must_use]
+pub fn leads_nowhere(path: &str) -> Error {
+    let why = "is not trusted: it is a symbolic link that leads nowhere; mend or remove it".to_owned();
+    Error::Untrusted { path: path.to_owned(), owner: 0, why }
+}
+
 /// How one gets to a file.
 struct Way {
     /// May everybody?
@@ -229,7 +236,7 @@ fn walk(from: BorrowedFd<'_>, name: &str, path: &str, writer: Writer) -> Result<
         let entry = openat(directory, name.as_slice(), PATH_ONLY, Mode::empty());
         // Not the same as no file: somebody has put one there, which may come back (a file system that is not mounted yet).
         if links > 0 && writer == Writer::RootAlone && matches!(entry, Err(Errno::ENOENT)) {
-            return Err(untrusted("is a symbolic link that leads nowhere; mend or remove it"));
+            return Err(leads_nowhere(path));
         }
         let entry = entry.map_err(when())?;
         let status = fstat(&entry).map_err(when())?;

@@ -59,7 +59,7 @@ fn interface(name: &str, bridge: Option<bool>, accept_ra: Option<i64>) -> impl F
 
 fn way(uid: u32, mode: u32) -> impl FnOnce(&mut Machine) {
     move |machine| {
-        let step = |path: &str, uid, mode| Step { path: path.to_owned(), uid, mode };
+        let step = |path: &str, uid, mode| Step { path: path.to_owned(), uid, mode, device: 1 };
         machine.files[0].found.way =
             vec![step("/", 0, 0o040_755), step("/etc", 0, 0o040_755), step("/etc/subuid", uid, mode)];
     }
@@ -69,7 +69,7 @@ fn way(uid: u32, mode: u32) -> impl FnOnce(&mut Machine) {
 fn nsswitch_with(mode: u32, content: Content) -> Machine {
     with(&[(Subuid, "")], |machine| {
         way(0, 0o100_644)(machine);
-        let way = vec![Step { path: "/etc/nsswitch.conf".to_owned(), uid: 0, mode }];
+        let way = vec![Step { path: "/etc/nsswitch.conf".to_owned(), uid: 0, mode, device: 1 }];
         machine.nsswitch = Some(Found { way, ..Found::of("/etc/nsswitch.conf", content) });
     })
 }

@@ -11,7 +11,7 @@ use common::policy::text::lines;
 use common::policy::{subid, usernet};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, readlinkat};
-use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use crate::accounts::Accounts;
@@ -158,6 +158,10 @@ fn why_alone(message: &str, path: &str) -> String {
     message.split_once(&format!("{path}: ")).map_or(message, |(_, why)| why).to_owned()
 }
 
+fn step(path: String, status: &FileStat) -> Step {
+    Step { path, uid: status.st_uid, mode: status.st_mode, device: status.st_dev }
+}
+
 /// Walks to a file as `common::os::trusted` does, and notes what it goes over. If it does not come to a regular file: what is
 /// there instead.
 fn way_to(root: &Root, path: &str) -> (Vec<Step>, Option<Content>) {
@@ -166,7 +170,7 @@ fn way_to(root: &Root, path: &str) -> (Vec<Step>, Option<Content>) {
     let (mut way, mut at, mut links) = (Vec::new(), String::new(), 0_u32);
     let unread = |errno: Errno| Some(Content::Unread(errno.desc().to_owned()));
     match fstatat(root.directory(), "", AtFlags::AT_EMPTY_PATH) {
-        Ok(status) => way.push(Step { path: "/".to_owned(), uid: status.st_uid, mode: status.st_mode }),
+        Ok(status) => way.push(step("/".to_owned(), &status)),
         Err(errno) => return (way, unread(errno)),
     }
     while let Some(name) = names.pop_front() {
@@ -194,7 +198,7 @@ fn way_to(root: &Root, path: &str) -> (Vec<Step>, Option<Content>) {
         if fstatfs(&entry).is_ok_and(|system| system.filesystem_type() == PROC_SUPER_MAGIC) {
             return (way, Some(Content::NotAFile("is a symbolic link into /proc".to_owned())));
         }
-        way.push(Step { path: path.clone(), uid: status.st_uid, mode: status.st_mode });
+        way.push(step(path.clone(), &status));
         match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFLNK => {
                 links = links.saturating_add(1);

@@ -93,6 +93,8 @@ pub struct Step {
     pub uid: u32,
     /// Type and permissions, as in `st_mode`.
     pub mode: u32,
+    /// The number of its file system.
+    pub device: u64,
 }
 
 /// A network interface.

@@ -51,8 +51,14 @@ fn look_at(machine: &Machine, name: &Arc<str>, found: &Found, findings: &mut Fin
                 let is_itself = next.is_none();
                 let which =
                     if is_itself { String::new() } else { format!("{}, on the way to it, ", step.path) };
-                let path = [machine.root.as_deref().unwrap_or_default(), step.path.as_bytes()].concat();
-                (format!("{which}{why}"), Some(format!("{command} {}", word(&path))))
+                // Where a link has led, root's name and mode may not be what that place is to have: it may be somebody's home.
+                let mend = if name.starts_with(&step.path) {
+                    let path = [machine.root.as_deref().unwrap_or_default(), step.path.as_bytes()].concat();
+                    format!("{command} {}", word(&path))
+                } else {
+                    format!("ls -l {}", word(&found.path))
+                };
+                (format!("{which}{why}"), Some(mend))
             });
         }
     }
@@ -77,7 +83,8 @@ fn distrust(step: &Step, next: Option<&Step>, root: u32) -> Option<(String, Stri
         let chown = if kind == LINK { format!("chown -h {root}") } else { format!("chown {root}") };
         return Some((format!("belongs to uid {} and not to root", step.uid), chown));
     }
-    let leads_on = kind == DIRECTORY && next.is_some_and(|next| next.mode & TYPE == DIRECTORY);
+    let is_roots = |next: &Step| next.mode & TYPE == DIRECTORY && next.device == step.device;
+    let leads_on = kind == DIRECTORY && next.is_some_and(is_roots);
     let forgiven = step.mode & STICKY != 0 && leads_on && !["/", "/etc"].contains(&&*step.path);
     if kind == LINK || step.mode & OTHERS_WRITE == 0 || forgiven {
         return None;
@@ -114,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_step_is_roots_alone_or_the_command_that_makes_it_so_is_named() {
-        let step = |uid, mode| Step { path: "/etc/x".to_owned(), uid, mode };
+        let step = |uid, mode| Step { path: "/etc/x".to_owned(), uid, mode, device: 1 };
         let command = |one: Step, next: Option<&Step>| distrust(&one, next, 0).map(|(_, command)| command);
         let file = step(0, 0o100_644);
         let directory = step(0, 0o040_755);
@@ -126,6 +133,8 @@ mod tests {
         assert_eq!(command(step(0, 0o100_666), None).as_deref(), Some("chmod go-w"));
         assert_eq!(command(step(0, 0o041_777), Some(&file)).as_deref(), Some("chmod go-w"));
         assert_eq!(command(step(0, 0o041_775), Some(&directory)), None);
+        let mounted = Step { device: 2, ..directory.clone() };
+        assert_eq!(command(step(0, 0o041_775), Some(&mounted)).as_deref(), Some("chmod g-w"));
         let etc = Step { path: "/etc".to_owned(), ..step(0, 0o041_777) };
         assert_eq!(command(etc, Some(&directory)).as_deref(), Some("chmod go-w"));
     }

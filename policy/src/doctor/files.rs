@@ -12,16 +12,17 @@ use super::probe::{Finding, State};
 use super::{install, quoted};
 use crate::accounts::{Accounts, User};
 use crate::check::command::word;
-use crate::check::rule::{NOT_A_FILE, SETTINGS, UNREAD, WRITABLE};
+use crate::check::rule::{NOT_A_FILE, SETTINGS, TOO_LARGE, UNREAD, WRITABLE};
 use crate::check::{self, Findings, Rule, gather};
 use crate::failure::Failure;
 use crate::root::Root;
 use crate::show::holders::{Holder, Holders, Identity, Names};
 
 /// The rules of `nsgate check` by which a helper takes a file or refuses it, and what follows where one is broken.
-const OF_FILES: [(&Rule, State, &str); 4] = [
+const OF_FILES: [(&Rule, State, &str); 5] = [
     (WRITABLE, State::Problem, "the helpers do not believe a word of it, and refuse"),
     (NOT_A_FILE, State::Problem, "the helpers read regular files alone"),
+    (TOO_LARGE, State::Problem, "the helpers do not read it, and refuse"),
     (SETTINGS, State::Problem, "every helper refuses everything until it is mended"),
     (UNREAD, State::Unknown, "root can say more, if anybody can"),
 ];
