@@ -190,6 +190,15 @@ pub enum Error {
     },
     /// Nobody could be told what was made.
     Unreported(Errno),
+    /// What was made is not to stay, and could not be taken back.
+    LeftBehind {
+        /// Why it is not to stay.
+        why: Box<Self>,
+        /// The host end.
+        interface: String,
+        /// Why it stays.
+        stays: Box<Self>,
+    },
     /// Nothing that this user made has that name.
     NoRecord {
         /// The caller.
@@ -312,16 +321,17 @@ impl fmt::Display for Error {
             Self::NoBridge { bridge, why } => write!(f, "{} {why}", Quoted(bridge.as_bytes())),
             Self::Ledger { path, why } => write!(f, "{} {why}", Quoted(path.as_bytes())),
             Self::NotAsAsked { interface, what } => {
-                write!(f, "the kernel did not give {interface} {what}; it was removed again")
+                write!(f, "the kernel did not give {interface} {what}")
             }
             Self::OpenVswitch { doing, why } => write!(f, "{doing}: {why}"),
             Self::Unreported(errno) => {
-                write!(
-                    f,
-                    "cannot say what was made, so it was removed again: standard output: {}",
-                    errno.desc()
-                )
+                write!(f, "cannot say what was made, so it is not kept: standard output: {}", errno.desc())
             }
+            Self::LeftBehind { why, interface, stays } => write!(
+                f,
+                "{why}; and {interface} could not be taken back ({stays}): it counts until the next create, or nsgate gc, \
+                 removes it"
+            ),
             Self::NoRecord { uid, interface, bridge } => write!(
                 f,
                 "Caller is not allowed to delete network device {}: uid {uid} has made none of that name on {} in a quota \

@@ -53,6 +53,9 @@ fn assert_guarded(link: &Link, bridge: &str) {
     assert_eq!(link.alias, "nsgate:uid=52001,owner=u52001");
     assert_eq!(setting(&format!("ipv6/conf/{}/disable_ipv6", link.name)), "1");
     assert_eq!(setting(&format!("ipv6/conf/{}/accept_ra", link.name)), "0");
+    if bridge.is_empty() {
+        assert_ne!(setting(&format!("ipv4/conf/{}/rp_filter", link.name)), "0");
+    }
     let arp_ignore = if bridge.is_empty() { "1" } else { "0" };
     assert_eq!(setting(&format!("ipv4/conf/{}/arp_ignore", link.name)), arp_ignore);
 }
@@ -137,7 +140,9 @@ fn guards_are_set_and_read_back_before_the_interface_is_brought_up() {
         return;
     }
     with_bridge(|world| {
-        for (bridge, guard) in [("lxcbr0", "IFLA_BRPORT_GUARD}, 1]"), ("none", "arp_ignore")] {
+        for (bridge, guard) in
+            [("lxcbr0", "IFLA_BRPORT_GUARD}, 1]"), ("none", "arp_ignore"), ("none", "rp_filter")]
+        {
             let container = world.container(ALICE);
             let trace = trace_of(world, &create_in(&container.pid(), bridge));
             let place = |what: &str| {
@@ -187,7 +192,7 @@ fn assert_refused_after(bridge: &str, deeds: &[&str]) {
     with_bridge(|world| {
         world.bridge("other");
         let first = world.container(ALICE);
-        let last_setting = if bridge == "none" { "arp_ignore" } else { "accept_ra" };
+        let last_setting = if bridge == "none" { "rp_filter" } else { "accept_ra" };
         let place = after_setting(&trace_of(world, &create_in(&first.pid(), bridge)), last_setting);
         let stopped = |container: &Container| {
             let pid = container.pid();
@@ -208,9 +213,13 @@ fn assert_refused_after(bridge: &str, deeds: &[&str]) {
             helper.go_on().refuses(&format!("the kernel did not give {} ", nic.name));
             assert_eq!((world.state(), container.names()), (before, vec![]), "{deed}");
         }
-        // Left alone it goes on.
+        // Left alone it goes on; also where systemd has its own way of checking where packets come from.
         let container = world.container(ALICE);
-        let nic = stopped(&container).go_on().nic();
+        let helper = stopped(&container);
+        if bridge == "none" {
+            world.host_veths().iter().for_each(|name| set(&format!("ipv4/conf/{name}/rp_filter"), "2"));
+        }
+        let nic = helper.go_on().nic();
         assert_guarded(&world.host_link(&nic.host_name), if bridge == "none" { "" } else { bridge });
     });
 }
@@ -238,7 +247,14 @@ fn an_interface_whose_guards_are_not_all_there_is_removed() {
     assert_refused_after("lxcbr0", &[&of_any[..], &of_a_port].concat());
     assert_refused_after(
         "none",
-        &[&of_any[..], &["echo 0 >/proc/sys/net/ipv4/conf/$NIC/arp_ignore"]].concat(),
+        &[
+            &of_any[..],
+            &["arp_ignore", "rp_filter"]
+                .map(|key| format!("echo 0 >/proc/sys/net/ipv4/conf/$NIC/{key}"))
+                .each_ref()
+                .map(String::as_str),
+        ]
+        .concat(),
     );
 }
 
@@ -505,7 +521,7 @@ fn on_a_host_end_without_a_bridge_the_host_answers_for_no_address_of_its_own() {
         let name = &nic.host_name;
         connect(world, &container, &nic);
         // An address on this link is one that root has given it, and is answered for.
-        world.ip(&["addr", "add", "10.9.9.1/32", "dev", name]);
+        world.ip(&["addr", "add", "10.9.9.1/24", "dev", name]);
         let given = of_the_host(world, name);
         let attack =
             ["arp:10.1.2.3", "ns:2001:db8::5", "ra", "arp:127.0.0.1", "arp:10.1.2.3", "arp:10.9.9.1"];

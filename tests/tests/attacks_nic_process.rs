@@ -1735,6 +1735,52 @@ fn policy_that_changed_while_the_helper_stood_still_is_not_obeyed_any_more() {
     });
 }
 
+/// A21, A25: the same whenever his cgroup is frozen in the wiring, until the interface is UP: what is in place then is as any other
+/// from before the change.
+#[test]
+fn policy_that_changed_while_an_interface_was_being_made_takes_it_back() {
+    if theirs() {
+        return;
+    }
+    with_containers(|world, container, _| {
+        let before = world.state();
+        let pid = container.pid();
+        let allow = || {
+            world.usernet("alice veth lxcbr0 1000\n");
+            world.write("/etc/nsgate.ini", "; nothing\n");
+        };
+        allow();
+        let places = world.places(ALICE, &create(&pid, "lxcbr0"));
+        undo(world, container, &before);
+        let first = places.iter().rposition(|place| place.call == "seccomp").expect("the last filter");
+        let up = places.iter().rposition(|place| place.call == "sendto").expect("it is brought up");
+        let (mut tried, mut is_up) = (0, false);
+        for place in places[first..=up].iter().filter(|place| !place.is_dull()) {
+            allow();
+            let held = world.held(ALICE, place, &create(&pid, "lxcbr0")).expect("held");
+            is_up = world.host_veths().iter().any(|name| world.host_link(name).is_up());
+            if tried % 2 == 0 {
+                world.usernet("bob veth lxcbr0 1000\n");
+            } else {
+                world.write("/etc/nsgate.ini", "[bridge \"*\"]\nisolate = yes\n");
+            }
+            held.go_on().refuses("policy has been changed just now; call again");
+            assert_eq!((world.state(), container.names()), (before.clone(), vec![]), "{place:?}");
+            tried += 1;
+        }
+        assert!(is_up && tried > 10, "{tried}");
+        // A bridge of her own, which the kernel has and nobody can use yet.
+        world.write("/etc/nsgate.ini", "[per-user-bridge]\ncreate = yes\n");
+        world.usernet("alice veth nsbr-%u 1\n");
+        let place = Place { call: "pwrite64".to_owned(), number: 3 };
+        let held = world.held(ALICE, &place, &create(&pid, "nsbr-52001")).expect("held");
+        assert!(world.host_links().iter().any(|link| link.name == "nsbr-52001" && link.alias.is_empty()));
+        world.write("/etc/nsgate.ini", "[per-user-bridge]\ncreate = no\n");
+        held.go_on().refuses("policy has been changed just now; call again");
+        assert_eq!((world.state(), container.names()), (before, vec![]));
+    });
+}
+
 /// A21, A25: the same where the file stays as it is and its name leads to another one.
 #[test]
 fn policy_that_is_another_file_by_now_is_not_obeyed_any_more() {

@@ -189,6 +189,33 @@ fn ports_of_dead_containers_are_removed_when_their_place_is_taken_again() {
     });
 }
 
+/// A record is believed only by who has its lock: its port is not removed in somebody else's hands, though its interface is gone.
+#[test]
+fn what_somebody_is_at_work_on_is_not_tidied_away() {
+    if theirs() {
+        return;
+    }
+    enter(|world, ovs| {
+        let container = world.container(ALICE);
+        let gone = create(world, &container).nic();
+        container.delete_link(&gone.container_name);
+        let table = format!("{}/u52001.veth.ovsbr0", world.tables());
+        let script = "import fcntl, sys, time\nf = open(sys.argv[1], 'r+b')\nfcntl.lockf(f, fcntl.LOCK_EX, 64)\n\
+                      print(flush=True)\ntime.sleep(99)";
+        let mut holder = world.command(ROOT, "/usr/bin/python3");
+        holder.args(["-I", "-c", script, &table]).stdout(Stdio::piped());
+        let mut holder = holder.spawn().expect("python3");
+        holder.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("locked");
+        let second = create(world, &container).nic();
+        let ports = |names: [&NicAnswer; 2]| BTreeSet::from(names.map(|nic| nic.host_name.clone()));
+        assert_eq!(BTreeSet::from_iter(ovs.ports("ovsbr0")), ports([&gone, &second]));
+        holder.kill().expect("kill");
+        holder.wait().expect("wait");
+        let third = create(world, &container).nic();
+        assert_eq!(BTreeSet::from_iter(ovs.ports("ovsbr0")), ports([&second, &third]));
+    });
+}
+
 /// The same of a container that lives on without its interface. Differs: C frees the place, and leaves the
 /// port.
 #[test]

@@ -2,7 +2,9 @@
 //! all. Ours alone: C knows no such file.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -1010,6 +1012,31 @@ fn one_user_more_than_max_bridges_gets_none() {
         let _nic = create_on_own(world, *carol, carols).nic();
         assert_complete(world, "nsbr-52003", CAROL);
         forbidden(&create_on_own(world, ALICE, &containers[0].1), 2, "max-bridges");
+    });
+}
+
+/// M15: no port is left out because of what somebody has written about it: then the bridge would be empty, and go.
+#[test]
+fn a_bridge_whose_ports_have_odd_names_is_not_removed() {
+    enter_with_own_bridges(CREATES, |world| {
+        let alices = world.container(ALICE);
+        let nic = create_on_own(world, ALICE, &alices).nic();
+        let odd = OsStr::from_bytes(b"\xe9");
+        let set = |port: &OsStr, what: &str, value: &OsStr| {
+            let mut ip = world.command(ROOT, "/usr/sbin/ip");
+            world.run(ip.args(["link", "set", "dev"]).arg(port).arg(what).arg(value)).succeeds();
+        };
+        let stays = |what: &str| {
+            let swept = world.run(world.nsgate(ROOT).arg("gc"));
+            assert!(exists("nsbr-52001"), "{what}: {swept:?}");
+        };
+        let name: &OsStr = nic.host_name.as_ref();
+        set(name, "alias", odd);
+        stays("alias");
+        set(name, "alias", "of the lab".as_ref());
+        world.ip(&["link", "set", "dev", &nic.host_name, "down"]);
+        set(name, "name", odd);
+        stays("name");
     });
 }
 

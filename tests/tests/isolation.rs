@@ -683,6 +683,100 @@ fn an_interface_from_before_a_rule_is_not_under_it() {
     });
 }
 
+/// L07: an interface on no bridge. The host end is a link of the host's own, where its services are, and its routes.
+#[test]
+fn what_passes_on_no_bridge_is_what_the_page_says() {
+    if theirs() {
+        return;
+    }
+    World::enter_with_nic(|world| {
+        settle_on_defaults();
+        world.usernet("alice veth none 10\n");
+        let container = world.container(ALICE);
+        let port = world.create(ALICE, &container, "veth", "none", &["eth0"]).nic().host_name;
+        container.ip(&["link", "set", "eth0", "up"]);
+        wait_for_port(world, &port);
+        let (own, host) = (mac(&container.link("eth0").mac), mac(&world.host_link(&port).mac));
+        // What the host has elsewhere: an address, and a link that it could forward to.
+        let (address, beyond) = (Ipv4Addr::new(10, 77, 1, 1), Ipv4Addr::new(10, 77, 2, 5));
+        make_bridge(world);
+        world.ip(&["address", "add", "10.77.1.1/24", "dev", "lxcbr0"]);
+        world.ip(&["route", "add", "10.77.2.0/24", "via", "10.77.1.2", "dev", "lxcbr0"]);
+        let service = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, SERVICE)).expect("bind");
+        service.set_nonblocking(true).expect("a socket");
+        let mut lan = Lan {
+            alice: Station::in_container(&container),
+            bob: None,
+            host: Station::on_host(world, &port),
+            at_bobs: None,
+            alices_mac: own,
+            markers: 0,
+        };
+        lan.settle();
+        let alices = Ipv4Addr::new(10, 88, 0, 5);
+        let mut table = String::from("| Alice's container | then | `none` |\n| --- | --- | --- |\n");
+        let mut add = |deed: &str, effect: &str, is_so: bool| {
+            let cell = if is_so { "yes" } else { "no" };
+            writeln!(table, "| {deed} | {effect} | {cell} |").expect("write");
+        };
+
+        let heard = lan.send(From::Alice, &arp_request((own, alices), address));
+        let answer = arp_reply((host, address), (own, alices));
+        add("ARP question for the host's address", "is answered", is_among(&heard.alice, &answer));
+        let takes = |lan: &mut Lan, to: (Mac, Ipv4Addr), sender: Ipv4Addr| {
+            lan.send(From::Alice, &udp(to, (own, sender), "to the host"));
+            let mut taken = false;
+            while let Ok((_, from)) = service.recv_from(&mut [0; 100]) {
+                taken |= from.ip() == sender;
+            }
+            taken
+        };
+        let is_served = |lan: &mut Lan| takes(lan, (host, address), alices);
+        let is_forwarded = |lan: &mut Lan| {
+            let before = forwarded();
+            set("ipv4/ip_forward", "1");
+            lan.send(From::Alice, &udp((host, beyond), (own, alices), "to others"));
+            set("ipv4/ip_forward", "0");
+            forwarded() > before
+        };
+        let served = "a service of the host takes it";
+        let passed_on = "the host forwards it (`ip_forward` 1)";
+        let filter = format!("ipv4/conf/{port}/rp_filter");
+        for all in ["2", "0"] {
+            set("ipv4/conf/all/rp_filter", all);
+            let what = format!("IPv4 packet from any address (`rp_filter` of `all` is {all})");
+            add(&what, served, is_served(&mut lan));
+            add(&what, passed_on, is_forwarded(&mut lan));
+        }
+        let broadcast = takes(&mut lan, (EVERYBODY, Ipv4Addr::BROADCAST), Ipv4Addr::UNSPECIFIED);
+        add("IPv4 broadcast from 0.0.0.0 (as of DHCP)", served, broadcast);
+        set(&filter, "0");
+        let what =
+            "IPv4 packet from any address, if root takes the guard away (`rp_filter` of the host end 0)";
+        add(what, served, is_served(&mut lan));
+        add(what, passed_on, is_forwarded(&mut lan));
+        set(&filter, "1");
+        world.ip(&["route", "add", "10.88.0.5/32", "dev", &port]);
+        let what = "IPv4 packet from an address that root has routed to the host end";
+        add(what, served, is_served(&mut lan));
+        add(what, passed_on, is_forwarded(&mut lan));
+
+        let page = fs::read_to_string(tree().join("docs/isolation.md")).expect("docs/isolation.md");
+        let rest = page.split_once("<!-- measured on none -->\n").expect("a mark").1;
+        let on_page = rest.split_once("<!-- end -->").expect("a mark at the end").0;
+        assert_eq!(cells(on_page), cells(&table), "docs/isolation.md is not what was measured:\n{table}");
+    });
+}
+
+/// How many IPv4 packets the host has forwarded.
+fn forwarded() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/snmp").expect("snmp");
+    let mut ip = text.lines().filter_map(|line| line.strip_prefix("Ip: "));
+    let (names, numbers) = (ip.next().expect("names"), ip.next().expect("numbers"));
+    let place = names.split(' ').position(|name| name == "ForwDatagrams").expect("a column");
+    numbers.split(' ').nth(place).and_then(|number| number.parse().ok()).expect("a number")
+}
+
 /// The attack of the seed: Alice's container says that it is a router. Nothing on the host may change.
 #[track_caller]
 fn assert_no_router(world: &World, container: &Container, (host, port): (&str, &str)) {

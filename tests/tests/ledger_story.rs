@@ -185,7 +185,7 @@ impl<'a> Story<'a> {
     fn killed(&mut self, user: User, bridge: &'static str) {
         let calls = [
             ("fcntl", 14),
-            ("pwrite64", 4),
+            ("pwrite64", 5),
             ("fallocate", 2),
             ("sendto", 7),
             ("recvfrom", 14),

@@ -1,5 +1,6 @@
 //! The network namespace that an interface is for: opened once with the caller's own rights, held, and proved to be in
-//! his power before anything is done. Everything later goes through that descriptor, never by pid or path again.
+//! his power before anything is done. What is done to it later goes through that descriptor, never by pid or path again. The
+//! one other look at the process ([`OwnNetns::cgroup_of`]) counts only if it finds the same namespace there.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 

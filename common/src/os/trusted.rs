@@ -324,14 +324,15 @@ pub fn roots_directory(
     Ok(directory)
 }
 
-/// Makes sure of a file that only root may have written.
+/// Makes sure of a file that only root may have written. A second name, which a user may give it on the same file system where
+/// hard links are not protected, gives nobody a right to it.
 ///
 /// # Errors
-/// It is something else than a regular file with one name, or not root's alone.
+/// It is something else than a regular file, or not root's alone.
 pub fn roots_file(file: &File, path: &str) -> Result<FileStat, Error> {
     let status = fstat(file).map_err(Error::when(format!("cannot look at {path}")))?;
-    if kind(&status) != SFlag::S_IFREG || status.st_nlink > 1 {
-        let why = "is not a regular file with one name".to_owned();
+    if kind(&status) != SFlag::S_IFREG {
+        let why = "is not a regular file".to_owned();
         return Err(Error::Untrusted { path: path.to_owned(), owner: status.st_uid, why });
     }
     roots_alone(path, &status)?;

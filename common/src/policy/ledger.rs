@@ -31,7 +31,10 @@ pub struct Record {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
     /// It is being made or removed: it may exist, wholly or in part.
-    Unfinished,
+    Unfinished {
+        /// The host end's, from the moment on that it is known: whatever becomes of the name, it is found by that.
+        index: Option<u32>,
+    },
     /// It has been made, with this ifindex.
     Made {
         /// The host end's, 1 to 2147483647.
@@ -70,10 +73,12 @@ impl Record {
         let (state, name, index, uid, mac, port) =
             (field()?, field()?, field()?, field()?, field()?, field()?);
         let number = |text: &str| id::decimal(text.as_bytes()).ok();
+        let is_one = |index: u32| i32::try_from(index).is_ok_and(|index| index > 0);
         let record = Self {
             state: match (state, number(index)?) {
-                ("?", 0) => State::Unfinished,
-                ("+", index) if i32::try_from(index).is_ok_and(|index| index > 0) => State::Made { index },
+                ("?", 0) => State::Unfinished { index: None },
+                ("?", index) if is_one(index) => State::Unfinished { index: Some(index) },
+                ("+", index) if is_one(index) => State::Made { index },
                 _ => return None,
             },
             name: InterfaceName::parse(name.as_bytes()).ok()?,
@@ -86,6 +91,21 @@ impl Record {
             },
         };
         field().is_none().then_some(record)
+    }
+
+    /// Has it not got beyond its beginning?
+    #[must_use]
+    pub const fn is_unfinished(&self) -> bool {
+        matches!(self.state, State::Unfinished { .. })
+    }
+
+    /// The host end's ifindex, if it is known.
+    #[must_use]
+    pub const fn index(&self) -> Option<u32> {
+        match self.state {
+            State::Unfinished { index } => index,
+            State::Made { index } => Some(index),
+        }
     }
 
     /// The place with this record in it: the text, blanks, a newline.
@@ -103,10 +123,8 @@ impl Record {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (state, index) = match self.state {
-            State::Unfinished => ('?', 0),
-            State::Made { index } => ('+', index),
-        };
+        let state = if self.is_unfinished() { '?' } else { '+' };
+        let index = self.index().unwrap_or(0);
         let port = match self.port {
             Port::Kernel => "linux",
             Port::OpenVswitch => "ovs",
@@ -152,7 +170,7 @@ mod tests {
     fn record(made: Option<u32>, uid: u32, random: u64, port: Port) -> Record {
         let uid = Id::new(uid).unwrap();
         Record {
-            state: made.map_or(State::Unfinished, |index| State::Made { index }),
+            state: made.map_or(State::Unfinished { index: None }, |index| State::Made { index }),
             name: InterfaceName::of_host_end(uid, random),
             uid,
             mac: Mac::of_host_end(random),
@@ -185,8 +203,13 @@ mod tests {
         };
         let rest = "52001 fe:00:00:00:00:00 linux";
         assert!(matches!(read(&format!("+ veth52001_0000 1 {rest}")), Ok(Some(_))));
-        assert!(matches!(read(&format!("? veth52001_0000 0 {rest}")), Ok(Some(_))));
-        for (state, index) in [("+", "0"), ("+", "2147483648"), ("?", "1"), ("-", "0"), ("+", "01")] {
+        for index in [0, 1, 2_147_483_647] {
+            let record = read(&format!("? veth52001_0000 {index} {rest}")).unwrap().unwrap();
+            assert_eq!((record.is_unfinished(), record.index().unwrap_or(0)), (true, index));
+        }
+        for (state, index) in
+            [("+", "0"), ("+", "2147483648"), ("?", "2147483648"), ("-", "0"), ("+", "01"), ("?", "00")]
+        {
             assert_eq!(
                 read(&format!("{state} veth52001_0000 {index} {rest}")),
                 Err(Damaged),
@@ -223,9 +246,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_record_reads_as_it_was_written(
-            made in prop::option::of(1_u32..1 << 31), uid in 0..u32::MAX, random: u64, ovs: bool,
+            index in prop::option::of(1_u32..1 << 31), is_made: bool, uid in 0..u32::MAX, random: u64, ovs: bool,
         ) {
-            let record = record(made, uid, random, if ovs { Port::OpenVswitch } else { Port::Kernel });
+            let mut record = record(index, uid, random, if ovs { Port::OpenVswitch } else { Port::Kernel });
+            if !is_made {
+                record.state = State::Unfinished { index };
+            }
             prop_assert_eq!(Record::parse(&record.to_place()), Ok(Some(record)));
         }
 

@@ -200,8 +200,13 @@ impl Found {
                 let quota = Quota { owner, limit, line: line.number, per_user };
                 // Two names of one group are one quota.
                 match quotas.iter_mut().find(|known| known.owner.key() == quota.owner.key()) {
-                    Some(known) if known.limit >= quota.limit => {}
-                    Some(known) => *known = quota,
+                    Some(known) => {
+                        let per_user = known.per_user || quota.per_user;
+                        if quota.limit > known.limit {
+                            *known = quota;
+                        }
+                        known.per_user = per_user;
+                    }
                     None => quotas.push(quota),
                 }
             }
@@ -324,6 +329,11 @@ mod tests {
         }
         let both = found("alice veth a10 3\nalice veth a%u 2", 10, "a10");
         assert_eq!(both, [("u10".to_owned(), 3, true)]);
+        // Nor does it get lost where two names are one group.
+        for (own, other) in [(1, 5), (5, 1), (5, 5)] {
+            let both = found(&format!("@a veth a%u {own}\n@b veth a10 {other}"), 10, "a10");
+            assert_eq!(both, [("g7".to_owned(), own.max(other), true)]);
+        }
     }
 
     #[test]

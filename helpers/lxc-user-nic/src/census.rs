@@ -5,10 +5,11 @@
 
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use common::Error;
 use common::os::netns::{Interfaces, own_netns};
-use common::policy::ledger::{Record, State};
+use common::policy::ledger::Record;
 use common::policy::nic::{Attachment, InterfaceName};
 use common::policy::settings::{Settings, in_force};
 use common::policy::usernet::VETH;
@@ -166,22 +167,18 @@ impl Census {
             }
             if !is_trial {
                 let links = &mut self.links;
-                let trouble = match &quota {
+                match &quota {
                     Some((owner, attachment)) => {
                         let owner = word(owner);
                         let bridge = attachment.word();
                         let view = View { lxc: &ledger.lxc, table: &table, owner, bridge, hurried: &hurried };
                         let clear =
                             |record: &Record, locks: &[BorrowedFd<'_>]| wire::clear(links, record, locks);
-                        table.tidy(&mut seen, clear, |gone| view.forget(gone))?
+                        table.tidy(&mut seen, Duration::MAX, clear, |gone| view.forget(gone))?.wholly()?;
                     }
-                    None if name == TABLE => {
-                        own_bridge::look(links, &table, &self.interfaces)?;
-                        None
-                    }
-                    None => table.tidy(&mut seen, |_, _| Ok(()), |_| Ok(()))?,
-                };
-                trouble.map_or(Ok(()), Err)?;
+                    None if name == TABLE => drop(own_bridge::look(links, &table, &self.interfaces)?),
+                    None => table.tidy(&mut seen, Duration::MAX, |_, _| Ok(()), |_| Ok(()))?.wholly()?,
+                }
             }
             let still = if is_trial { Vec::new() } else { still_there(&table, &self.interfaces)? };
             let gone = here.into_iter().filter(|record| !still.contains(record));
@@ -224,7 +221,7 @@ fn still_there(table: &Table, interfaces: &Interfaces) -> Result<Vec<Record>, Er
 /// Has it not got beyond its beginning?
 #[must_use]
 pub fn is_unfinished(record: &Record) -> bool {
-    record.state == State::Unfinished
+    record.is_unfinished()
 }
 
 fn guards_of(link: &Link) -> Vec<&'static str> {

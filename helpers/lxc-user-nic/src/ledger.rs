@@ -58,6 +58,26 @@ pub(crate) enum Claim<'a> {
     },
 }
 
+/// What came of tidying up.
+pub(crate) enum Tidied {
+    /// There is nothing left behind but what somebody is at work on.
+    Wholly,
+    /// There was more than there was time for. It counts.
+    InPart,
+    /// Something cannot be cleared, and counts.
+    NotThat(Error),
+}
+
+impl Tidied {
+    /// Of one who has all the time there is.
+    pub(crate) fn wholly(self) -> Result<(), Error> {
+        match self {
+            Self::Wholly | Self::InPart => Ok(()),
+            Self::NotThat(error) => Err(error),
+        }
+    }
+}
+
 /// How long to wait for others who are making or removing interfaces of the same quota, when it depends on them.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
@@ -253,28 +273,28 @@ impl Table {
     /// holds one place at a time.
     ///
     /// Before that, `clear` gets each of them, with what it is locked by, to remove what there is left; then `forget` gets all.
-    /// Both may be asked to again by the next run. What cannot be cleared stays, and counts: that is said at the end.
+    /// Both may be asked to again by the next run. What cannot be cleared stays, and counts; and so does what there is no `time`
+    /// for, but for one.
     pub(crate) fn tidy(
         &self,
         seen: &mut [Seen],
+        time: Duration,
         mut clear: impl FnMut(&Record, &[BorrowedFd<'_>]) -> Result<(), Error>,
         forget: impl FnOnce(&[Record]) -> Result<(), Error>,
-    ) -> Result<Option<Error>, Error> {
-        let (mut cleared, mut trouble) = (BTreeMap::new(), None);
+    ) -> Result<Tidied, Error> {
+        let (start, mut cleared, mut tidied) = (Instant::now(), BTreeMap::new(), Tidied::Wholly);
         for (number, seen) in seen.iter().enumerate() {
             let Seen::Left(record) = seen else { continue };
-            let outcome = if record.state == State::Unfinished {
-                let Some(place) = self.locked_with(number, record)? else { continue };
-                clear(record, &[place.lock()])
-            } else {
-                // What is gone stays gone: no need to lock it first.
-                clear(record, &[])
-            };
-            match outcome {
+            if !cleared.is_empty() && start.elapsed() > time {
+                tidied = Tidied::InPart;
+                break;
+            }
+            let Some(place) = self.locked_with(number, record)? else { continue };
+            match clear(record, &[place.lock()]) {
                 Ok(()) => drop(cleared.insert(number, Record::clone(record))),
                 // Open vSwitch may be gone, or take its time: enough for one run.
                 Err(error @ Error::OpenVswitch { .. }) => {
-                    trouble = Some(error);
+                    tidied = Tidied::NotThat(error);
                     break;
                 }
                 Err(error) => return Err(error),
@@ -290,7 +310,7 @@ impl Table {
                 *seen = Seen::Empty;
             }
         }
-        Ok(trouble)
+        Ok(tidied)
     }
 
     /// The place, locked, if nobody else has it and it still has this record in it.
@@ -311,7 +331,7 @@ impl Table {
 
     /// Is there a record of this name that says "made"?
     pub(crate) fn counts(&self, name: &InterfaceName) -> Result<bool, Error> {
-        let is_it = |record: &Record| record.name == *name && record.state != State::Unfinished;
+        let is_it = |record: &Record| record.name == *name && !record.is_unfinished();
         Ok(self
             .read()?
             .iter()

@@ -36,7 +36,7 @@ use common::os::startup;
 use common::os::target::read_own;
 use common::os::trusted::Etc;
 use common::policy::host::asks_for_any;
-use common::policy::ledger::{Port, Record, State};
+use common::policy::ledger::{Port, Record};
 use common::policy::nic::{Attachment, InterfaceName};
 use common::policy::settings::{Controller, in_force, limit};
 use common::policy::text::Words;
@@ -44,7 +44,7 @@ use common::{Error, Outcome};
 
 use confine::Confinement;
 use guards::Guards;
-use ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, SOME, Table};
+use ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, SOME, Table, Tidied};
 use links::Links;
 use own_bridge::OwnBridge;
 use permit::{Caller, Permit};
@@ -150,12 +150,13 @@ fn create(
 
     // From here on the caller cannot end or stop us, so nothing below may wait for ever.
     let _root = stage.become_root()?;
-    policy_is_as_it_was(&permit, &host_policy, &etc)?;
+    let policy = Policy { permit: &permit, host_policy: &host_policy, etc: &etc };
+    policy.is_as_it_was()?;
     let settings = confinement.settings()?;
     let mut links = Links::open()?;
     let interfaces = ManuallyDrop::new(Interfaces::open()?);
     let (bridge, _kept) =
-        reach(&mut links, &interfaces, asked, &permit, &host_policy, (attachment, netns.ours(), settings))?;
+        reach(&mut links, &interfaces, asked, &policy, (attachment, netns.ours(), settings))?;
     if let Bridge::OpenVswitch { name, .. } = &bridge {
         wanted.rules.guards.without_a_kernel_port().map_err(|rule| {
             let why = "a port of Open vSwitch cannot be guarded in this way".to_owned();
@@ -223,7 +224,7 @@ fn create(
                 }
             };
             let places = Places { own, all };
-            if let Err(changed) = policy_is_as_it_was(&permit, &host_policy, &etc) {
+            if let Err(changed) = policy.is_as_it_was() {
                 places.withdraw()?;
                 return Err(changed);
             }
@@ -243,9 +244,8 @@ fn create(
                 netns: &netns,
                 settings,
                 wanted: &wanted,
-                host_policy: &host_policy,
+                policy: &policy,
                 owner: &quota.owner,
-                made: None,
             };
             return making.make(&mut record, places);
         }
@@ -273,17 +273,16 @@ fn reach(
     links: &mut Links,
     interfaces: &Interfaces,
     asked: &Asked<'_>,
-    permit: &Permit,
-    host_policy: &HostPolicy,
+    policy: &Policy<'_>,
     (attachment, netns, settings): (&Attachment, u64, &OwnedFd),
 ) -> Result<(Bridge, Option<Table>), Error> {
-    let makes_bridges = in_force(host_policy.settings.per_user_bridge.create).is_some();
-    let is_own = permit.names_an_own_bridge();
+    let makes_bridges = in_force(policy.host_policy.settings.per_user_bridge.create).is_some();
+    let is_own = policy.permit.names_an_own_bridge();
     if let Attachment::Bridge(name) = attachment {
         if makes_bridges && is_own {
             let ledger = Ledger::open(netns)?;
             let kept = own_bridge::keep(&ledger, name)?;
-            let bridge = OwnBridge { settings, asked, host_policy, uid: permit.uid(), name };
+            let bridge = OwnBridge { settings, asked, policy, uid: policy.permit.uid(), name };
             bridge.provide(links, &ledger, interfaces)?;
             return Ok((Bridge::find(links, attachment, is_own)?, Some(kept)));
         }
@@ -295,18 +294,31 @@ fn reach(
     Ok((Bridge::find(links, attachment, is_own)?, Some(kept)))
 }
 
-/// The caller may have stopped us since policy was read. What was taken from him meanwhile he is not to have.
-fn policy_is_as_it_was(permit: &Permit, host_policy: &HostPolicy, etc: &Etc) -> Result<(), Error> {
-    if permit.policy_is_as_it_was(etc)? && host_policy.is_as_it_was(etc)? {
-        Ok(())
-    } else {
-        Err(Error::Changed)
+/// What a request was judged by.
+pub(crate) struct Policy<'a> {
+    permit: &'a Permit,
+    pub(crate) host_policy: &'a HostPolicy,
+    etc: &'a Etc,
+}
+
+impl Policy<'_> {
+    /// The caller may have stopped us, or had us frozen, since it was read. What was taken from him meanwhile he is not to have.
+    pub(crate) fn is_as_it_was(&self) -> Result<(), Error> {
+        if self.permit.policy_is_as_it_was(self.etc)? && self.host_policy.is_as_it_was(self.etc)? {
+            Ok(())
+        } else {
+            Err(Error::Changed)
+        }
     }
 }
 
+/// So long a call that has room anyhow clears away what others have left. To remove one interface takes some 16 milliseconds.
+const FOR_WHAT_OTHERS_LEFT: Duration = Duration::from_millis(100);
+
 /// Asks for a place in a table, after the places of what is gone have been emptied. Also says why some could not be.
 ///
-/// Mostly there is room, whatever is gone: then it does not depend on every record. "Full" is only said after a look at all.
+/// Mostly there is room, whatever is gone: then it does not depend on every record. "Full" is only said after a look at all; and
+/// when all that was left behind is cleared away, unless others leave more, faster than that can be done.
 fn claim<'a>(
     links: &mut Links,
     table: &'a Table,
@@ -315,18 +327,25 @@ fn claim<'a>(
     limit: u32,
     record: &Record,
 ) -> Result<(Claim<'a>, Option<Error>), Error> {
-    let mut most = SOME;
+    let (start, mut most) = (Instant::now(), SOME);
     loop {
         let mut seen = table.look(interfaces, most)?;
-        let clear = |record: &Record, locks: &[BorrowedFd<'_>]| match record.state {
-            // The kernel has just said that there is no such interface.
-            State::Made { .. } => wire::clear_port(record, locks),
-            State::Unfinished => wire::clear(links, record, locks),
+        let clear = |record: &Record, locks: &[BorrowedFd<'_>]| {
+            if record.is_unfinished() {
+                wire::clear(links, record, locks)
+            } else {
+                // The kernel has just said that there is no such interface.
+                wire::clear_port(record, locks)
+            }
         };
-        let trouble = table.tidy(&mut seen, clear, |gone| view.forget(gone))?;
+        let tidied = table.tidy(&mut seen, FOR_WHAT_OTHERS_LEFT, clear, |gone| view.forget(gone))?;
         let claim = table.claim(&seen, limit, record)?;
-        let may_have_room = matches!(claim, Claim::Full { .. }) && seen.len() > most && trouble.is_none();
-        if !may_have_room {
+        let (may_have_room, trouble) = match tidied {
+            Tidied::Wholly => (seen.len() > most, None),
+            Tidied::InPart => (start.elapsed() < PATIENCE, None),
+            Tidied::NotThat(error) => (false, Some(error)),
+        };
+        if !may_have_room || matches!(claim, Claim::Placed(_)) {
             return Ok((claim, trouble));
         }
         most = ALL;

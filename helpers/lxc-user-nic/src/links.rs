@@ -79,6 +79,8 @@ pub(crate) struct Link {
     pub(crate) peer_netns: Option<i32>,
     /// Does it leave ARP alone but for addresses of its own?
     pub(crate) answers_own_arp_only: bool,
+    /// Does it take IPv4 only from where the way back leads to it?
+    pub(crate) checks_ipv4_sources: bool,
     /// None: the kernel has no IPv6.
     pub(crate) ipv6: Option<Ipv6>,
 }
@@ -146,18 +148,29 @@ impl Links {
 
     /// How many ports a bridge has.
     pub(crate) fn ports_of(&mut self, bridge: u32) -> Result<usize, Error> {
+        let links = self.list(LinkAttribute::Controller(bridge), "look at the ports of a bridge")?;
+        Ok(links.iter().filter(|link| link.bridge == Some(bridge)).count())
+    }
+
+    /// An end of a pair that has this address, whatever it is called. Ok(None): there is none.
+    pub(crate) fn veth_with(&mut self, mac: Mac) -> Result<Option<Link>, Error> {
+        let pairs = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]);
+        let links = self.list(pairs, "look for an interface by its address")?;
+        Ok(links.into_iter().find(|link| link.is_veth() && link.mac == mac.0))
+    }
+
+    /// All links, of which a kernel that knows the question leaves out others than these. What they are called is not in it.
+    fn list(&mut self, which: LinkAttribute, doing: &'static str) -> Result<Vec<Link>, Error> {
         let mut message = LinkMessage::default();
-        // A kernel that does not know the question shows all links.
-        message.attributes =
-            vec![LinkAttribute::Controller(bridge), LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+        message.attributes = vec![which, LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
         for _ in 0..MOST_LISTS {
             let answer = self.ask(RouteNetlinkMessage::GetLink(message.clone()), NLM_F_DUMP);
-            let answer = answer.map_err(Error::when("look at the ports of a bridge"))?;
+            let answer = answer.map_err(Error::when(doing))?;
             if !answer.has_changed {
-                return Ok(answer.masters.iter().filter(|master| **master == bridge).count());
+                return Ok(answer.links);
             }
         }
-        Err(Error::when("look at the ports of a bridge")(Errno::EAGAIN))
+        Err(Error::when(doing)(Errno::EAGAIN))
     }
 
     /// By what number we know the network namespace of a process. Ok(None): by none, or the process has ended.
@@ -178,9 +191,11 @@ impl Links {
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         match self.ask(RouteNetlinkMessage::GetLink(message), 0) {
             // An answer that cannot be read is not one that says no.
-            Ok(answer) => {
-                answer.link.map(Some).ok_or_else(|| Error::when("look at an interface")(Errno::EBADMSG))
-            }
+            Ok(mut answer) => answer
+                .links
+                .pop()
+                .map(Some)
+                .ok_or_else(|| Error::when("look at an interface")(Errno::EBADMSG)),
             Err(Errno::ENODEV) => Ok(None),
             Err(errno) => Err(Error::when("look at an interface")(errno)),
         }
@@ -215,9 +230,8 @@ impl Links {
         message.attributes.extend(pair.bridge.map(LinkAttribute::Controller));
         let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
         match self.ask(RouteNetlinkMessage::NewLink(message), flags) {
-            Ok(Answer { link: Some(made), .. }) => Ok(Some(made)),
             // Before 6.2 the kernel does not show what it has made.
-            Ok(Answer { link: None, .. }) => self.named(pair.name),
+            Ok(mut answer) => answer.links.pop().map_or_else(|| self.named(pair.name), |made| Ok(Some(made))),
             Err(Errno::EEXIST) => Ok(None),
             Err(errno) => Err(Error::when(explained(errno))(errno)),
         }
@@ -276,8 +290,7 @@ impl Links {
             ]),
         ];
         match self.ask(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO) {
-            Ok(Answer { link: Some(made), .. }) => Ok(Some(made)),
-            Ok(Answer { link: None, .. }) => self.named(name),
+            Ok(mut answer) => answer.links.pop().map_or_else(|| self.named(name), |made| Ok(Some(made))),
             Err(Errno::EEXIST) => Ok(None),
             Err(errno) => Err(Error::when("make a bridge")(errno)),
         }
@@ -343,7 +356,7 @@ impl Links {
         }
     }
 
-    /// Sends one message; the answer is what the kernel showed last, and its acknowledgement.
+    /// Sends one message; the answer is what the kernel showed, and its acknowledgement.
     ///
     /// A connection that has broken is of no use any more, but what is half made has to be removed all the same: then there
     /// is a new one.
@@ -369,9 +382,7 @@ impl Links {
                         errno.map_or(Ok(()), Err)?;
                     }
                     NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                        let link = Link::of(link);
-                        shown.masters.extend(link.bridge);
-                        shown.link = Some(link);
+                        shown.links.push(Link::of(link));
                     }
                     NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(entry)) => {
                         shown.entry = Some(entry);
@@ -411,10 +422,7 @@ impl Links {
 /// What the kernel showed.
 #[derive(Default)]
 struct Answer {
-    /// The last one, if it was several.
-    link: Option<Link>,
-    /// What each of them is a port of.
-    masters: Vec<u32>,
+    links: Vec<Link>,
     /// Did interfaces come or go while the kernel listed them? Then some may be missing.
     has_changed: bool,
     entry: Option<NeighbourMessage>,
@@ -496,6 +504,8 @@ impl Link {
         for fact in facts {
             if let AfSpecInet::DevConf(settings) = fact {
                 self.answers_own_arp_only = settings.arp_ignore == 1;
+                // systemd's own rule for new interfaces may have made it 2: without an address that is the same.
+                self.checks_ipv4_sources = settings.rp_filter != 0;
             }
         }
     }

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use common::Error;
 use common::os::audit::Verdict;
-use common::os::host_policy::HostPolicy;
 use common::os::netns::Interfaces;
 use common::os::sysctl;
 use common::policy::id::Id;
@@ -22,10 +21,10 @@ use common::policy::ledger::{Port, Record, State};
 use common::policy::nic::{InterfaceName, Mac};
 use common::policy::settings::{MOST_BRIDGES, Set};
 
-use crate::Asked;
 use crate::ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table};
 use crate::links::{Link, Links, OUR_BRIDGES};
 use crate::wire::random;
+use crate::{Asked, Policy};
 
 /// Whoever is making it gets so long before somebody else does the rest.
 const PATIENCE_WITH_A_MAKER: Duration = Duration::from_millis(500);
@@ -41,7 +40,7 @@ pub(crate) struct OwnBridge<'a> {
     /// Where the settings of interfaces are.
     pub(crate) settings: &'a OwnedFd,
     pub(crate) asked: &'a Asked<'a>,
-    pub(crate) host_policy: &'a HostPolicy,
+    pub(crate) policy: &'a Policy<'a>,
     pub(crate) uid: Id,
     pub(crate) name: &'a InterfaceName,
 }
@@ -66,7 +65,7 @@ impl OwnBridge<'_> {
             let record = self.intent();
             let mut seen = own.look(interfaces, ALL)?;
             // What is to become of a bridge that is half made, the other table knows.
-            own.tidy(&mut seen, |_, _| Ok(()), |_| Ok(()))?.map_or(Ok(()), Err)?;
+            own.tidy(&mut seen, Duration::MAX, |_, _| Ok(()), |_| Ok(()))?.wholly()?;
             match own.claim(&seen, 1, &record)? {
                 Claim::Placed(own) => {
                     let done = self.make_or_complete(links, &all, interfaces, (link, &record));
@@ -185,12 +184,14 @@ impl OwnBridge<'_> {
             let what = "deafness to router advertisements";
             return Err(Error::NotAsAsked { interface: self.name.to_string(), what });
         }
+        // Nobody uses it before it is complete.
+        self.policy.is_as_it_was()?;
         links.up(link.index)?;
         links.call(link.index, &format!("nsgate:bridge,uid={}", self.uid))
     }
 
     fn most(&self) -> Set<u32> {
-        let set = self.host_policy.settings.per_user_bridge.max_bridges;
+        let set = self.policy.host_policy.settings.per_user_bridge.max_bridges;
         match set {
             // As everywhere, 0 is no limit.
             Some(Set { value: 0, line }) => Set { value: u32::MAX, line },
@@ -203,12 +204,12 @@ impl OwnBridge<'_> {
         let most = self.most();
         let why = format!("there are {} bridges of users' own already", most.value);
         // Without a line of its own, the limit goes with the key that has bridges made.
-        let create = self.host_policy.settings.per_user_bridge.create;
+        let create = self.policy.host_policy.settings.per_user_bridge.create;
         let rule = match create {
             Some(create) if most.line == 0 => ("create", create.line),
             _ => ("max-bridges", most.line),
         };
-        self.host_policy.forbids_veth(self.name.as_str(), rule, why)
+        self.policy.host_policy.forbids_veth(self.name.as_str(), rule, why)
     }
 }
 
@@ -269,7 +270,7 @@ pub(crate) fn sweep(
         let is_busy = own.left(&seen)?.is_empty() && seen.iter().any(|seen| matches!(seen, Seen::Left(_)));
         return Ok(if is_busy { Swept::Busy } else { Swept::Removed });
     }
-    own.tidy(&mut seen, |_, _| Ok(()), |_| Ok(()))?.map_or(Ok(()), Err)?;
+    own.tidy(&mut seen, Duration::MAX, |_, _| Ok(()), |_| Ok(()))?.wholly()?;
     let Claim::Placed(place) = own.claim(&seen, 1, &record)? else { return Ok(Swept::Busy) };
     let swept = match looks_empty(links)? {
         Err(no) => no,
@@ -309,13 +310,13 @@ enum Done {
 /// What there is in the table of all bridges, after the places of what is gone have been emptied.
 pub(crate) fn look(links: &mut Links, table: &Table, interfaces: &Interfaces) -> Result<Vec<Seen>, Error> {
     let mut seen = table.look(interfaces, ALL)?;
-    table.tidy(&mut seen, |record, _| remove(links, record), |_| Ok(()))?.map_or(Ok(()), Err)?;
+    table.tidy(&mut seen, Duration::MAX, |record, _| remove(links, record), |_| Ok(()))?.wholly()?;
     Ok(seen)
 }
 
 fn intent(name: &InterfaceName, uid: Id) -> Record {
     Record {
-        state: State::Unfinished,
+        state: State::Unfinished { index: None },
         name: name.clone(),
         uid,
         mac: Mac::of_container_end(random()),
@@ -339,7 +340,7 @@ fn is_complete(link: &Link) -> bool {
 /// What its maker has left before it was counted. One that is gone is gone.
 fn remove(links: &mut Links, record: &Record) -> Result<(), Error> {
     let left = links.named(&record.name)?.filter(|link| {
-        record.state == State::Unfinished && is_ours(link) && !is_complete(link) && link.mac == record.mac.0
+        record.is_unfinished() && is_ours(link) && !is_complete(link) && link.mac == record.mac.0
     });
     left.map_or(Ok(()), |link| links.delete(link.index))
 }

@@ -1,12 +1,18 @@
 //! What the kernel shows of an interface has dozens of parts, ten of which are read here. The others are left out before
 //! anything looks into them: that is code which is not run, and memory which is not used.
 //!
+//! Of a list of many interfaces even less is read: not what people call them. That may be any bytes, and an interface whose name
+//! the parser refuses would be missing in the list.
+//!
 //! Nothing is changed in what is kept. What does not look as it should is left as it is, for the parser to refuse.
 
 use nix::libc::{
     IFLA_ADDRESS, IFLA_AF_SPEC, IFLA_GROUP, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_INFO_SLAVE_DATA,
     IFLA_INFO_SLAVE_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, RTM_NEWLINK,
 };
+
+/// netlink(7): `NLM_F_MULTI`, part of a list.
+const IN_A_LIST: u16 = 2;
 
 /// An attribute that is read, by its type.
 enum Part {
@@ -33,6 +39,10 @@ const OF_A_LINK: &[Part] = &[
     Whole(IFLA_GROUP),
     Whole(IFLA_LINK_NETNSID),
 ];
+
+/// What of that counts in a list.
+const OF_A_LISTED_LINK: &[Part] =
+    &[Whole(IFLA_ADDRESS), Whole(IFLA_MASTER), Of(IFLA_LINKINFO, &[Whole(IFLA_INFO_KIND)])];
 
 /// The guards (`guards.rs`), by their numbers in `linux/if_link.h`: `IFLA_BRPORT_GUARD`, `_PROTECT`, `_LEARNING`,
 /// `_MULTICAST_ROUTER`, `_ISOLATED`, `_LOCKED`, `_MCAST_MAX_GROUPS`. One that is missing here is never confirmed.
@@ -77,8 +87,9 @@ fn first(datagram: &[u8]) -> Option<(&[u8], &[u8])> {
 /// None, and nothing kept: it is not as it should be.
 fn sift_link(message: &[u8], kept: &mut Vec<u8>) -> Option<()> {
     let (start, (head, attributes)) = (kept.len(), message.split_at_checked(BODY)?);
+    let parts = if number(message, 6)? & IN_A_LIST == 0 { OF_A_LINK } else { OF_A_LISTED_LINK };
     kept.extend_from_slice(head);
-    let sifted = sift_attributes(attributes, OF_A_LINK, kept)
+    let sifted = sift_attributes(attributes, parts, kept)
         .and_then(|()| put_length(kept, start, |length| u32::try_from(length).ok().map(u32::to_ne_bytes)));
     if sifted.is_none() {
         kept.truncate(start);
@@ -145,7 +156,23 @@ mod tests {
     fn message(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
         let attributes = attributes.concat();
         let length = u32::try_from(BODY + attributes.len()).unwrap();
-        [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[7; BODY - 6], &attributes].concat()
+        [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[8; BODY - 6], &attributes].concat()
+    }
+
+    #[test]
+    fn in_a_list_nothing_is_kept_that_may_be_any_bytes() {
+        let info = attribute(IFLA_LINKINFO, &attribute(IFLA_INFO_KIND, b"veth\0"));
+        let (mac, master) = (attribute(IFLA_ADDRESS, &[2; 6]), attribute(IFLA_MASTER, &[7, 0, 0, 0]));
+        let odd = [attribute(IFLA_IFNAME, b"\xe9\0"), attribute(IFLA_IFALIAS, b"\xe9\0")];
+        let listed = |attributes: &[Vec<u8>]| {
+            let mut message = message(RTM_NEWLINK, attributes);
+            message[6] |= 2;
+            message
+        };
+        let kept = [mac, master, info];
+        assert_eq!(sifted(&listed(&[&odd[..], &kept].concat())), listed(&kept));
+        let alone = message(RTM_NEWLINK, &odd);
+        assert_eq!(sifted(&alone), alone);
     }
 
     #[test]

@@ -189,7 +189,7 @@ mod tests {
     fn lines_of_others_stay_as_they_are() {
         let name = |name: &str| InterfaceName::parse(name.as_bytes()).unwrap();
         let gone = |of: &str| Record {
-            state: State::Unfinished,
+            state: State::Unfinished { index: None },
             name: name(of),
             uid: Id::new(1).unwrap(),
             mac: Mac::of_host_end(1),

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use common::Error;
 use common::os::audit::Verdict;
-use common::os::host_policy::HostPolicy;
 use common::os::netns::{Interfaces, OwnNetns};
 use common::os::sysctl;
 use common::policy::id::Id;
@@ -22,7 +21,7 @@ use crate::links::{Ipv6, Link, Links, Pair};
 use crate::ovs;
 use crate::own_bridge;
 use crate::view::View;
-use crate::{Asked, THE_KERNEL_CLEANS_UP};
+use crate::{Asked, Policy, THE_KERNEL_CLEANS_UP};
 
 /// Without a bridge to ask.
 const ETHERNET_MTU: u32 = 1500;
@@ -115,7 +114,7 @@ fn missing(name: &InterfaceName, is_own: bool) -> String {
 /// The record of an interface that is to be made, under a name that nobody can foresee.
 pub(crate) fn intent(uid: Id, bridge: &Bridge) -> Record {
     Record {
-        state: State::Unfinished,
+        state: State::Unfinished { index: None },
         name: InterfaceName::of_host_end(uid, random()),
         uid,
         mac: Mac::of_host_end(random()),
@@ -130,16 +129,18 @@ pub(crate) fn random() -> u64 {
 
 /// Removes whatever there is of an interface: the pair, and the port. It is no error if nothing is.
 pub(crate) fn clear(links: &mut Links, record: &Record, locks: &[BorrowedFd<'_>]) -> Result<(), Error> {
-    let link = match record.state {
-        State::Made { index } => links.numbered(index)?,
-        State::Unfinished => links.named(&record.name)?,
-    };
     // Whatever else has its number or its name now is none of ours. Root may have changed one of these.
-    let ours = |link: &Link| {
-        let named = matches!(record.state, State::Made { .. }) && link.name == record.name.as_str();
-        link.is_veth() && (named || link.mac == record.mac.0)
+    let has_mac = |link: &Link| link.is_veth() && link.mac == record.mac.0;
+    let is_named = |link: &Link| link.is_veth() && link.name == record.name.as_str();
+    let ours = match record.index() {
+        Some(index) => links.numbered(index)?.filter(|link| is_named(link) || has_mac(link)),
+        None => match links.named(&record.name)?.filter(has_mac) {
+            // Its maker may have died before he knew the number, and it may be called something else by now.
+            None => links.veth_with(record.mac)?,
+            found => found,
+        },
     };
-    if let Some(link) = link.filter(ours) {
+    if let Some(link) = ours {
         links.delete(link.index)?;
     }
     // Last, because it may fail: then the record stays, and the port is all that is left to remove.
@@ -185,10 +186,8 @@ pub(crate) struct Making<'a> {
     /// Where the settings of interfaces are.
     pub(crate) settings: &'a OwnedFd,
     pub(crate) wanted: &'a Wanted<'a>,
-    pub(crate) host_policy: &'a HostPolicy,
+    pub(crate) policy: &'a Policy<'a>,
     pub(crate) owner: &'a Owner,
-    /// The host end's ifindex, as soon as there is one.
-    pub(crate) made: Option<u32>,
 }
 
 /// The places of one interface: in the table of its quota, and in that of all owners, if the host limits these.
@@ -231,20 +230,24 @@ impl Making<'_> {
             places.write(&made)?;
             common::say(&answer).map_err(Error::Unreported)
         });
-        if made.is_ok() {
+        let Err(why) = made else {
             // The locks go with the process, which ends now.
             std::mem::forget(places);
-        } else {
-            // Why it could not be made is what the caller hears, whatever comes of taking it back.
-            let name = record.name.clone();
-            match self.undo(record, places) {
-                Ok(()) => self.asked.log(Verdict::Removed, &format!("{name}, as it could not be made")),
-                Err(error) => {
-                    self.asked.log(Verdict::Refused, &format!("{name} is left for the next run: {error}"))
-                }
+            return Ok(());
+        };
+        // Why it could not be made is what the caller hears, and what came of taking it back if that is not all.
+        let name = &record.name;
+        match self.undo(record, places) {
+            Ok(()) => {
+                self.asked.log(Verdict::Removed, &format!("{name}, as it could not be made"));
+                Err(why)
+            }
+            Err(stays) => {
+                self.asked.log(Verdict::Refused, &format!("{name} is left for the next run: {stays}"));
+                let (why, stays) = (Box::new(why), Box::new(stays));
+                Err(Error::LeftBehind { why, interface: name.to_string(), stays })
             }
         }
-        made
     }
 
     /// Makes the pair and attaches it, all before it is UP. The ifindex of its host end, and the answer.
@@ -257,7 +260,9 @@ impl Making<'_> {
         }
         let made = self.pair(record, places)?;
         let index = made.host_end.index;
-        self.made = Some(index);
+        // From here on it is found whatever root's rules for new interfaces make of its name, also if we should die.
+        record.state = State::Unfinished { index: Some(index) };
+        places.write(record)?;
 
         let alias = format!("nsgate:uid={},owner={}", record.uid, self.owner.key());
         let port = self.bridge.index().map(|_| guards.settings()).unwrap_or_default();
@@ -267,16 +272,21 @@ impl Making<'_> {
             sysctl::set(self.settings, "ipv6", &record.name, "accept_ra", "0")?;
         }
         if self.bridge.index().is_none() {
-            // The host would answer ARP for any address of its own there.
+            // The host would answer ARP for any address of its own there, and take packets from whatever address they say.
             sysctl::set(self.settings, "ipv4", &record.name, "arp_ignore", "1")?;
+            sysctl::set(self.settings, "ipv4", &record.name, "rp_filter", "1")?;
         }
         self.lock(&made)?;
         let link = self.links.numbered(index)?.unwrap_or_default();
         self.confirm(&link, record, &alias)?;
+        // The caller's cgroup may have been frozen anywhere on the way.
+        self.policy.is_as_it_was()?;
         self.links.up(link.index)?;
         if let Bridge::OpenVswitch { name, .. } = self.bridge {
             ovs::add_port(name, &record.name, &places.locks())?;
         }
+        // Also between these. What was in place before policy changed is as any other that was made before.
+        self.policy.is_as_it_was()?;
         self.view.add(&record.name)?;
         self.answer(&link, made.name, record)
     }
@@ -384,6 +394,7 @@ impl Making<'_> {
             (link.alias == alias, "the mark of its owner"),
             (link.ipv6.is_none_or(|ipv6| ipv6 == Ipv6::OFF), "peace from IPv6"),
             (self.bridge.index().is_some() || link.answers_own_arp_only, "peace from ARP"),
+            (self.bridge.index().is_some() || link.checks_ipv4_sources, "a check of where IPv4 comes from"),
         ];
         let not_as_asked = |what| Error::NotAsAsked { interface: record.name.to_string(), what };
         if let Some((_, what)) = wanted.into_iter().find(|(as_asked, _)| !as_asked) {
@@ -395,7 +406,7 @@ impl Making<'_> {
             Err(None) => return Err(not_as_asked("the guards of a bridge port")),
             Err(Some(rule)) => {
                 let why = "this kernel does not guard a port in this way".to_owned();
-                return Err(self.host_policy.forbids_veth(name.as_str(), rule, why));
+                return Err(self.policy.host_policy.forbids_veth(name.as_str(), rule, why));
             }
         }
         Ok(())
@@ -429,8 +440,8 @@ impl Making<'_> {
     fn undo(&mut self, record: &Record, places: Places<'_>) -> Result<(), Error> {
         // If the ledger cannot be written, the interface goes all the same: a record without one does no harm.
         let marked = places.write(record);
-        // By number, whatever somebody has called it meanwhile.
-        self.made.map_or(Ok(()), |index| self.links.delete(index))?;
+        // By number, whatever somebody has made of it meanwhile.
+        record.index().map_or(Ok(()), |index| self.links.delete(index))?;
         clear(self.links, record, &places.locks())?;
         marked?;
         // First the list: whoever dies before the record is withdrawn leaves one that the next run sees.

@@ -112,7 +112,7 @@ fn rows(census: &mut Census, quotas: &[Quota], words: &Words<'_>) -> Result<Vec<
             known.insert(record.name.clone());
             let nic = census.nic(&record.name)?;
             let state = match (record.state, there, &nic) {
-                (State::Unfinished, ..) => "making",
+                (State::Unfinished { .. }, ..) => "making",
                 (State::Made { .. }, false, _) => GONE,
                 (State::Made { .. }, true, Some(nic)) if nic.is_up => "up",
                 (State::Made { .. }, true, _) => "down",
@@ -120,7 +120,7 @@ fn rows(census: &mut Census, quotas: &[Quota], words: &Words<'_>) -> Result<Vec<
             let mut row = row(&record.name, nic.as_ref(), &pids);
             row.index = row.index.or(match record.state {
                 State::Made { index } if *there => Some(index),
-                State::Made { .. } | State::Unfinished => None,
+                State::Made { .. } | State::Unfinished { .. } => None,
             });
             row.state = state;
             row.uid = Some(record.uid.raw());
@@ -261,7 +261,7 @@ impl<'a> Policy<'a> {
     }
 
     fn row(&self, quota: &Quota, words: &Words<'_>) -> QuotaRow {
-        let used = quota.records.iter().filter(|(record, there)| *there || record.state == State::Unfinished);
+        let used = quota.records.iter().filter(|(record, there)| *there || record.is_unfinished());
         let on = quota.attachment.word();
         QuotaRow {
             owner: words.owner(&quota.owner),

@@ -182,7 +182,11 @@ pub fn ledger(data: &[u8]) {
     let any = InterfaceName::of_host_end(uid, long(&mut bytes));
     let mac = Mac(long(&mut bytes).to_be_bytes()[2..].try_into().unwrap());
     let record = Record {
-        state: if kind & 1 == 1 { State::Made { index } } else { State::Unfinished },
+        state: if kind & 1 == 1 {
+            State::Made { index }
+        } else {
+            State::Unfinished { index: (kind & 4 == 4).then_some(index) }
+        },
         name: InterfaceName::parse(&bytes.0[..bytes.0.len().min(15)]).unwrap_or(any),
         uid,
         mac,
@@ -198,7 +202,7 @@ type Fields = [String; 6];
 
 fn fields_of(record: &Record) -> Fields {
     let (state, index) = match record.state {
-        State::Unfinished => ("?", 0),
+        State::Unfinished { index } => ("?", index.unwrap_or(0)),
         State::Made { index } => ("+", index),
     };
     let port = match record.port {
@@ -217,7 +221,7 @@ fn written(place: &[u8; PLACE]) -> Option<Fields> {
     let [state, name, index, uid, mac, port] = fields[..] else { return None };
     let (index_number, uid_number) = (number(index.as_bytes()).ok()?, number(uid.as_bytes()).ok()?);
     let sound = match state {
-        "?" => index_number == 0,
+        "?" => index_number <= LAST,
         "+" => (1..=LAST).contains(&index_number),
         _ => false,
     };

@@ -1,5 +1,5 @@
 //! A story of the whole ledger: helpers that make and remove interfaces, each at one step of its own at a time; helpers that
-//! die; containers that end; and a disk that forgets, or says what nobody has written.
+//! die; containers that end; a root who renames what is new; and a disk that forgets, or says what nobody has written.
 //!
 //! The tables are bytes, and what is in them is read, written and decided by the code under test (`common::policy::ledger`).
 //! What that code cannot do, as it does no I/O, is done here by a kernel of a few lines: files, locks, interfaces. The helpers
@@ -39,7 +39,8 @@ pub fn ledger_story(data: &[u8]) {
             0..192 => host.step(who, &mut bytes),
             192..208 => host.end(who),
             208..224 => host.container_ends(bytes.next()),
-            224..236 => host.run(who),
+            224..234 => host.run(who),
+            234..236 => host.rename(bytes.next()),
             _ => host.damage(&mut bytes),
         }
         host.check();
@@ -80,6 +81,8 @@ struct Interface {
     table: usize,
     file: usize,
     is_there: bool,
+    /// Root has given it another name.
+    is_renamed: bool,
     /// Damage was done to its record: it does not count any more.
     is_lost: bool,
     /// Who still makes it.
@@ -161,6 +164,12 @@ enum Work {
         place: usize,
     },
     Make {
+        file: usize,
+        place: usize,
+        record: Record,
+    },
+    /// Says in the record what number it has.
+    Number {
         file: usize,
         place: usize,
         record: Record,
@@ -251,6 +260,16 @@ impl Host {
         there.into_iter().skip(number).take(1).for_each(|interface| interface.is_there = false);
     }
 
+    fn rename(&mut self, number: u8) {
+        let number = usize::from(number) % self.interfaces.len().max(1);
+        self.interfaces
+            .iter_mut()
+            .rev()
+            .skip(number)
+            .take(1)
+            .for_each(|interface| interface.is_renamed = true);
+    }
+
     /// Something is done to a table that no helper does.
     fn damage(&mut self, bytes: &mut Bytes<'_>) {
         let table = usize::from(bytes.next()) % TABLES;
@@ -302,13 +321,9 @@ impl Host {
 
     fn is_recorded(&self, interface: &Interface) -> bool {
         let Some(file) = self.tables[interface.table] else { return false };
-        let is_it = |record: &Record| match record.state {
-            State::Made { .. } => {
-                self.exists(record).is_some_and(|one| one.record.name == interface.record.name)
-            }
-            State::Unfinished => record.name == interface.record.name && record.mac == interface.record.mac,
-        };
-        self.records(file).any(|record| is_it(&record))
+        let is_it =
+            |record| self.of(&record).is_some_and(|one| self.interfaces[one].record == interface.record);
+        self.records(file).any(is_it)
     }
 
     /// What can be read of a file's records.
@@ -318,24 +333,28 @@ impl Host {
 
     /// Has the kernel what this record says was made?
     fn exists(&self, record: &Record) -> Option<&Interface> {
-        let State::Made { index } = record.state else { return None };
-        let interface = self.interfaces.get(usize::try_from(index).unwrap().checked_sub(1)?)?;
-        let same = interface.record.name == record.name || interface.record.mac == record.mac;
-        (interface.is_there && same).then_some(interface)
+        if record.is_unfinished() { None } else { self.of(record).map(|one| &self.interfaces[one]) }
+    }
+
+    /// The interface that a record is about: the one of its number, if that has its name or its address; or by the address, as long
+    /// as it has no number.
+    fn of(&self, record: &Record) -> Option<usize> {
+        let has_mac = |one: &Interface| one.record.mac == record.mac;
+        let is_named = |one: &Interface| !one.is_renamed && one.record.name == record.name;
+        match record.index() {
+            Some(index) => {
+                let place = usize::try_from(index).unwrap().checked_sub(1)?;
+                let one = self.interfaces.get(place)?;
+                (one.is_there && (is_named(one) || has_mac(one))).then_some(place)
+            }
+            None => self.interfaces.iter().position(|one| one.is_there && has_mac(one)),
+        }
     }
 
     /// Removes what there is of an interface.
     fn clear(&mut self, record: &Record) {
-        let number = match record.state {
-            State::Made { .. } => self.exists(record).map(|one| one.record.name.clone()),
-            State::Unfinished => Some(record.name.clone()),
-        };
-        for interface in &mut self.interfaces {
-            let made = matches!(record.state, State::Made { .. });
-            if Some(&interface.record.name) == number.as_ref() && (made || interface.record.mac == record.mac)
-            {
-                interface.is_there = false;
-            }
+        if let Some(one) = self.of(record) {
+            self.interfaces[one].is_there = false;
         }
     }
 
@@ -432,7 +451,7 @@ impl Host {
             },
             Work::Tidy { file, seen, next } => match seen.get(next) {
                 None => Work::Withdraw { file, seen, next: 0 },
-                Some(Seen::Left(record)) if record.state == State::Unfinished => {
+                Some(Seen::Left(record)) => {
                     if self.locked_with(who, file, next, record)? {
                         Work::Clear { file, seen, next }
                     } else {
@@ -505,10 +524,23 @@ impl Host {
                 Work::Make { file, place, record }
             }
             Work::Make { file, place, record } => {
-                let (maker, is_there, is_lost) = (Some(who), true, false);
-                let made = Interface { record: record.clone(), table, file, is_there, is_lost, maker };
-                self.interfaces.push(made);
-                let index = u32::try_from(self.interfaces.len()).unwrap();
+                let (maker, is_there, is_renamed, is_lost) = (Some(who), true, false, false);
+                let record_of = record.clone();
+                self.interfaces.push(Interface {
+                    record: record_of,
+                    table,
+                    file,
+                    is_there,
+                    is_renamed,
+                    is_lost,
+                    maker,
+                });
+                let index = Some(u32::try_from(self.interfaces.len()).unwrap());
+                Work::Number { file, place, record: Record { state: State::Unfinished { index }, ..record } }
+            }
+            Work::Number { file, place, record } => {
+                self.write(file, place, record.to_place());
+                let index = record.index().unwrap();
                 Work::Finish { file, place, record: Record { state: State::Made { index }, ..record } }
             }
             Work::Finish { file, place, record } => {
@@ -523,7 +555,7 @@ impl Host {
     fn intent(&self, user: usize, who: usize) -> Record {
         let number = u64::try_from(self.interfaces.len() * HELPERS + who).unwrap();
         Record {
-            state: State::Unfinished,
+            state: State::Unfinished { index: None },
             name: InterfaceName::of_host_end(uid(user), number),
             uid: uid(user),
             mac: Mac::of_host_end(number),
