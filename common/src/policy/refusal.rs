@@ -171,7 +171,7 @@ pub fn not_allotted(name: &[u8], bridge: &str, exists: bool) -> String {
             "no line of {USERNET} for him or a group of his says so (nsgate check shows lines that do not count)"
         )
     } else {
-        format!("there is no {USERNET}, or it is a link that leads nowhere")
+        format!("there is no {USERNET}")
     };
     let mut help = "; root can allow it with a line there".to_owned();
     if is_tame(name) && is_tame(bridge.as_bytes()) {
@@ -435,7 +435,7 @@ mod tests {
     fn an_interface_that_nobody_allots_comes_with_the_line_that_would() {
         let there = "no line of /etc/lxc/lxc-usernet for him or a group of his says so (nsgate check shows lines that do \
             not count); root can allow it with a line there";
-        let absent = "there is no /etc/lxc/lxc-usernet, or it is a link that leads nowhere; root can allow it with a \
+        let absent = "there is no /etc/lxc/lxc-usernet; root can allow it with a \
             line there";
         for (exists, rule) in [(true, there), (false, absent)] {
             assert_eq!(not_allotted(b"alice", "br0", exists), format!("{rule}: alice veth br0 10"));
