@@ -329,8 +329,8 @@ impl fmt::Display for Error {
             }
             Self::LeftBehind { why, interface, stays } => write!(
                 f,
-                "{why}; and {interface} could not be taken back ({stays}): it counts until the next create, or nsgate gc, \
-                 removes it"
+                "{why}; and not all of {interface} could be taken back ({stays}): what is left counts until the next create, or \
+                 nsgate gc, removes it"
             ),
             Self::NoRecord { uid, interface, bridge } => write!(
                 f,

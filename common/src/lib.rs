@@ -81,7 +81,8 @@ pub fn main(program: &'static str, story: impl FnOnce() -> Result<Outcome, Error
         Ok(Outcome::Done) => true,
         Ok(Outcome::Say(text)) => say(&text).is_ok(),
         Err(error) => {
-            // Where it is written is the caller's to say, so it is written with his rights. Confined, the process has no others.
+            // Where it is written is the caller's to say, so it is written with his rights. Once the process is confined, the calls
+            // for that may be none of those that are left to it.
             if !os::confine::has_begun() {
                 os::privilege::give_up().unwrap_or_default();
             }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use common::policy::id::{self, Id};
-use common::policy::text::lines;
+use common::policy::text::{Quoted, is_tame, lines};
 use common::policy::{group, passwd};
 
 use crate::failure::Failure;
@@ -96,14 +96,31 @@ impl Accounts {
     /// The account that somebody means by a word on the command line: by name, or by uid in decimal.
     ///
     /// # Errors
-    /// There is none.
+    /// There is none, or it may be either of two.
     pub fn user(&self, word: &OsStr) -> Result<User, Failure> {
-        let by_uid =
-            || id::decimal(word.as_bytes()).ok().and_then(Id::new).and_then(|uid| self.user_with(uid));
-        self.user_named(word.as_bytes()).or_else(by_uid).ok_or_else(|| {
-            let quoted = common::policy::text::Quoted(word.as_bytes());
-            Failure::new(format!("there is no user \"{quoted}\" {}", self.place("passwd")))
-        })
+        let quoted = Quoted(word.as_bytes());
+        let uid = id::decimal(word.as_bytes()).ok().and_then(Id::new);
+        match (self.user_named(word.as_bytes()), uid.and_then(|uid| self.user_with(uid))) {
+            (Some(named), Some(other)) if named.uid != other.uid => Err(Failure::new(format!(
+                "{quoted} is the name of uid {}, and the uid of \"{}\": say {} for the one, or the name of the other",
+                named.uid,
+                Quoted(&other.name),
+                named.uid
+            ))),
+            (Some(user), _) | (None, Some(user)) => Ok(user),
+            (None, None) => {
+                Err(Failure::new(format!("there is no user \"{quoted}\" {}", self.place("passwd"))))
+            }
+        }
+    }
+
+    /// How to call a user on a command line: by a name that is his alone and that no shell takes for something else, or by number.
+    #[must_use]
+    pub fn word_for(&self, user: &User) -> String {
+        match std::str::from_utf8(&user.name) {
+            Ok(name) if is_tame(&user.name) && !self.has_namesake(user) => name.to_owned(),
+            _ => user.uid.to_string(),
+        }
     }
 
     /// Where somebody was looked for in vain, for a message about him: `passwd` or `group`.
@@ -191,6 +208,10 @@ mod tests {
             ["alice", "1000", "0", "7", "#x", "nobody"].map(uid),
             [Some(1000), Some(1000), Some(0), Some(1001), None, None]
         );
+        // What one is called may be the number of another.
+        let both = Accounts::of(&[&passwd[..], b"lp:x:7:7::/:\n"].concat(), b"", false);
+        let uid = |word: &str| both.user(OsStr::new(word)).map(|user| user.uid.raw()).ok();
+        assert_eq!(["7", "lp", "1001"].map(uid), [None, Some(7), Some(1001)]);
         assert_eq!(accounts.names_of(Id::new(1000).unwrap()), [b"alice".to_vec(), b"lass".to_vec()]);
         assert_eq!(accounts.names_of(Id::new(7).unwrap()), Vec::<Vec<u8>>::new());
         let alice = accounts.user_named(b"alice").unwrap();

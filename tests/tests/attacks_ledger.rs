@@ -1102,7 +1102,7 @@ fn a_ledger_that_cannot_be_read_or_written_is_a_refusal() {
                 } else {
                     answer.refuses("");
                     // The caller hears of a record that stays.
-                    let stays = answer.stderr.contains(" could not be taken back (");
+                    let stays = answer.stderr.contains(" could be taken back (");
                     assert_eq!(stays, call == "pwrite64" && number > 1, "{context}");
                 }
                 assert_eq!(world.host_veths(), from_ref(&nic.host_name), "{context}");

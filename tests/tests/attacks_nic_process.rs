@@ -1769,15 +1769,6 @@ fn policy_that_changed_while_an_interface_was_being_made_takes_it_back() {
             tried += 1;
         }
         assert!(is_up && tried > 10, "{tried}");
-        // A bridge of her own, which the kernel has and nobody can use yet.
-        world.write("/etc/nsgate.ini", "[per-user-bridge]\ncreate = yes\n");
-        world.usernet("alice veth nsbr-%u 1\n");
-        let place = Place { call: "pwrite64".to_owned(), number: 3 };
-        let held = world.held(ALICE, &place, &create(&pid, "nsbr-52001")).expect("held");
-        assert!(world.host_links().iter().any(|link| link.name == "nsbr-52001" && link.alias.is_empty()));
-        world.write("/etc/nsgate.ini", "[per-user-bridge]\ncreate = no\n");
-        held.go_on().refuses("policy has been changed just now; call again");
-        assert_eq!((world.state(), container.names()), (before, vec![]));
     });
 }
 

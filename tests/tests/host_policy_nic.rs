@@ -614,6 +614,24 @@ fn interfaces_that_were_there_before_the_rule_count_too() {
     });
 }
 
+/// Its maker may be frozen just before he says that it is made.
+#[test]
+fn an_interface_that_is_being_made_when_the_rule_comes_counts_too() {
+    enter(|world| {
+        let (alices, bobs) = (world.container(ALICE), world.container(BOB));
+        let pid = alices.pid();
+        // Then its number is in the ledger.
+        let place = Place { call: "pwrite64".to_owned(), number: 2 };
+        let args = ["create", "/dev/null", "dummy", &pid, "veth", "lxcbr0"];
+        let held = world.held(ALICE, &place, &args).expect("held");
+        assert_eq!(world.host_veths().len(), 1);
+        world.write(INI, "[bridge \"lxcbr0\"]\nmax-nics = 1\n");
+        forbidden(&create(world, BOB, &bobs, &[]), 2, "max-nics");
+        held.go_on().refuses("policy has been changed just now; call again");
+        let _nic = create(world, BOB, &bobs, &[]).nic();
+    });
+}
+
 #[test]
 fn an_owner_who_has_used_up_his_own_is_told_so() {
     enter(|world| {

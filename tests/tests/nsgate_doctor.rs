@@ -214,6 +214,16 @@ fn a_helper_that_does_not_read_the_rules_is_found_where_there_are_rules() {
             assert!(Command::new("umount").args(["-n", helper]).status().expect("umount").success());
         }
         assert!(fs::metadata("/run/asked-as-root").is_err());
+        // Where a group alone may run it, nobody is told how to open it to all.
+        world.write("/etc/nsgate.ini", "[idmap]\nprotect = 0\n");
+        fs::set_permissions("/tmp/newuidmap", fs::Permissions::from_mode(0o4750)).expect("chmod");
+        bind("/tmp/newuidmap", "/usr/bin/newuidmap");
+        let found = found(&doctor(world, ROOT, &[]));
+        assert!(
+            found.iter().any(|line| line.contains("newuidmap does not go by the rules"))
+                && !found.iter().any(|line| line.contains("chmod")),
+            "{found:#?}"
+        );
     });
 }
 
@@ -410,6 +420,12 @@ fn users_without_accounts_and_accounts_without_ids_are_found() {
         assert_eq!(granted.status, Some(0), "{granted:?}");
         assert_eq!(found(&doctor(world, ROOT, &[])), Vec::<String>::new());
         assert!(fs::read("/etc/subuid").expect("read").ends_with(b"bob:700000:65536\n"));
+        // Of ids that are somebody else's, or this host's, no command makes his own.
+        for taken in ["bob:600000:10", "bob:0:2"] {
+            world.write("/etc/subuid", "alice:600000:65536\ncarol:800000:65536\n");
+            world.write("/etc/subgid", format!("alice:600000:65536\ncarol:800000:65536\n{taken}\n"));
+            finds(world, &["users warning bob holds no ids", "# nsgate check"]);
+        }
         for file in ["/etc/subuid", "/etc/subgid"] {
             world.write(file, "alice:600000:65536\n");
         }
@@ -445,6 +461,8 @@ fn who_holds_ids_is_not_asked_of_files_that_do_not_count() {
         let found = found(&answer);
         assert!(found.len() == 1 && found[0].starts_with("subid-source problem"), "{found:#?}");
         assert!(answer.stdout.contains("subid: in /etc/nsswitch.conf does not name files"), "{answer:?}");
+        world.write("/etc/nsswitch.conf", "passwd: files\nsubid: files [NOTFOUND=return] sss\n");
+        finds(world, &["users unknown who holds ids is not known"]);
     });
 }
 
@@ -857,6 +875,13 @@ fn an_image_is_judged_by_its_files_alone() {
         own(600_000);
         let shifted = doctor_of_image(world, "/tmp/image");
         assert_eq!((shifted.status, &shifted.stdout), (Some(0), &well.stdout), "{shifted:?}");
+        // Who owns it could put a link in its place before root has copied a command that changes it.
+        chown("/tmp/image/etc/subuid", Some(600_001), None).expect("chown");
+        let not_his = doctor_of_image(world, "/tmp/image");
+        assert!(
+            not_his.stdout.contains("# ls -l /tmp/image/etc/subuid\n") && !not_his.stdout.contains("# ch"),
+            "{not_his:?}"
+        );
         own(0);
         fs::set_permissions("/tmp/image", fs::Permissions::from_mode(0o777)).expect("chmod");
         let open = doctor_of_image(world, "/tmp/image");
@@ -1119,7 +1144,7 @@ fn a_command_for_an_image_means_the_image_and_nothing_in_it_is_for_a_shell() {
                 "chmod go-w /tmp/image/etc/subuid",
                 "nsgate --root /tmp/image check",
                 "nsgate --root /tmp/image check",
-                "nsgate --root /tmp/image grant ids $'$(touch${IFS}/tmp/a)'",
+                "nsgate --root /tmp/image grant ids 1000",
             ],
             "{answer:?}"
         );

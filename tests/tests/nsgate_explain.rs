@@ -797,6 +797,18 @@ fn what_is_used_up_is_refused_in_the_helpers_words() {
         world.write("/etc/nsgate.ini", "[bridge \"lxcbr0\"]\nmax-nics = 1\n");
         same(BOB, &world.container(BOB), "1 of 1 interfaces of all users are there");
         assert!(ask(ROOT, "bob").stdout.contains("forbids it: all users together have 1 here\n"));
+        // Nor what somebody is at work on, though there is nothing yet.
+        fs::remove_file("/etc/nsgate.ini").expect("remove");
+        let mut other = world.container(BOB);
+        let pid = other.pid();
+        let place = world::Place { call: "pwrite64".to_owned(), number: 1 };
+        world.usernet("alice veth lxcbr0 1\nbob veth lxcbr0 1\n");
+        let args = ["create", "/dev/null", "dummy", &pid, "veth", "lxcbr0"];
+        let held = world.held(BOB, &place, &args).expect("held");
+        let full = ask(ROOT, "bob");
+        assert!(full.stdout.contains("1 of 1 used by bob (/etc/lxc/lxc-usernet:2)"), "{full:?}");
+        let _nic = held.go_on().nic();
+        other.end();
         container.end();
         world.wait_until_gone(&made);
         for user in ["alice", "bob"] {

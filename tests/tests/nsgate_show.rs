@@ -79,9 +79,9 @@ fn one_user_is_shown_by_name_by_uid_and_without_an_account_and_nobody_is_an_erro
         assert!(show(world, ALICE, &["ghost"]).stdout.contains("/etc/subuid:3: 900000-900009"));
         let carol = show(world, ALICE, &["carol"]);
         assert!(
-            carol.stdout.contains(
-                "carol holds nothing by /etc/subuid\nto give him ids:\n    nsgate grant ids carol\n"
-            ),
+            carol
+                .stdout
+                .contains("carol holds nothing by /etc/subuid\nwhat helps:\n    nsgate grant ids carol\n"),
             "{carol:?}"
         );
         // What he has in one file is what he gets in the other, and not something else in both.
@@ -89,7 +89,7 @@ fn one_user_is_shown_by_name_by_uid_and_without_an_account_and_nobody_is_an_erro
         let carol = show(world, ALICE, &["carol"]).stdout;
         assert!(
             carol.contains(
-                "carol holds nothing by /etc/subgid\nto give him ids:\n    \
+                "carol holds nothing by /etc/subgid\nwhat helps:\n    \
                  nsgate grant ids carol --start 950000 --count 65536\n    \
                  nsgate grant ids carol --start 1100000 --count 10\n"
             ),

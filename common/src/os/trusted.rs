@@ -174,6 +174,12 @@ impl Etc {
             if name.contains('/') { Err(Errno::ELOOP) } else { openat(&self.etc, name, READ, Mode::empty()) };
         let opened = match plain {
             Err(Errno::ELOOP) => match walk(self.etc.as_fd(), name, &path, writer) {
+                // Not the same as no file: somebody has put one there, which may come back (a file system that is not mounted yet).
+                Err(Error::System { errno: Errno::ENOENT, .. })
+                    if writer == Writer::RootAlone && self.has(name)? =>
+                {
+                    return Err(leads_nowhere(&path));
+                }
                 Err(Error::System { errno, .. }) => Err(errno),
                 walked => Ok(walked?),
             },
@@ -234,10 +240,6 @@ fn walk(from: BorrowedFd<'_>, name: &str, path: &str, writer: Writer) -> Result<
     while let Some(name) = names.pop_front() {
         let directory = reached.as_ref().map_or(from, AsFd::as_fd);
         let entry = openat(directory, name.as_slice(), PATH_ONLY, Mode::empty());
-        // Not the same as no file: somebody has put one there, which may come back (a file system that is not mounted yet).
-        if links > 0 && writer == Writer::RootAlone && matches!(entry, Err(Errno::ENOENT)) {
-            return Err(leads_nowhere(path));
-        }
         let entry = entry.map_err(when())?;
         let status = fstat(&entry).map_err(when())?;
         if writer == Writer::RootAlone {

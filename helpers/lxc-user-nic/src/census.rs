@@ -100,6 +100,34 @@ impl Census {
         Ok(quotas)
     }
 
+    /// The tables of this bridge's owners that are asked for. Of each record, does it count for `create`? It does where there is an
+    /// interface, and where somebody is at work on one; what was left behind is cleared away first.
+    ///
+    /// # Errors
+    /// As [`Census::quotas`].
+    pub fn counting(
+        &self,
+        attachment: &Attachment,
+        is_asked_for: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Quota>, Error> {
+        let Some(ledger) = &self.ledger else { return Ok(Vec::new()) };
+        let mut quotas = Vec::new();
+        for name in ledger.names()? {
+            let quota = quota_of(&name).filter(|(owner, on)| on == attachment && is_asked_for(owner));
+            let Some((owner, attachment)) = quota else { continue };
+            let Some(table) = ledger.table(&name)? else { continue };
+            let left = table.left(&table.look(&self.interfaces, ALL)?)?;
+            let records = table.records(&self.interfaces)?;
+            let counts = |(record, there): (Record, bool)| {
+                let counts = there || !left.contains(&record);
+                (record, counts)
+            };
+            let records = records.into_iter().map(counts).collect();
+            quotas.push(Quota { owner, attachment, records });
+        }
+        Ok(quotas)
+    }
+
     /// What the kernel says of this interface. Ok(None): there is none.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use common::Error;
 use common::os::netns::Interfaces;
 use common::os::trusted::{self, roots_directory};
-use common::policy::ledger::{EMPTY, PLACE, Record, State, may_use, says_made};
+use common::policy::ledger::{EMPTY, PLACE, Record, may_use, says_made};
 use common::policy::nic::InterfaceName;
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -171,7 +171,8 @@ impl Ledger {
             for place in table.read()? {
                 // One that cannot be read is just being written: by somebody who has seen the rule.
                 let Ok(Some(record)) = Record::parse(&place) else { continue };
-                if exists(&record, interfaces)? {
+                // Also of one who was frozen just before he could say that it is made.
+                if is_there(&record, interfaces)? {
                     there.insert(record.name);
                 }
             }
@@ -292,8 +293,8 @@ impl Table {
             let Some(place) = self.locked_with(number, record)? else { continue };
             match clear(record, &[place.lock()]) {
                 Ok(()) => drop(cleared.insert(number, Record::clone(record))),
-                // Open vSwitch may be gone, or take its time: enough for one run.
-                Err(error @ Error::OpenVswitch { .. }) => {
+                // Open vSwitch may be gone, or take its time, or the kernel have too much to do: enough for one run.
+                Err(error @ (Error::OpenVswitch { .. } | Error::System { .. })) => {
                     tidied = Tidied::NotThat(error);
                     break;
                 }
@@ -480,7 +481,12 @@ fn place_by_lot(of: usize) -> usize {
 /// Somebody may have renamed it. And where a network namespace has come to an end and another has got its number, some other
 /// interface may have the number of one of that.
 fn exists(record: &Record, interfaces: &Interfaces) -> Result<bool, Error> {
-    let State::Made { index } = record.state else { return Ok(false) };
+    Ok(!record.is_unfinished() && is_there(record, interfaces)?)
+}
+
+/// The same, finished or not. One of which no number is known is not there.
+fn is_there(record: &Record, interfaces: &Interfaces) -> Result<bool, Error> {
+    let Some(index) = record.index() else { return Ok(false) };
     let Some(name) = interfaces.name(index)? else { return Ok(false) };
     Ok(name == record.name.as_str().as_bytes() || interfaces.mac(&name)? == Some(record.mac))
 }

@@ -282,7 +282,8 @@ fn reach(
         if makes_bridges && is_own {
             let ledger = Ledger::open(netns)?;
             let kept = own_bridge::keep(&ledger, name)?;
-            let bridge = OwnBridge { settings, asked, policy, uid: policy.permit.uid(), name };
+            let (uid, host_policy) = (policy.permit.uid(), policy.host_policy);
+            let bridge = OwnBridge { settings, asked, host_policy, uid, name };
             bridge.provide(links, &ledger, interfaces)?;
             return Ok((Bridge::find(links, attachment, is_own)?, Some(kept)));
         }
@@ -318,7 +319,7 @@ const FOR_WHAT_OTHERS_LEFT: Duration = Duration::from_millis(100);
 /// Asks for a place in a table, after the places of what is gone have been emptied. Also says why some could not be.
 ///
 /// Mostly there is room, whatever is gone: then it does not depend on every record. "Full" is only said after a look at all; and
-/// when all that was left behind is cleared away, unless others leave more, faster than that can be done.
+/// when all that was left behind is cleared away, or a second has been spent on that.
 fn claim<'a>(
     links: &mut Links,
     table: &'a Table,

@@ -106,6 +106,9 @@ pub(crate) const OUR_BRIDGES: u32 = 0x6e73_6762;
 /// So often the kernel is asked for a list, if interfaces come and go while it makes it.
 const MOST_LISTS: u32 = 100;
 
+/// The same where others wait for it.
+const FEW_LISTS: u32 = 3;
+
 impl Links {
     pub(crate) fn open() -> Result<Self, Error> {
         let failed = |error: std::io::Error| {
@@ -148,29 +151,36 @@ impl Links {
 
     /// How many ports a bridge has.
     pub(crate) fn ports_of(&mut self, bridge: u32) -> Result<usize, Error> {
-        let links = self.list(LinkAttribute::Controller(bridge), "look at the ports of a bridge")?;
-        Ok(links.iter().filter(|link| link.bridge == Some(bridge)).count())
+        let doing = "look at the ports of a bridge";
+        for _ in 0..MOST_LISTS {
+            let answer = self.list(LinkAttribute::Controller(bridge), doing)?;
+            if !answer.has_changed {
+                return Ok(answer.links.iter().filter(|link| link.bridge == Some(bridge)).count());
+            }
+        }
+        Err(Error::when(doing)(Errno::EAGAIN))
     }
 
     /// An end of a pair that has this address, whatever it is called. Ok(None): there is none.
     pub(crate) fn veth_with(&mut self, mac: Mac) -> Result<Option<Link>, Error> {
-        let pairs = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]);
-        let links = self.list(pairs, "look for an interface by its address")?;
-        Ok(links.into_iter().find(|link| link.is_veth() && link.mac == mac.0))
-    }
-
-    /// All links, of which a kernel that knows the question leaves out others than these. What they are called is not in it.
-    fn list(&mut self, which: LinkAttribute, doing: &'static str) -> Result<Vec<Link>, Error> {
-        let mut message = LinkMessage::default();
-        message.attributes = vec![which, LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
-        for _ in 0..MOST_LISTS {
-            let answer = self.ask(RouteNetlinkMessage::GetLink(message.clone()), NLM_F_DUMP);
-            let answer = answer.map_err(Error::when(doing))?;
-            if !answer.has_changed {
-                return Ok(answer.links);
+        let doing = "look for an interface by its address";
+        for _ in 0..FEW_LISTS {
+            let pairs = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]);
+            let mut answer = self.list(pairs, doing)?;
+            answer.links.retain(|link| link.is_veth() && link.mac == mac.0);
+            // What is in the list is there, and only what is not in it may all the same be there.
+            if !answer.links.is_empty() || !answer.has_changed {
+                return Ok(answer.links.pop());
             }
         }
         Err(Error::when(doing)(Errno::EAGAIN))
+    }
+
+    /// All links, of which a kernel that knows the question leaves out others than these. What they are called is not in it.
+    fn list(&mut self, which: LinkAttribute, doing: &'static str) -> Result<Answer, Error> {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![which, LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+        self.ask(RouteNetlinkMessage::GetLink(message), NLM_F_DUMP).map_err(Error::when(doing))
     }
 
     /// By what number we know the network namespace of a process. Ok(None): by none, or the process has ended.
@@ -230,11 +240,17 @@ impl Links {
         message.attributes.extend(pair.bridge.map(LinkAttribute::Controller));
         let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
         match self.ask(RouteNetlinkMessage::NewLink(message), flags) {
-            // Before 6.2 the kernel does not show what it has made.
-            Ok(mut answer) => answer.links.pop().map_or_else(|| self.named(pair.name), |made| Ok(Some(made))),
+            Ok(mut answer) => answer.links.pop().map_or_else(|| self.just_made(pair), Ok).map(Some),
             Err(Errno::EEXIST) => Ok(None),
             Err(errno) => Err(Error::when(explained(errno))(errno)),
         }
+    }
+
+    /// Before 6.2 the kernel does not show what it has made, and root's rules for new interfaces may have called it something else.
+    fn just_made(&mut self, pair: &Pair<'_>) -> Result<Link, Error> {
+        let named = self.named(pair.name)?.filter(|link| link.is_veth() && link.mac == pair.mac.0);
+        let made = named.map_or_else(|| self.veth_with(pair.mac), |link| Ok(Some(link)))?;
+        made.ok_or_else(|| Error::when("look at the interface that was made")(Errno::ENODEV))
     }
 
     /// Sets what has to be so before the interface is UP: what it is called for people, that it makes no IPv6

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::Error;
 use common::os::audit::Verdict;
+use common::os::host_policy::HostPolicy;
 use common::os::netns::Interfaces;
 use common::os::sysctl;
 use common::policy::id::Id;
@@ -21,10 +22,10 @@ use common::policy::ledger::{Port, Record, State};
 use common::policy::nic::{InterfaceName, Mac};
 use common::policy::settings::{MOST_BRIDGES, Set};
 
+use crate::Asked;
 use crate::ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table};
 use crate::links::{Link, Links, OUR_BRIDGES};
 use crate::wire::random;
-use crate::{Asked, Policy};
 
 /// Whoever is making it gets so long before somebody else does the rest.
 const PATIENCE_WITH_A_MAKER: Duration = Duration::from_millis(500);
@@ -40,7 +41,7 @@ pub(crate) struct OwnBridge<'a> {
     /// Where the settings of interfaces are.
     pub(crate) settings: &'a OwnedFd,
     pub(crate) asked: &'a Asked<'a>,
-    pub(crate) policy: &'a Policy<'a>,
+    pub(crate) host_policy: &'a HostPolicy,
     pub(crate) uid: Id,
     pub(crate) name: &'a InterfaceName,
 }
@@ -184,14 +185,12 @@ impl OwnBridge<'_> {
             let what = "deafness to router advertisements";
             return Err(Error::NotAsAsked { interface: self.name.to_string(), what });
         }
-        // Nobody uses it before it is complete.
-        self.policy.is_as_it_was()?;
         links.up(link.index)?;
         links.call(link.index, &format!("nsgate:bridge,uid={}", self.uid))
     }
 
     fn most(&self) -> Set<u32> {
-        let set = self.policy.host_policy.settings.per_user_bridge.max_bridges;
+        let set = self.host_policy.settings.per_user_bridge.max_bridges;
         match set {
             // As everywhere, 0 is no limit.
             Some(Set { value: 0, line }) => Set { value: u32::MAX, line },
@@ -204,12 +203,12 @@ impl OwnBridge<'_> {
         let most = self.most();
         let why = format!("there are {} bridges of users' own already", most.value);
         // Without a line of its own, the limit goes with the key that has bridges made.
-        let create = self.policy.host_policy.settings.per_user_bridge.create;
+        let create = self.host_policy.settings.per_user_bridge.create;
         let rule = match create {
             Some(create) if most.line == 0 => ("create", create.line),
             _ => ("max-bridges", most.line),
         };
-        self.policy.host_policy.forbids_veth(self.name.as_str(), rule, why)
+        self.host_policy.forbids_veth(self.name.as_str(), rule, why)
     }
 }
 

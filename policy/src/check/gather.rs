@@ -39,12 +39,7 @@ const MOST_LINKS: u32 = 40;
 /// # Errors
 /// One of the files cannot be told apart or opened.
 pub fn machine(root: &Root, files: &[PathBuf]) -> Result<Machine, Failure> {
-    // What is not mounted has nothing wrong with it either.
-    let etc = root.open_at("/etc", OFlag::O_PATH | OFlag::O_DIRECTORY);
-    etc.map_err(Failure::when(format!("cannot open {}", root.for_shell("/etc"))))?;
-    let path = root.path().map(|path| path.as_os_str().as_bytes().to_vec());
-    let mut machine = Machine { root: path, ..Machine::default() };
-    machine.files = PolicyFile::ALL.into_iter().map(|file| in_place(root, file, files.is_empty())).collect();
+    let mut machine = policy_files(root, files.is_empty())?;
     for given in files {
         let file = kind_of(given)?;
         let place = machine.files.iter_mut().find(|policy| policy.file == file);
@@ -72,7 +67,6 @@ pub fn machine(root: &Root, files: &[PathBuf]) -> Result<Machine, Failure> {
         }
     };
     let (passwd, group) = (whole("/etc/passwd"), whole("/etc/group"));
-    machine.nsswitch = Some(find(root, NSSWITCH));
     machine.login_defs = match login_defs::read(root) {
         Ok(text) => Some(text),
         Err(failure) => {
@@ -96,6 +90,19 @@ pub fn machine(root: &Root, files: &[PathBuf]) -> Result<Machine, Failure> {
         machine.interfaces = interfaces();
     }
     Ok(machine)
+}
+
+/// Of all this, the files that the helpers go by. Nobody but the kernel is asked.
+///
+/// # Errors
+/// There is no `/etc`.
+pub fn policy_files(root: &Root, wanted: bool) -> Result<Machine, Failure> {
+    // What is not mounted has nothing wrong with it either.
+    let etc = root.open_at("/etc", OFlag::O_PATH | OFlag::O_DIRECTORY);
+    etc.map_err(Failure::when(format!("cannot open {}", root.for_shell("/etc"))))?;
+    let path = root.path().map(|path| path.as_os_str().as_bytes().to_vec());
+    let files = PolicyFile::ALL.into_iter().map(|file| in_place(root, file, wanted)).collect();
+    Ok(Machine { root: path, files, nsswitch: Some(find(root, NSSWITCH)), ..Machine::default() })
 }
 
 /// Told apart by its name: it begins, or ends, with that of the policy file.
@@ -168,6 +175,7 @@ fn way_to(root: &Root, path: &str) -> (Vec<Step>, Option<Content>) {
     let mut names: VecDeque<String> =
         path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let (mut way, mut at, mut links) = (Vec::new(), String::new(), 0_u32);
+    let (file, mut is_link) = (path, false);
     let unread = |errno: Errno| Some(Content::Unread(errno.desc().to_owned()));
     match fstatat(root.directory(), "", AtFlags::AT_EMPTY_PATH) {
         Ok(status) => way.push(step("/".to_owned(), &status)),
@@ -185,7 +193,8 @@ fn way_to(root: &Root, path: &str) -> (Vec<Step>, Option<Content>) {
         let path = format!("{at}/{name}");
         let entry = match root.open_at(&path, OFlag::O_PATH | OFlag::O_NOFOLLOW) {
             Ok(entry) => entry,
-            Err(Errno::ENOENT | Errno::ENOTDIR) if links == 0 => return (way, Some(Content::Absent)),
+            Err(Errno::ENOENT) if !is_link => return (way, Some(Content::Absent)),
+            Err(Errno::ENOTDIR) if links == 0 => return (way, Some(Content::Absent)),
             Err(Errno::ENOENT) => {
                 return (way, Some(Content::NotAFile("is a symbolic link to what is not there".to_owned())));
             }
@@ -202,6 +211,7 @@ fn way_to(root: &Root, path: &str) -> (Vec<Step>, Option<Content>) {
         match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFLNK => {
                 links = links.saturating_add(1);
+                is_link |= path == file;
                 let target = readlinkat(&entry, "").map(|target| target.into_string());
                 let target = match target {
                     Ok(Ok(target)) if links <= MOST_LINKS => target,

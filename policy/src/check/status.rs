@@ -51,8 +51,9 @@ fn look_at(machine: &Machine, name: &Arc<str>, found: &Found, findings: &mut Fin
                 let is_itself = next.is_none();
                 let which =
                     if is_itself { String::new() } else { format!("{}, on the way to it, ", step.path) };
-                // Where a link has led, root's name and mode may not be what that place is to have: it may be somebody's home.
-                let mend = if name.starts_with(&step.path) {
+                // Where a link has led, root's name and mode may not be what that place is to have: it may be somebody's home. And who
+                // owns an image may have put a link in this place, before the command is run.
+                let mend = if found.root_uid == 0 && name.starts_with(&step.path) {
                     let path = [machine.root.as_deref().unwrap_or_default(), step.path.as_bytes()].concat();
                     format!("{command} {}", word(&path))
                 } else {

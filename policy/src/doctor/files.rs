@@ -11,12 +11,12 @@ use nix::fcntl::OFlag;
 use super::probe::{Finding, State};
 use super::{install, quoted};
 use crate::accounts::{Accounts, User};
-use crate::check::command::word;
 use crate::check::rule::{NOT_A_FILE, SETTINGS, TOO_LARGE, UNREAD, WRITABLE};
 use crate::check::{self, Findings, Rule, gather};
 use crate::failure::Failure;
 use crate::root::Root;
 use crate::show::holders::{Holder, Holders, Identity, Names};
+use crate::show::one::commands_for_the_same;
 
 /// The rules of `nsgate check` by which a helper takes a file or refuses it, and what follows where one is broken.
 const OF_FILES: [(&Rule, State, &str); 5] = [
@@ -29,7 +29,7 @@ const OF_FILES: [(&Rule, State, &str); 5] = [
 
 /// Of nobody but root, and readable as what they should be: by the judgement of `nsgate check`.
 pub(super) fn policy(root: &Root) -> Vec<Finding> {
-    let machine = match gather::machine(root, &[]) {
+    let machine = match gather::policy_files(root, true) {
         Ok(machine) => machine,
         Err(failure) => {
             return vec![Finding::unknown("the policy files were not looked at", failure.to_string())];
@@ -106,11 +106,14 @@ const PEOPLE: std::ops::RangeInclusive<u32> = 1000..=60000;
 /// So many names are told.
 const SOME: usize = 6;
 
-/// Do `/etc/subuid` and `/etc/subgid` count? Not where the host names other sources in their place.
-pub(super) fn files_count(root: &Root) -> bool {
-    let text = root.read("/etc/nsswitch.conf").ok().flatten().map(|text| text.bytes).unwrap_or_default();
-    Nsswitch::parse(&text).subid_sources().is_ok_and(|sources| sources.files)
+/// Do `/etc/subuid` and `/etc/subgid` count? Not where the host names other sources in their place. None: nobody can say.
+pub(super) fn files_count(root: &Root) -> Option<bool> {
+    let text = root.read("/etc/nsswitch.conf").ok()?.map(|text| text.bytes).unwrap_or_default();
+    Nsswitch::parse(&text).subid_sources().ok().map(|sources| sources.files)
 }
+
+pub(super) const NOBODY_CAN_SAY: &str =
+    "the subid: line of /etc/nsswitch.conf cannot be read, or nobody understands it";
 
 /// Has everybody an account who holds ids, and holds ids who has an account?
 pub(super) fn users(root: &Root) -> Vec<Finding> {
@@ -127,12 +130,13 @@ pub(super) fn users(root: &Root) -> Vec<Finding> {
         let cause = "the helpers need a login name to look for";
         found.push(Finding::bad(State::Problem, what, cause, format!("getent passwd {own}")));
     }
-    if files_count(root) {
-        found.extend(holders(root, &accounts, own));
-    } else if found.is_empty() {
-        found.push(Finding::ok(
+    match files_count(root) {
+        Some(true) => found.extend(holders(root, &accounts, own)),
+        Some(false) if found.is_empty() => found.push(Finding::ok(
             "who holds ids is not for /etc/subuid and /etc/subgid to say: subid: in /etc/nsswitch.conf does not name files",
-        ));
+        )),
+        Some(false) => {}
+        None => found.push(Finding::unknown("who holds ids is not known", NOBODY_CAN_SAY)),
     }
     found
 }
@@ -183,7 +187,8 @@ fn holders(root: &Root, accounts: &Accounts, own: u32) -> Vec<Finding> {
         }
         let what = format!("{} {holds} no ids in /etc/subuid and /etc/subgid both", some(&names));
         let has = held.iter().find_map(|held| held.get(&first.uid)).copied().unwrap_or_default();
-        found.push(Finding::bad(state, what, cause, give(root, first, has)));
+        let commands = commands_for_the_same(root, (first, &accounts.word_for(first)), has);
+        found.push(Finding::bad(state, what, cause, commands.join(" && ")));
     }
     if found.is_empty() {
         let number = of_files.first().map_or(0, |(_, holders)| holders.all.len());
@@ -202,17 +207,6 @@ fn by_uid(holders: &Holders) -> BTreeMap<Id, &[Range]> {
         Identity::Unknown(_) => None,
     };
     holders.all.iter().filter_map(|holder| Some((ids(holder)?, &*holder.ids))).collect()
-}
-
-/// What gives him ids in both files: those that he has in one of them, so that both say the same.
-fn give(root: &Root, user: &User, has: &[Range]) -> String {
-    let grant = format!("{} grant ids {}", root.nsgate(), word(&user.name));
-    if has.is_empty() {
-        return grant;
-    }
-    let each = has.iter().take(SOME);
-    let each = each.map(|range| format!("{grant} --start {} --count {}", range.first(), range.count()));
-    each.collect::<Vec<_>>().join(" && ")
 }
 
 fn some(names: &[&[u8]]) -> String {

@@ -144,6 +144,10 @@ fn look(helper: &Helper, settings: &Settings) -> Option<Finding> {
         return goes_by_no_rules(helper, settings);
     }
     if status.st_mode & Mode::S_IXOTH.bits() == 0 {
+        // Before others are told how to run it.
+        if let Some(found) = goes_by_no_rules(helper, settings) {
+            return Some(found);
+        }
         let what = format!("{path} can be run by its owner and its group alone");
         let cause = "nobody else can make use of it; an admin may have decided that";
         let command = match privilege(helper, by_rpm(path).as_deref()) {
@@ -204,12 +208,13 @@ enum Whose {
     Unknown,
 }
 
-/// Asks a file that is root's alone; but in case it is not what it is called, as nobody.
+/// Asks a file that is root's alone; but in case it is not what it is called, as nobody if everybody may run it.
 fn whose(path: &str) -> Whose {
     const NOBODY: u32 = 65534;
+    let is_for_all = stat(path).is_ok_and(|status| status.st_mode & Mode::S_IXOTH.bits() != 0);
     let mut command = Command::new(path);
     command.arg("--version").current_dir("/").env_clear();
-    if nix::unistd::geteuid().is_root() {
+    if nix::unistd::geteuid().is_root() && is_for_all {
         command.uid(NOBODY).gid(NOBODY);
     }
     match tool::run(&mut command) {

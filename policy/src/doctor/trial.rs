@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use common::os::child::spawn_apart;
 use common::policy::id::{Id, Range};
 
-use super::files::files_count;
+use super::files::{NOBODY_CAN_SAY, files_count};
 use super::probe::{Finding, State};
 use super::quoted;
 use crate::accounts::{Accounts, User};
@@ -22,7 +22,7 @@ pub(super) fn real_map(root: &Root) -> Vec<Finding> {
 }
 
 fn try_map(root: &Root) -> Result<Finding, String> {
-    if !files_count(root) {
+    if !files_count(root).ok_or(NOBODY_CAN_SAY)? {
         return Ok(Finding::ok("ids do not come from /etc/subuid and /etc/subgid, so no map was tried"));
     }
     let accounts = Accounts::read(root).map_err(|failure| failure.to_string())?;

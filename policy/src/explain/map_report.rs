@@ -34,7 +34,7 @@ pub(super) fn run(
     let user = accounts.user(user)?;
     let found = answer(&Question { machine: &machine, kind, user: &user, words })?;
     let target = of_the_target(&machine, kind, &user)?;
-    let word = remedy::word_for(&accounts, &user);
+    let word = accounts.word_for(&user);
     let remedies = remedy::of_map(root, kind, (&user, &word), &found);
     let remedies: Vec<Remedy> = remedies.into_iter().map(|remedy| remedy.on(root)).collect();
     if out.is_json() {

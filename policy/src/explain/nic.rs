@@ -171,9 +171,20 @@ fn answer(
         let why = not_allotted(&name, word, exists);
         answer.refuse(Error::NotAllotted { user: name, bridge: word.to_owned(), why });
     }
-    answer.tables = Some(tables(machine, &attachment));
+    let of_all = limit(host_policy.settings.bridge(word).max_nics).is_some();
+    let owners: Vec<String> = answer.quotas.iter().map(|quota| quota.owner.key()).collect();
+    let counts = |owner: &str| of_all || owners.iter().any(|his| his == owner);
+    let (tables, damaged) = match tables(machine, &attachment, counts) {
+        Ok(Ok(tables)) => (Ok(tables), None),
+        Ok(Err(error)) => (Err(error.to_string()), Some(error)),
+        Err(why) => (Err(why), None),
+    };
+    answer.tables = Some(tables);
     answer.look_at_rules(machine, user, &attachment, &host_policy);
     answer.look_for(machine, &attachment, &host_policy);
+    if let Some(error) = damaged {
+        answer.refuse(error);
+    }
     answer.look_for_room(word, &host_policy, may_be_repeated);
     Ok(answer)
 }
@@ -189,23 +200,25 @@ fn names_by_uid(user: &User, bridge: &str, first_line: u32, block: &[u8]) -> Vec
     lines(block).zip(first_line..).filter_map(own_name).collect()
 }
 
-/// The tables of the ledger that are about this bridge; or why they are not known.
-fn tables(machine: &Machine<'_>, attachment: &Attachment) -> Result<Vec<Table>, String> {
+/// The tables of the ledger that are about this bridge and count, or what the helper has against them; or why they are not known.
+fn tables(
+    machine: &Machine<'_>,
+    attachment: &Attachment,
+    counts: impl Fn(&str) -> bool,
+) -> Result<Result<Vec<Table>, Error>, String> {
     if !machine.is_live() {
         return Err("the machine of this image will know".to_owned());
     }
     if !nix::unistd::geteuid().is_root() {
         return Err("the ledger is root's; ask as root".to_owned());
     }
-    let tables = Census::open().and_then(|census| census.quotas()).map_err(|error| error.to_string())?;
-    Ok(tables.into_iter().filter(|table| table.attachment == *attachment).collect())
+    Ok(Census::open().and_then(|census| census.counting(attachment, counts)))
 }
 
-/// How many interfaces of these tables there are. One that is not finished is not counted: whoever died over it has left it, and the
-/// helper clears it away.
+/// How many interfaces of these tables count.
 fn number_of<'a>(tables: impl Iterator<Item = &'a Table>) -> usize {
-    let there = tables.flat_map(|table| &table.records).filter(|(_, there)| *there);
-    there.map(|(record, _)| &record.name).collect::<BTreeSet<_>>().len()
+    let counting = tables.flat_map(|table| &table.records).filter(|(_, counts)| *counts);
+    counting.map(|(record, _)| &record.name).collect::<BTreeSet<_>>().len()
 }
 
 fn is_reached(limit: u32, used: usize) -> bool {

@@ -4,12 +4,12 @@ use common::Error;
 use common::policy::id::Range;
 use common::policy::idmap::{Kind, Triple};
 use common::policy::refusal::FIRST_FREE;
-use common::policy::text::{Quoted, is_tame};
+use common::policy::text::Quoted;
 
 use super::is_settings_too_large;
 use super::map::Answer;
 use super::rules::{Rule, Says};
-use crate::accounts::{Accounts, User};
+use crate::accounts::User;
 use crate::root::Root;
 use crate::write::grant::first_not_free;
 
@@ -192,11 +192,3 @@ fn edit_rules(advice: String) -> Remedy {
 
 /// A user, and how he is called on a command line.
 pub(super) type Named<'a> = (&'a User, &'a str);
-
-/// How to call a user on a command line: by a name that is his alone and that no shell takes for something else, or by number.
-pub(super) fn word_for(accounts: &Accounts, user: &User) -> String {
-    match std::str::from_utf8(&user.name) {
-        Ok(name) if is_tame(&user.name) && !accounts.has_namesake(user) => name.to_owned(),
-        _ => user.uid.to_string(),
-    }
-}

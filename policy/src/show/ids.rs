@@ -66,7 +66,7 @@ pub fn run(root: &Root, who: Option<&OsStr>, svg: Option<&Path>, out: &mut Outpu
     let files = files.map(|(path, accounts, keys)| {
         File::read(root, path, &names, accounts, Bounds::of(&login_defs, keys))
     });
-    let who = who.map(|word| one::Who::find(root, word, &accounts, &files)).transpose()?;
+    let who = who.map(|word| one::Who::find(word, &accounts, &files)).transpose()?;
 
     let pictures: Vec<Picture> = files.iter().map(|file| picture(file, who.as_ref())).collect();
     if let Some(path) = svg {
@@ -79,7 +79,7 @@ pub fn run(root: &Root, who: Option<&OsStr>, svg: Option<&Path>, out: &mut Outpu
     if out.is_json() {
         out.document(&Document::of(&files, who.as_ref(), &others))?;
     } else {
-        write(&files, &pictures, who.as_ref(), &others, out);
+        write(root, &files, &pictures, who.as_ref(), &others, out);
         if let Some(path) = svg {
             out.line(format!("written: {}", Quoted(path.as_os_str().as_bytes())));
         }
@@ -197,6 +197,7 @@ fn parts<'a>(files: &[File; 2], pictures: &'a [Picture], who: Option<&one::Who>)
 }
 
 fn write(
+    root: &Root,
     files: &[File; 2],
     pictures: &[Picture],
     who: Option<&one::Who>,
@@ -239,9 +240,9 @@ fn write(
         out.line("");
         if let Some(who) = who {
             who.details(file).into_iter().for_each(|line| say(out, None, &line));
-            let commands = who.commands(file, other);
+            let commands = who.commands(root, file, other);
             if !commands.is_empty() {
-                say(out, None, "to give him ids:");
+                say(out, None, "what helps:");
             }
             // Never broken: somebody wants to copy it.
             commands.into_iter().for_each(|command| out.line(format!("    {command}")));

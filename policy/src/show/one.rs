@@ -8,10 +8,10 @@ use common::policy::text::Quoted;
 
 use super::holders::{Holder, Holders, Identity, common_ids, total};
 use super::ids::{File, MOST_TOLD, some_of};
-use crate::accounts::Accounts;
-use crate::check::command::word as for_shell;
+use crate::accounts::{Accounts, User};
 use crate::failure::Failure;
 use crate::root::Root;
+use crate::write::grant::first_not_free;
 
 /// Who is to be shown.
 #[derive(Debug)]
@@ -19,8 +19,23 @@ pub struct Who {
     /// What he is called.
     pub name: Vec<u8>,
     identity: Identity,
-    /// The command that gives him ids. None: he has no account, and gets none.
-    grant: Option<String>,
+    /// He, and how to call him on a command line. None: he has no account, and gets no ids.
+    account: Option<(User, String)>,
+}
+
+/// The commands that give a user these ids in both files, or ids at all if there are none of his: if they are nobody else's. What
+/// is the matter with them, `nsgate check` says.
+#[must_use]
+pub fn commands_for_the_same(root: &Root, (user, word): (&User, &str), ids: &[Range]) -> Vec<String> {
+    let grant = format!("{} grant ids {word}", root.nsgate());
+    if ids.is_empty() {
+        return vec![grant];
+    }
+    if !matches!(first_not_free(root, user, ids), Ok(None)) {
+        return vec![format!("{} check", root.nsgate())];
+    }
+    let these = |ids: &Range| format!("{grant} --start {} --count {}", ids.first(), ids.count());
+    ids.iter().take(MOST_TOLD).map(these).collect()
 }
 
 impl Who {
@@ -28,16 +43,17 @@ impl Who {
     ///
     /// # Errors
     /// There is nobody of that name.
-    pub fn find(root: &Root, word: &OsStr, accounts: &Accounts, files: &[File; 2]) -> Result<Self, Failure> {
+    pub fn find(word: &OsStr, accounts: &Accounts, files: &[File; 2]) -> Result<Self, Failure> {
         match accounts.user(word) {
             Ok(user) => {
-                let grant = Some(format!("{} grant ids {}", root.nsgate(), for_shell(&user.name)));
-                Ok(Self { name: user.name, identity: Identity::Uid(user.uid), grant })
+                let (name, identity, word) =
+                    (user.name.clone(), Identity::Uid(user.uid), accounts.word_for(&user));
+                Ok(Self { name, identity, account: Some((user, word)) })
             }
             Err(nobody) => {
                 let mut holders = files.iter().flat_map(|file| &file.holders.all);
                 let found = holders.find(|holder| holder.name == word.as_bytes()).ok_or(nobody)?;
-                Ok(Self { name: found.name.clone(), identity: found.identity.clone(), grant: None })
+                Ok(Self { name: found.name.clone(), identity: found.identity.clone(), account: None })
             }
         }
     }
@@ -54,12 +70,11 @@ impl Who {
 
     /// What gives him ids by a file that has none for him: those that he has by the other one, so that both say the same.
     #[must_use]
-    pub fn commands(&self, file: &File, other: &File) -> Vec<String> {
+    pub fn commands(&self, root: &Root, file: &File, other: &File) -> Vec<String> {
         let lacks = self.among(&file.holders).is_none() && other.unreadable.is_none();
-        let Some(grant) = self.grant.as_ref().filter(|_| lacks) else { return Vec::new() };
-        let Some(he) = self.among(&other.holders) else { return vec![grant.clone()] };
-        let these = |ids: &Range| format!("{grant} --start {} --count {}", ids.first(), ids.count());
-        he.ids.iter().take(MOST_TOLD).map(these).collect()
+        let Some((user, word)) = self.account.as_ref().filter(|_| lacks) else { return Vec::new() };
+        let ids = self.among(&other.holders).map(|he| &*he.ids).unwrap_or_default();
+        commands_for_the_same(root, (user, word), ids)
     }
 
     /// He, those who share ids with him, and his neighbours.
@@ -172,7 +187,7 @@ mod tests {
         let file = b"alice:500:100\na:100:10\nb:300:200\nc:900:1\nd:700:1\n";
         let holders = Holders::of(file, &Names::of(&accounts));
         let who =
-            Who { name: b"alice".to_vec(), identity: Identity::Uid(Id::new(1000).unwrap()), grant: None };
+            Who { name: b"alice".to_vec(), identity: Identity::Uid(Id::new(1000).unwrap()), account: None };
         let range = Range::new(Id::new(500).unwrap(), 100).unwrap();
         assert_eq!(
             Neighbours::of(&holders, &who).of_range(range),
