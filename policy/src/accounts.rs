@@ -98,27 +98,39 @@ impl Accounts {
     /// # Errors
     /// There is none, or it may be either of two.
     pub fn user(&self, word: &OsStr) -> Result<User, Failure> {
-        let quoted = Quoted(word.as_bytes());
+        self.user_if_any(word)?.ok_or_else(|| self.nobody(word))
+    }
+
+    /// There is no such user.
+    #[must_use]
+    pub fn nobody(&self, word: &OsStr) -> Failure {
+        Failure::new(format!("there is no user \"{}\" {}", Quoted(word.as_bytes()), self.place("passwd")))
+    }
+
+    /// The same. Ok(None): there is none.
+    ///
+    /// # Errors
+    /// It may be either of two.
+    pub fn user_if_any(&self, word: &OsStr) -> Result<Option<User>, Failure> {
         let uid = id::decimal(word.as_bytes()).ok().and_then(Id::new);
         match (self.user_named(word.as_bytes()), uid.and_then(|uid| self.user_with(uid))) {
             (Some(named), Some(other)) if named.uid != other.uid => Err(Failure::new(format!(
-                "{quoted} is the name of uid {}, and the uid of \"{}\": say {} for the one, or the name of the other",
+                "{} is the name of uid {}, and the uid of \"{}\": say {} for the one, or the name of the other",
+                Quoted(word.as_bytes()),
                 named.uid,
                 Quoted(&other.name),
                 named.uid
             ))),
-            (Some(user), _) | (None, Some(user)) => Ok(user),
-            (None, None) => {
-                Err(Failure::new(format!("there is no user \"{quoted}\" {}", self.place("passwd"))))
-            }
+            (named, other) => Ok(named.or(other)),
         }
     }
 
     /// How to call a user on a command line: by a name that is his alone and that no shell takes for something else, or by number.
     #[must_use]
     pub fn word_for(&self, user: &User) -> String {
+        let is_number = user.name.iter().all(u8::is_ascii_digit);
         match std::str::from_utf8(&user.name) {
-            Ok(name) if is_tame(&user.name) && !self.has_namesake(user) => name.to_owned(),
+            Ok(name) if is_tame(&user.name) && !is_number && !self.has_namesake(user) => name.to_owned(),
             _ => user.uid.to_string(),
         }
     }

@@ -229,6 +229,26 @@ fn what_the_helpers_would_not_trust_or_cannot_read_is_found() {
         symlink("/run/policy", "/etc/subuid").expect("link");
         fs::write("/run/policy", GOOD).expect("write");
         assert_eq!(check(world, &[]).status, Some(0));
+
+        // A link that leads nowhere is no file, and a linked directory without the file has none.
+        drop(fs::remove_dir_all("/etc/lxc"));
+        fs::create_dir("/run/elsewhere").expect("mkdir");
+        symlink("/run/elsewhere", "/etc/lxc").expect("link");
+        assert_eq!(check(world, &[]).status, Some(0));
+        symlink("/run/nowhere", "/run/elsewhere/lxc-usernet").expect("link");
+        let answer = check(world, &[]);
+        assert!(answer.stdout.contains("[not-a-file]") && answer.status == Some(2), "{answer:?}");
+        fs::remove_file("/run/elsewhere/lxc-usernet").expect("remove");
+        // Whoever owns a directory may have put a link in the place of what is in it: one step at a time.
+        fs::remove_file("/etc/lxc").expect("remove");
+        fs::create_dir("/etc/lxc").expect("mkdir");
+        world.write("/etc/lxc/lxc-usernet", "");
+        for path in ["/etc/lxc", "/etc/lxc/lxc-usernet"] {
+            chown(path, Some(ALICE.id), None).expect("chown");
+        }
+        let answer = check(world, &[]);
+        has(&answer, &["    chown 0 /etc/lxc", "    ls -l /etc/lxc/lxc-usernet"]);
+        assert!(!answer.stdout.contains("chown 0 /etc/lxc/"), "{answer:?}");
     });
 }
 

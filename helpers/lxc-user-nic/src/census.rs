@@ -179,7 +179,8 @@ impl Census {
     pub fn tidy(&mut self, is_trial: bool, word: impl Fn(&str) -> Vec<u8>) -> Result<Vec<Left>, Error> {
         let Some(ledger) = &self.ledger else { return Ok(Vec::new()) };
         let hurried = Cell::new(false);
-        let mut left = Vec::new();
+        // What cannot be cleared in one table is no reason to leave the others.
+        let (mut left, mut trouble) = (Vec::new(), Ok(()));
         for name in ledger.names()? {
             let quota = quota_of(&name);
             let of_bridges =
@@ -202,7 +203,8 @@ impl Census {
                         let view = View { lxc: &ledger.lxc, table: &table, owner, bridge, hurried: &hurried };
                         let clear =
                             |record: &Record, locks: &[BorrowedFd<'_>]| wire::clear(links, record, locks);
-                        table.tidy(&mut seen, Duration::MAX, clear, |gone| view.forget(gone))?.wholly()?;
+                        let tidied = table.tidy(&mut seen, Duration::MAX, clear, |gone| view.forget(gone))?;
+                        trouble = trouble.and(tidied.wholly());
                     }
                     None if name == TABLE => drop(own_bridge::look(links, &table, &self.interfaces)?),
                     None => table.tidy(&mut seen, Duration::MAX, |_, _| Ok(()), |_| Ok(()))?.wholly()?,
@@ -212,7 +214,7 @@ impl Census {
             let gone = here.into_iter().filter(|record| !still.contains(record));
             left.extend(gone.map(|record| Left { table: name.clone(), record }));
         }
-        Ok(left)
+        trouble.map(|()| left)
     }
 
     /// The bridges of users' own that the ledger has heard of.

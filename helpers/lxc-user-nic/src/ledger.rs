@@ -283,19 +283,24 @@ impl Table {
         mut clear: impl FnMut(&Record, &[BorrowedFd<'_>]) -> Result<(), Error>,
         forget: impl FnOnce(&[Record]) -> Result<(), Error>,
     ) -> Result<Tidied, Error> {
-        let (start, mut cleared, mut tidied) = (Instant::now(), BTreeMap::new(), Tidied::Wholly);
+        let (start, mut cleared, mut trouble, mut is_late) = (Instant::now(), BTreeMap::new(), None, false);
         for (number, seen) in seen.iter().enumerate() {
             let Seen::Left(record) = seen else { continue };
-            if !cleared.is_empty() && start.elapsed() > time {
-                tidied = Tidied::InPart;
+            is_late = !(cleared.is_empty() && trouble.is_none()) && start.elapsed() > time;
+            if is_late {
                 break;
+            }
+            // One of which no number is known takes a list of interfaces. If the kernel has none, it is not asked for another.
+            if trouble.is_some() && record.index().is_none() {
+                continue;
             }
             let Some(place) = self.locked_with(number, record)? else { continue };
             match clear(record, &[place.lock()]) {
                 Ok(()) => drop(cleared.insert(number, Record::clone(record))),
-                // Open vSwitch may be gone, or take its time, or the kernel have too much to do: enough for one run.
-                Err(error @ (Error::OpenVswitch { .. } | Error::System { .. })) => {
-                    tidied = Tidied::NotThat(error);
+                Err(error @ Error::System { .. }) => trouble = Some(error),
+                // Open vSwitch may be gone, or take its time: enough for one run.
+                Err(error @ Error::OpenVswitch { .. }) => {
+                    trouble = Some(error);
                     break;
                 }
                 Err(error) => return Err(error),
@@ -311,7 +316,11 @@ impl Table {
                 *seen = Seen::Empty;
             }
         }
-        Ok(tidied)
+        Ok(match trouble {
+            Some(error) => Tidied::NotThat(error),
+            None if is_late => Tidied::InPart,
+            None => Tidied::Wholly,
+        })
     }
 
     /// The place, locked, if nobody else has it and it still has this record in it.

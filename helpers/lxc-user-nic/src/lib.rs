@@ -344,6 +344,7 @@ fn claim<'a>(
         let (may_have_room, trouble) = match tidied {
             Tidied::Wholly => (seen.len() > most, None),
             Tidied::InPart => (start.elapsed() < PATIENCE, None),
+            Tidied::NotThat(error @ Error::System { .. }) => (seen.len() > most, Some(error)),
             Tidied::NotThat(error) => (false, Some(error)),
         };
         if !may_have_room || matches!(claim, Claim::Placed(_)) {

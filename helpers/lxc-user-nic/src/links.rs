@@ -149,13 +149,15 @@ impl Links {
         self.get(vec![LinkAttribute::IfNetnsId(netns)], index)
     }
 
-    /// How many ports a bridge has.
+    /// How many ports a bridge has: at least so many, and none if there are none.
     pub(crate) fn ports_of(&mut self, bridge: u32) -> Result<usize, Error> {
         let doing = "look at the ports of a bridge";
         for _ in 0..MOST_LISTS {
             let answer = self.list(LinkAttribute::Controller(bridge), doing)?;
-            if !answer.has_changed {
-                return Ok(answer.links.iter().filter(|link| link.bridge == Some(bridge)).count());
+            let ports = answer.links.iter().filter(|link| link.bridge == Some(bridge)).count();
+            // As below.
+            if ports > 0 || !answer.has_changed {
+                return Ok(ports);
             }
         }
         Err(Error::when(doing)(Errno::EAGAIN))

@@ -129,14 +129,13 @@ impl OwnBridge<'_> {
 
     /// Makes it, all of it or nothing. Ok(false): there is an interface of that name by now.
     fn make(&self, links: &mut Links, mut record: Record, place: Place<'_>) -> Result<bool, Error> {
-        let mac = record.mac;
         self.asked.log(Verdict::Granted, &format!("a bridge of his own, {}", self.name));
         let made = self.make_in(links, &mut record, &place);
         // Why it could not be made is what the caller hears, whatever comes of taking it back.
         match &made {
             Ok(true) => {}
             Ok(false) => place.withdraw()?,
-            Err(_) => match self.undo(links, mac, place) {
+            Err(_) => match self.undo(links, &record, place) {
                 Ok(()) => {
                     self.asked.log(Verdict::Removed, &format!("{}, as it could not be made", self.name));
                 }
@@ -150,8 +149,13 @@ impl OwnBridge<'_> {
     }
 
     /// Takes back what there is of it: what the kernel has said may not tell. Its address is nobody else's.
-    fn undo(&self, links: &mut Links, mac: Mac, place: Place<'_>) -> Result<(), Error> {
-        let left = links.named(self.name)?.filter(|link| is_ours(link) && link.mac == mac.0);
+    fn undo(&self, links: &mut Links, record: &Record, place: Place<'_>) -> Result<(), Error> {
+        // By number if it is known, whatever root's rules have called it.
+        let there = match record.index() {
+            Some(index) => links.numbered(index)?,
+            None => links.named(self.name)?,
+        };
+        let left = there.filter(|link| is_ours(link) && link.mac == record.mac.0);
         left.map_or(Ok(()), |link| links.delete(link.index))?;
         place.withdraw()
     }

@@ -175,7 +175,7 @@ fn way_to(root: &Root, path: &str) -> (Vec<Step>, Option<Content>) {
     let mut names: VecDeque<String> =
         path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let (mut way, mut at, mut links) = (Vec::new(), String::new(), 0_u32);
-    let (file, mut is_link) = (path, false);
+    let mut is_link = false;
     let unread = |errno: Errno| Some(Content::Unread(errno.desc().to_owned()));
     match fstatat(root.directory(), "", AtFlags::AT_EMPTY_PATH) {
         Ok(status) => way.push(step("/".to_owned(), &status)),
@@ -194,7 +194,6 @@ fn way_to(root: &Root, path: &str) -> (Vec<Step>, Option<Content>) {
         let entry = match root.open_at(&path, OFlag::O_PATH | OFlag::O_NOFOLLOW) {
             Ok(entry) => entry,
             Err(Errno::ENOENT) if !is_link => return (way, Some(Content::Absent)),
-            Err(Errno::ENOTDIR) if links == 0 => return (way, Some(Content::Absent)),
             Err(Errno::ENOENT) => {
                 return (way, Some(Content::NotAFile("is a symbolic link to what is not there".to_owned())));
             }
@@ -211,7 +210,7 @@ fn way_to(root: &Root, path: &str) -> (Vec<Step>, Option<Content>) {
         match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFLNK => {
                 links = links.saturating_add(1);
-                is_link |= path == file;
+                is_link |= names.is_empty();
                 let target = readlinkat(&entry, "").map(|target| target.into_string());
                 let target = match target {
                     Ok(Ok(target)) if links <= MOST_LINKS => target,

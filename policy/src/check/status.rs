@@ -44,16 +44,19 @@ pub(super) fn look(machine: &Machine, findings: &mut Findings) {
 }
 
 fn look_at(machine: &Machine, name: &Arc<str>, found: &Found, findings: &mut Findings) {
+    let mut is_below = false;
     for (place, step) in found.way.iter().enumerate() {
         let next = found.way.get(place.saturating_add(1));
         if let Some((why, command)) = distrust(step, next, found.root_uid) {
+            let is_first = !is_below;
+            is_below = true;
             findings.add_at(WRITABLE, name, None, || {
                 let is_itself = next.is_none();
                 let which =
                     if is_itself { String::new() } else { format!("{}, on the way to it, ", step.path) };
                 // Where a link has led, root's name and mode may not be what that place is to have: it may be somebody's home. And who
-                // owns an image may have put a link in this place, before the command is run.
-                let mend = if found.root_uid == 0 && name.starts_with(&step.path) {
+                // owns an image, or a directory on the way, may have put a link in this place before the command is run.
+                let mend = if found.root_uid == 0 && is_first && name.starts_with(&step.path) {
                     let path = [machine.root.as_deref().unwrap_or_default(), step.path.as_bytes()].concat();
                     format!("{command} {}", word(&path))
                 } else {

@@ -28,6 +28,7 @@ pub struct Who {
 #[must_use]
 pub fn commands_for_the_same(root: &Root, (user, word): (&User, &str), ids: &[Range]) -> Vec<String> {
     let grant = format!("{} grant ids {word}", root.nsgate());
+    let ids = ids.get(..MOST_TOLD).unwrap_or(ids);
     if ids.is_empty() {
         return vec![grant];
     }
@@ -35,7 +36,7 @@ pub fn commands_for_the_same(root: &Root, (user, word): (&User, &str), ids: &[Ra
         return vec![format!("{} check", root.nsgate())];
     }
     let these = |ids: &Range| format!("{grant} --start {} --count {}", ids.first(), ids.count());
-    ids.iter().take(MOST_TOLD).map(these).collect()
+    ids.iter().map(these).collect()
 }
 
 impl Who {
@@ -44,15 +45,17 @@ impl Who {
     /// # Errors
     /// There is nobody of that name.
     pub fn find(word: &OsStr, accounts: &Accounts, files: &[File; 2]) -> Result<Self, Failure> {
-        match accounts.user(word) {
-            Ok(user) => {
+        match accounts.user_if_any(word)? {
+            Some(user) => {
                 let (name, identity, word) =
                     (user.name.clone(), Identity::Uid(user.uid), accounts.word_for(&user));
                 Ok(Self { name, identity, account: Some((user, word)) })
             }
-            Err(nobody) => {
+            None => {
                 let mut holders = files.iter().flat_map(|file| &file.holders.all);
-                let found = holders.find(|holder| holder.name == word.as_bytes()).ok_or(nobody)?;
+                let found = holders
+                    .find(|holder| holder.name == word.as_bytes())
+                    .ok_or_else(|| accounts.nobody(word))?;
                 Ok(Self { name: found.name.clone(), identity: found.identity.clone(), account: None })
             }
         }

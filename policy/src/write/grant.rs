@@ -205,10 +205,7 @@ fn choose<'a, 'text>(
         if texts.iter().all(|text| held(holder, text).first_missing(range).is_none()) {
             return Ok((range, Vec::new()));
         }
-        // What runs on ids that are his by one of the files may go on.
-        let is_his = |ids: Range| texts.iter().any(|text| held(holder, text).first_missing(ids).is_none());
-        let mut against = in_the_way(range, taken);
-        against.retain(|taken| !(matches!(taken.by, By::Live(_)) && is_his(taken.range)));
+        let against = in_the_way(range, taken);
         if let Some(first) = against.first().filter(|_| !wanted.force) {
             let more = match against.len().saturating_sub(1) {
                 0 => String::new(),
@@ -281,7 +278,8 @@ pub fn first_not_free(
     if ranges.is_empty() {
         return Ok(None);
     }
-    let listed = Listed::ask(root)?;
+    // Whom name services list is left out, which may take its time: `grant` asks again.
+    let listed = Listed::default();
     let accounts = Accounts::read(root)?;
     let holder = Holder::of(&accounts, user.clone());
     let found = open(root, &SUBIDS, true)?.iter().map(read).collect::<Result<Vec<_>, _>>()?;

@@ -33,12 +33,12 @@ impl Holder {
     }
 
     /// Whom a word on the command line means: an account, or else whoever is called so in the files.
-    #[must_use]
-    pub fn meant_by(accounts: &Accounts, word: &OsStr) -> Self {
-        match accounts.user(word) {
-            Ok(user) => Self::of(accounts, user),
-            Err(_) => Self::Word(word.as_bytes().to_vec()),
-        }
+    ///
+    /// # Errors
+    /// It may be either of two accounts.
+    pub fn meant_by(accounts: &Accounts, word: &OsStr) -> Result<Self, Failure> {
+        let user = accounts.user_if_any(word)?;
+        Ok(user.map_or_else(|| Self::Word(word.as_bytes().to_vec()), |user| Self::of(accounts, user)))
     }
 
     /// Is this line his?
@@ -203,6 +203,14 @@ mod tests {
         assert_eq!([1000, 1001, 1002, 1003].map(word), ["alice", "1001", "a b", "1003"]);
         // A line by this name is for both.
         assert_eq!([1004, 1005, 1006].map(word), ["1004", "1005", "once"]);
+    }
+
+    #[test]
+    fn a_word_that_may_be_either_of_two_means_neither() {
+        let accounts = Accounts::of(b"lp:x:7:7::/:\n7:x:1001:1::/:\n", b"", false);
+        let meant = |word: &str| Holder::meant_by(&accounts, OsStr::new(word));
+        assert!(meant("7").is_err());
+        assert!(matches!(meant("lp"), Ok(Holder::Account(..))) && matches!(meant("8"), Ok(Holder::Word(_))));
     }
 
     /// M18

@@ -78,7 +78,7 @@ fn ids(
     let places = open(root, &SUBIDS, dry_run)?;
     let _lock = if dry_run { None } else { Some(Lock::take(root, places.iter().flatten())?) };
     let accounts = Accounts::read(root)?;
-    let holder = Holder::meant_by(&accounts, user);
+    let holder = Holder::meant_by(&accounts, user)?;
     let found = places.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let (edited, gone): (Vec<Edited>, Vec<Vec<Range>>) =
         found.iter().map(|found| lines::take_out(text_of(found), |line| holder.has(line), what)).unzip();
