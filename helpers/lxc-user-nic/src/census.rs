@@ -206,8 +206,13 @@ impl Census {
                         let tidied = table.tidy(&mut seen, Duration::MAX, clear, |gone| view.forget(gone))?;
                         trouble = trouble.and(tidied.wholly());
                     }
-                    None if name == TABLE => drop(own_bridge::look(links, &table, &self.interfaces)?),
-                    None => table.tidy(&mut seen, Duration::MAX, |_, _| Ok(()), |_| Ok(()))?.wholly()?,
+                    None if name == TABLE => {
+                        trouble = trouble.and(own_bridge::look(links, &table, &self.interfaces).map(drop));
+                    }
+                    None => {
+                        let tidied = table.tidy(&mut seen, Duration::MAX, |_, _| Ok(()), |_| Ok(()))?;
+                        trouble = trouble.and(tidied.wholly());
+                    }
                 }
             }
             let still = if is_trial { Vec::new() } else { still_there(&table, &self.interfaces)? };

@@ -284,20 +284,29 @@ impl Table {
         forget: impl FnOnce(&[Record]) -> Result<(), Error>,
     ) -> Result<Tidied, Error> {
         let (start, mut cleared, mut trouble, mut is_late) = (Instant::now(), BTreeMap::new(), None, false);
-        for (number, seen) in seen.iter().enumerate() {
-            let Seen::Left(record) = seen else { continue };
-            is_late = !(cleared.is_empty() && trouble.is_none()) && start.elapsed() > time;
+        let is_left = |(number, seen): (usize, &'_ Seen)| {
+            if let Seen::Left(record) = seen { Some((number, Record::clone(record))) } else { None }
+        };
+        let mut left: Vec<(usize, Record)> = seen.iter().enumerate().filter_map(is_left).collect();
+        // Last come those of which no number is known: they take a list of interfaces. If the kernel cannot make one just now, it is
+        // not asked for another.
+        left.sort_by_key(|(_, record)| record.index().is_none());
+        let mut has_lists = true;
+        for (number, record) in left {
+            is_late = !cleared.is_empty() && start.elapsed() > time;
             if is_late {
                 break;
             }
-            // One of which no number is known takes a list of interfaces. If the kernel has none, it is not asked for another.
-            if trouble.is_some() && record.index().is_none() {
+            if !has_lists && record.index().is_none() {
                 continue;
             }
-            let Some(place) = self.locked_with(number, record)? else { continue };
-            match clear(record, &[place.lock()]) {
-                Ok(()) => drop(cleared.insert(number, Record::clone(record))),
-                Err(error @ Error::System { .. }) => trouble = Some(error),
+            let Some(place) = self.locked_with(number, &record)? else { continue };
+            match clear(&record, &[place.lock()]) {
+                Ok(()) => drop(cleared.insert(number, record)),
+                Err(error @ Error::System { .. }) => {
+                    has_lists &= record.index().is_some();
+                    trouble = Some(error);
+                }
                 // Open vSwitch may be gone, or take its time: enough for one run.
                 Err(error @ Error::OpenVswitch { .. }) => {
                     trouble = Some(error);

@@ -234,7 +234,9 @@ fn way_to(root: &Root, path: &str) -> (Vec<Step>, Option<Content>) {
             }
             SFlag::S_IFDIR => at = path,
             SFlag::S_IFREG if names.is_empty() => return (way, None),
-            SFlag::S_IFREG => return (way, Some(Content::Absent)),
+            SFlag::S_IFREG => {
+                return (way, Some(Content::NotAFile("is said to be in what is no directory".to_owned())));
+            }
             _ => return (way, Some(Content::NotAFile("is a device, pipe or socket".to_owned()))),
         }
     }

@@ -211,7 +211,8 @@ enum Whose {
 /// Asks a file that is root's alone; but in case it is not what it is called, as nobody, unless he may not run it.
 fn whose(path: &str) -> Whose {
     const NOBODY: u32 = 65534;
-    let is_for_some = stat(path).is_ok_and(|status| status.st_mode & Mode::S_IXOTH.bits() == 0);
+    let is_for_some =
+        stat(path).is_ok_and(|status| status.st_uid == 0 && status.st_mode & Mode::S_IXOTH.bits() == 0);
     let mut command = Command::new(path);
     command.arg("--version").current_dir("/").env_clear();
     if nix::unistd::geteuid().is_root() && !is_for_some {

@@ -205,7 +205,10 @@ fn choose<'a, 'text>(
         if texts.iter().all(|text| held(holder, text).first_missing(range).is_none()) {
             return Ok((range, Vec::new()));
         }
-        let against = in_the_way(range, taken);
+        // What is his by both files already he may use while he is given more.
+        let is_his = |ids: Range| texts.iter().all(|text| held(holder, text).first_missing(ids).is_none());
+        let mut against = in_the_way(range, taken);
+        against.retain(|taken| !(matches!(taken.by, By::Live(_)) && is_his(taken.range)));
         if let Some(first) = against.first().filter(|_| !wanted.force) {
             let more = match against.len().saturating_sub(1) {
                 0 => String::new(),
