@@ -6,7 +6,7 @@
 use common::policy::settings::{Settings, in_force};
 use common::policy::text::Quoted;
 use serde::Serialize;
-use usernic::census::{Census, Swept, is_unfinished};
+use usernic::census::{Census, Swept};
 
 use crate::accounts::Accounts;
 use crate::cli::Gc;
@@ -89,7 +89,7 @@ pub fn run(root: &Root, args: &Gc, out: &mut Output) -> Result<u8, Failure> {
         table: Quoted(left.table.as_bytes()).to_string(),
         name: left.record.name.to_string(),
         uid: left.record.uid.raw(),
-        unfinished: is_unfinished(&left.record),
+        unfinished: left.record.is_unfinished(),
     };
     let records = left.iter().map(removed).collect();
     let document = Document { schema: "nsgate/1", verb: "gc", dry_run: args.dry_run, records, bridges };

@@ -683,6 +683,16 @@ fn an_interface_from_before_a_rule_is_not_under_it() {
     });
 }
 
+/// A container of Alice's with an interface on no bridge, and its host end.
+fn on_no_bridge(world: &World) -> (Container, String) {
+    settle_on_defaults();
+    world.usernet("alice veth none 10\n");
+    let container = world.container(ALICE);
+    let nic = world.create(ALICE, &container, "veth", "none", &["eth0"]).nic();
+    container.ip(&["link", "set", "eth0", "up"]);
+    (container, nic.host_name)
+}
+
 /// L07: an interface on no bridge. The host end is a link of the host's own, where its services are, and its routes.
 #[test]
 fn what_passes_on_no_bridge_is_what_the_page_says() {
@@ -690,11 +700,7 @@ fn what_passes_on_no_bridge_is_what_the_page_says() {
         return;
     }
     World::enter_with_nic(|world| {
-        settle_on_defaults();
-        world.usernet("alice veth none 10\n");
-        let container = world.container(ALICE);
-        let port = world.create(ALICE, &container, "veth", "none", &["eth0"]).nic().host_name;
-        container.ip(&["link", "set", "eth0", "up"]);
+        let (container, port) = on_no_bridge(world);
         wait_for_port(world, &port);
         let (own, host) = (mac(&container.link("eth0").mac), mac(&world.host_link(&port).mac));
         // What the host has elsewhere: an address, and a link that it could forward to.
@@ -851,11 +857,7 @@ fn a_router_advertisement_on_no_bridge_changes_nothing_on_the_host() {
         return;
     }
     World::enter_with_nic(|world| {
-        settle_on_defaults();
-        world.usernet("alice veth none 10\n");
-        let container = world.container(ALICE);
-        let nic = world.create(ALICE, &container, "veth", "none", &["eth0"]).nic();
-        container.ip(&["link", "set", "eth0", "up"]);
-        assert_no_router(world, &container, (&nic.host_name, &nic.host_name));
+        let (container, port) = on_no_bridge(world);
+        assert_no_router(world, &container, (&port, &port));
     });
 }

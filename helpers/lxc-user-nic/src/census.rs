@@ -253,12 +253,6 @@ fn still_there(table: &Table, interfaces: &Interfaces) -> Result<Vec<Record>, Er
     Ok(seen.filter_map(|seen| if let Seen::Left(record) = seen { Some(*record) } else { None }).collect())
 }
 
-/// Has it not got beyond its beginning?
-#[must_use]
-pub fn is_unfinished(record: &Record) -> bool {
-    record.is_unfinished()
-}
-
 fn guards_of(link: &Link) -> Vec<&'static str> {
     let has = |setting: InfoBridgePort| link.port.contains(&setting);
     let groups =
