@@ -69,19 +69,26 @@ pub fn run(root: &Root, args: &Gc, out: &mut Output) -> Result<u8, Failure> {
     let accounts = Accounts::read(root)?;
     let words = Words { accounts: &accounts };
     let mut census = Census::open().map_err(said)?;
-    let left = census.tidy(args.dry_run, |key| words.word(key)).map_err(said)?;
-    let mut bridges = Vec::new();
-    for name in census.bridges().map_err(said)? {
+    let tidied = census.tidy(args.dry_run, |key| words.word(key)).map_err(said)?;
+    let (mut bridges, mut trouble) = (Vec::new(), tidied.trouble);
+    let known = census.bridges().unwrap_or_else(|error| {
+        trouble.push(error);
+        Vec::new()
+    });
+    for name in known {
         // One that nobody could make again stays.
-        let swept = census.sweep(&name, args.dry_run || !makes_bridges).map_err(said)?;
-        let (removed, why) = match swept {
-            Swept::Removed if makes_bridges => (true, None),
-            Swept::Removed => {
+        let (removed, why) = match census.sweep(&name, args.dry_run || !makes_bridges) {
+            Ok(Swept::Removed) if makes_bridges => (true, None),
+            Ok(Swept::Removed) => {
                 (false, Some("create is not yes in /etc/nsgate.ini, so nobody could make it again"))
             }
-            Swept::Used => (false, Some("there are interfaces on it")),
-            Swept::Busy => (false, Some("somebody is just making it, or about to use it")),
-            Swept::NotOurs => continue,
+            Ok(Swept::Used) => (false, Some("there are interfaces on it")),
+            Ok(Swept::Busy) => (false, Some("somebody is just making it, or about to use it")),
+            Ok(Swept::NotOurs) => continue,
+            Err(error) => {
+                trouble.push(error);
+                continue;
+            }
         };
         bridges.push(Bridge { name: name.to_string(), removed, why });
     }
@@ -91,14 +98,24 @@ pub fn run(root: &Root, args: &Gc, out: &mut Output) -> Result<u8, Failure> {
         uid: left.record.uid.raw(),
         unfinished: left.record.is_unfinished(),
     };
-    let records = left.iter().map(removed).collect();
+    let records = tidied.gone.iter().map(removed).collect();
     let document = Document { schema: "nsgate/1", verb: "gc", dry_run: args.dry_run, records, bridges };
+    let is_idle = document.records.is_empty() && !document.bridges.iter().any(|bridge| bridge.removed);
     if out.is_json() {
         out.document(&document)?;
     } else {
         write(&document, out);
+        if is_idle && trouble.is_empty() {
+            out.line("nothing to remove");
+        }
     }
-    Ok(0)
+    let mut trouble = trouble.into_iter();
+    let Some(first) = trouble.next() else { return Ok(0) };
+    // What was removed is said all the same.
+    out.flush()?;
+    let more = trouble.count();
+    let more = if more == 0 { String::new() } else { format!("; and {more} more could not be cleared") };
+    Err(Failure::new(format!("{first}{more}")))
 }
 
 fn write(document: &Document, out: &mut Output) {
@@ -113,8 +130,5 @@ fn write(document: &Document, out: &mut Output) {
             None => {}
             Some(why) => out.line(format!("left the bridge {name}: {why}")),
         }
-    }
-    if document.records.is_empty() && !document.bridges.iter().any(|bridge| bridge.removed) {
-        out.line("nothing to remove");
     }
 }

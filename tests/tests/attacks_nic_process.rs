@@ -1769,6 +1769,20 @@ fn policy_that_changed_while_an_interface_was_being_made_takes_it_back() {
             tried += 1;
         }
         assert!(is_up && tried > 10, "{tried}");
+        // Killed then, it is as what she has from before. The next request in that quota would take it away, but there is none.
+        allow();
+        let held = world.held(ALICE, &places[up], &create(&pid, "lxcbr0")).expect("held");
+        let unfinished = world.ledger().into_iter().find(|record| record.fields[0] == "?");
+        let left = unfinished.expect("a record").fields[1].clone();
+        let dry = ["revoke", "nic", "alice", "lxcbr0", "--dry-run"];
+        let said = world.run(world.nsgate(ROOT).args(dry)).stdout;
+        assert!(said.contains(&format!("{left} is just being made, or was left so")), "{said}");
+        world.usernet("bob veth lxcbr0 1000\n");
+        held.kill();
+        assert!(world.host_link(&left).is_up());
+        let said = world.run(world.nsgate(ROOT).arg("gc")).stdout;
+        assert!(said.contains(&format!("removed the record of {left} ")), "{said}");
+        assert_eq!((world.state(), container.names()), (before, vec![]));
     });
 }
 

@@ -1287,6 +1287,8 @@ fn a_place_is_taken_as_long_as_somebody_may_add_its_port() {
         let left = ovs.still_there();
         helper.kill().expect("kill");
         helper.wait().expect("wait");
+        // Whatever becomes of his right to it until then, nothing goes through that port.
+        assert!(world.host_veths().iter().all(|name| !world.host_link(name).is_up()));
         // Its own patience is five seconds, as of one that has been frozen for so long there is none.
         create(world, &container).refuses("Quota reached");
         assert!(!left.is_empty() && ovs.still_there() == left, "it had ended meanwhile: {left:?}");
@@ -1298,6 +1300,44 @@ fn a_place_is_taken_as_long_as_somebody_may_add_its_port() {
         ovs.stand_in(&[]);
         let nic = create(world, &container).nic();
         assert_only(world, ovs, &nic);
+    });
+}
+
+/// J13, K02. And as long as it may remove one of somebody else's, from the table of all owners, who has started it has a place less.
+#[test]
+fn a_place_in_everybodys_table_that_a_command_holds_costs_whoever_has_started_it_one() {
+    if theirs() {
+        return;
+    }
+    enter(|world, ovs| {
+        world.usernet("alice veth ovsbr0 1\nbob veth ovsbr0 1\n");
+        world.write("/etc/nsgate.ini", "[bridge \"*\"]\nmax-nics = 5\n");
+        let bobs = world.container(BOB);
+        drop(world.create(BOB, &bobs, "veth", "ovsbr0", &[]).nic());
+        drop(bobs);
+        wait_until(|| world.host_veths().is_empty());
+
+        let container = world.container(ALICE);
+        ovs.stand_in(&[("del-port", Does::Hang)]);
+        let mut helper = world.command(ALICE, LXC_USER_NIC);
+        helper.args(["create", "/dev/null", "dummy", &container.pid(), "veth", "ovsbr0"]);
+        let mut helper = helper.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
+        ovs.wait_for_calls("del-port", 1);
+        let left = ovs.still_there();
+        helper.kill().expect("kill");
+        helper.wait().expect("wait");
+        create(world, &container).refuses("Quota reached");
+        assert!(!left.is_empty() && ovs.still_there() == left, "it had ended meanwhile: {left:?}");
+        for pid in left {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("kill");
+        }
+        wait_until(|| ovs.still_there().is_empty());
+        ovs.stand_in(&[]);
+        let nic = create(world, &container).nic();
+        assert_eq!(
+            (world.host_veths(), ovs.ports("ovsbr0")),
+            (vec![nic.host_name.clone()], vec![nic.host_name])
+        );
     });
 }
 

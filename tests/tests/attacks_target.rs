@@ -650,6 +650,67 @@ fn a_process_directory_that_is_not_on_procfs_is_refused_and_nothing_in_it_writte
     });
 }
 
+/// B09: in a mount namespace of her own the caller can mount other files of the same procfs over those of a process. A descriptor that
+/// comes from there says which process is meant, and no more. Ours only.
+#[test]
+fn what_the_caller_has_mounted_over_a_process_counts_for_nothing() {
+    if theirs() {
+        return;
+    }
+    World::enter(|world| {
+        let from_there = |helper: &str, file: &str, (target, other): (&Target, &Target), ids: &str| {
+            let (p, q) = (target.pid(), other.pid());
+            let script = format!(
+                "said=$(mktemp)\n\
+                 unshare -Urm sh -c 'mount --bind /proc/{q}/{file} /proc/{p}/{file} && echo ready; exec sleep 1000' >$said & M=$!\n\
+                 until grep -q ready $said || ! kill -0 $M; do sleep 0.01; done\n\
+                 exec 3</proc/$M/root/proc/{p}\n\
+                 cmp /proc/self/fd/3/{file} /proc/{q}/{file} && {helper} fd:3 0 {ids}; status=$?\n\
+                 kill $M; exit $status"
+            );
+            let mut shell = world.command(ALICE, "/usr/bin/prlimit");
+            world.run(shell.args(["--cpu=500:600", "sh", "-c", &script]))
+        };
+        let mapped =
+            || world.target_of(world.command(ALICE, "/usr/bin/unshare").args(["-Ur", "sleep", "1000"]));
+
+        // Else whoever maps her own group could leave it: user_namespaces(7).
+        let (target, other) = (world.target(ALICE), mapped());
+        assert_eq!(other.setgroups(), "deny");
+        from_there("/usr/bin/newgidmap", "setgroups", (&target, &other), "52001 1").succeeds();
+        assert_eq!((&*target.gid_map(), &*target.setgroups()), ("0 52001 1", "deny"));
+
+        for (helper, file) in HELPERS {
+            for shown in ["uid_map", "gid_map"] {
+                let (target, other) = (world.target(ALICE), world.target(ALICE));
+                from_there(helper, shown, (&target, &other), "600000 10").succeeds();
+                other.assert_untouched();
+                let maps = [("uid_map", target.uid_map()), ("gid_map", target.gid_map())];
+                for (name, map) in maps {
+                    assert_eq!(map, if name == file { "0 600000 10" } else { "" }, "{helper} {shown}");
+                }
+            }
+            // Who is found is who is looked at, and who is mapped.
+            let (target, other) = (world.target(ALICE), world.target(ALICE));
+            from_there(helper, "stat", (&target, &other), "600000 10").succeeds();
+            target.assert_untouched();
+            let map = if file == "uid_map" { other.uid_map() } else { other.gid_map() };
+            assert_eq!(map, "0 600000 10");
+            let bobs = world.target(BOB);
+            from_there(helper, "stat", (&target, &bobs), "600000 10").refuses("is owned by a different user");
+            bobs.assert_untouched();
+
+            world.write("/etc/nsgate.ini", "[idmap]\nulimits = cpu\n");
+            let (target, mut limited) = (world.target(ALICE), world.command(ALICE, "/usr/bin/prlimit"));
+            let other = world.target_of(limited.args(["--cpu=500:600", "unshare", "-U", "sleep", "1000"]));
+            let answer = from_there(helper, "limits", (&target, &other), "600000 10");
+            answer.refuses("the target process has no limit (ulimit, RLIMIT_CPU)");
+            target.assert_untouched();
+            fs::remove_file("/etc/nsgate.ini").expect("remove");
+        }
+    });
+}
+
 /// A namespace of alice's without the host's root in it, in which she is whoever `map` makes her.
 struct WithoutHostRoot {
     outer: Target,

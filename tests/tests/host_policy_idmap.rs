@@ -270,6 +270,21 @@ fn host_ids_that_a_live_namespace_maps_are_not_mapped_again() {
     });
 }
 
+/// Whoever can mount by FUSE can have the kernel's list of mounts as long as he likes.
+#[test]
+fn many_mounts_with_long_names_are_in_nobodys_way() {
+    with_rules("[idmap]\nexclusive = yes\n", |world| {
+        let deep = format!("/run/m/{}", vec![" ".repeat(250); 15].join("/"));
+        let script = format!(
+            "mkdir -p '{deep}'\nfor i in $(seq 45); do mount -n --bind '{deep}' '{deep}' || exit 1; done"
+        );
+        world.run(world.command(ROOT, "/bin/sh").args(["-c", &script])).succeeds();
+        let length = fs::read("/proc/thread-self/mountinfo").expect("read").len();
+        assert!(length > 1 << 20, "{length}");
+        let _target = granted(world, ALICE, &["0", "910500", "10"]);
+    });
+}
+
 /// A command of Alice's that is in this group.
 fn command_in(group: &Cgroup, world: &World, helper: &str) -> Command {
     let mut command = world.command(ROOT, "/bin/sh");

@@ -803,6 +803,63 @@ fn a_stable_address_is_the_same_for_the_same_user_container_and_interface() {
     });
 }
 
+/// J13, J15: wherever a helper is killed while it clears away, makes or removes. Else a user could fill that table, one place of his own
+/// after the other.
+#[test]
+fn a_place_in_everybodys_table_is_never_without_one_in_its_owners() {
+    enter(|world| {
+        world.usernet("alice veth lxcbr0 3\n");
+        world.write(INI, "[bridge \"*\"]\nmax-nics = 5\n");
+        let names = |table: &str| -> BTreeSet<String> {
+            let records = world.ledger().into_iter().filter(|record| record.quota == table);
+            records.map(|record| record.fields[1].clone()).collect()
+        };
+        let killed_at = |number: usize, args: &[&str]| {
+            let inject = format!("inject=pwrite64:signal=KILL:when={number}");
+            let options = ["-o", "/run/world/trace", "-e", "signal=none", "-e", &inject];
+            let answer = world.run(world.strace(ALICE, &options, LXC_USER_NIC).args(args));
+            let (all, own) = (names("all.veth.lxcbr0"), names("u52001.veth.lxcbr0"));
+            assert!(all.is_subset(&own), "{number} {args:?}: {all:?} {own:?}");
+            answer.signal.is_some()
+        };
+        let clear = |container: Container| {
+            drop(container);
+            while !world.host_veths().is_empty() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        };
+        let mut number = 1;
+        loop {
+            let container = world.container(ALICE);
+            drop(world.create(ALICE, &container, "veth", "lxcbr0", &[]).nic());
+            clear(container);
+            let container = world.container(ALICE);
+            let is_killed =
+                killed_at(number, &["create", "/dev/null", "dummy", &container.pid(), "veth", "lxcbr0"]);
+            clear(container);
+            drop(world.run(world.nsgate(ROOT).arg("gc")));
+            if !is_killed {
+                break;
+            }
+            number += 1;
+        }
+        assert!(number > 6, "{number}");
+        for number in 1.. {
+            let container = world.container(ALICE);
+            let nic = world.create(ALICE, &container, "veth", "lxcbr0", &[]).nic();
+            let netns = container.netns();
+            let args = ["delete", "/dev/null", "dummy", &netns, "veth", "lxcbr0", &nic.host_name];
+            let is_killed = killed_at(number, &args);
+            clear(container);
+            drop(world.run(world.nsgate(ROOT).arg("gc")));
+            if !is_killed {
+                assert!(number > 2, "{number}");
+                break;
+            }
+        }
+    });
+}
+
 const CREATES: &str = "[per-user-bridge]\ncreate = yes\n";
 
 /// Alice has a line of her own, Bob and Carol their group's.
@@ -1161,6 +1218,52 @@ fn whenever_the_maker_of_a_bridge_is_killed_the_next_request_completes_it() {
             .map(|record| record.fields[1].clone())
             .collect();
         assert_eq!(bridges.len(), tried + 2);
+    });
+}
+
+/// J15, of bridges: whatever root's rules for new interfaces (udev's) have called it meanwhile, it is removed or counts.
+#[test]
+fn a_bridge_whose_maker_was_killed_is_found_by_another_name() {
+    enter_with_own_bridges(CREATES, |world| {
+        let mut bridges = fresh_bridges(world);
+        let container = world.container(ALICE);
+        let pid = container.pid();
+        let clear = || container.names().iter().for_each(|name| container.delete_link(name));
+        // The ledger is there: the first of all makes more calls.
+        let _nic = world.create(ALICE, &container, "veth", &bridges.next().expect("a bridge"), &[]).nic();
+        let first = bridges.next().expect("a bridge");
+        let places = world.places(ALICE, &["create", "/dev/null", "dummy", &pid, "veth", &first]);
+        let (mut removed, mut without_number, mut counts) = (0, 0, 0);
+        for place in places.iter().filter(|place| ["sendto", "pwrite64", "openat"].contains(&&*place.call)) {
+            clear();
+            let bridge = bridges.next().expect("a bridge");
+            let args = ["create", "/dev/null", "dummy", &pid, "veth", &bridge];
+            let Ok(held) = world.held(ALICE, place, &args) else { panic!("it does not get to {place:?}") };
+            held.kill();
+            if !exists(&bridge) {
+                let _nic = world.nic(ALICE, &args).nic();
+                continue;
+            }
+            if !world.host_link(&bridge).alias.is_empty() {
+                break;
+            }
+            let ledger = world.ledger();
+            let half = ledger.iter().find(|record| record.quota == "bridges" && record.fields[1] == bridge);
+            let half = half.expect("it is in no table");
+            without_number += usize::from(half.fields[2] == "0");
+            world.ip(&["link", "set", "dev", &bridge, "down"]);
+            world.ip(&["link", "set", "dev", &bridge, "name", "renamed"]);
+            let _nic = world.nic(ALICE, &args).nic();
+            assert_eq!(counted(world, &bridge), 1 + usize::from(exists("renamed")), "{place:?} {half:?}");
+            if exists("renamed") {
+                assert_eq!(half.fields[0], "+", "{place:?} {half:?}");
+                world.ip(&["link", "del", "renamed"]);
+                counts += 1;
+            } else {
+                removed += 1;
+            }
+        }
+        assert!(removed >= 3 && without_number >= 1 && counts >= 1, "{removed} {without_number} {counts}");
     });
 }
 

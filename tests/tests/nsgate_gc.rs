@@ -386,6 +386,48 @@ fn gc_that_is_killed_leaves_a_ledger_that_is_true() {
     });
 }
 
+/// One table that is damaged, and what cannot be removed, are no reason to leave the rest; and what was removed is said.
+#[test]
+fn what_cannot_be_removed_keeps_nothing_else() {
+    enter(|world| {
+        let make = |world: &World| {
+            let (mut alice, mut bob) = (world.container(ALICE), world.container(BOB));
+            for (user, container, bridge) in
+                [(ALICE, &alice, OWN), (ALICE, &alice, "none"), (BOB, &bob, "lxcbr0")]
+            {
+                drop(world.create(user, container, "veth", bridge, &[]).nic());
+            }
+            alice.end();
+            bob.end();
+            while !world.host_veths().is_empty() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        };
+        let refused = |args: &[&str], why: &str| {
+            let answer = nsgate(world, ROOT, args);
+            assert_eq!((answer.status, answer.stderr.lines().count()), (Some(1), 1), "{answer:?}");
+            assert!(answer.stderr.contains(why), "{answer:?}");
+            answer
+        };
+        make(world);
+        let table = format!("{}/u52001.veth.none", world.tables());
+        let whole = fs::read(&table).expect("read");
+        fs::write(&table, "junk").expect("write");
+        let dry = refused(&["gc", "--dry-run"], "u52001.veth.none");
+        assert_eq!(dry.stdout.matches("would remove the record of ").count(), 2, "{dry:?}");
+        let json = refused(&["--json", "gc", "--dry-run"], "u52001.veth.none");
+        assert_eq!(json.stdout.matches("\"table\"").count(), 2, "{json:?}");
+        let done = refused(&["gc"], "u52001.veth.none");
+        assert_eq!(done.stdout, dry.stdout.replace("would remove", "removed"));
+        assert!(done.stdout.contains(&format!("removed the bridge {OWN}: ")), "{done:?}");
+        let nothing = refused(&["gc"], "u52001.veth.none");
+        assert_eq!(nothing.stdout, "");
+        fs::write(&table, whole).expect("write");
+        assert!(gc(world).contains("u52001.veth.none"));
+        assert_eq!(world.ledger(), vec![]);
+    });
+}
+
 /// Many at once: nobody's interface is lost, and no bridge under one.
 #[test]
 fn gc_beside_helpers_takes_nothing_from_them() {

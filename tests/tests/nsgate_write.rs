@@ -298,7 +298,7 @@ fn the_immutable_attribute_is_named() {
         let grant = || nsgate(world, ROOT, &["--root", image.path(), "grant", "ids", "carol"]);
         for file in ["etc/subuid", "etc/subgid"] {
             chattr("+i", file);
-            refused(&grant(), 1, &format!("chattr -i -a {}/{file}", image.path()));
+            refused(&grant(), 1, "immutable or append-only attribute; chattr(1) takes it off");
             chattr("-i", file);
         }
         chattr("+i", "etc");
@@ -1029,16 +1029,16 @@ fn a_file_without_end_in_an_image_is_refused_and_not_read() {
     });
 }
 
-/// Whoever made the image would like root to do something to the files of this machine.
+/// Whoever made the image would like root to do something to the files of this machine: that command may find a link on its way.
 #[test]
-fn what_would_help_an_image_names_the_files_of_the_image() {
+fn what_would_help_an_image_is_no_command_that_goes_by_path() {
     World::enter(|world| {
         fs::create_dir_all("/tmp/image/etc").expect("mkdir");
         world.write("/tmp/image/etc/passwd", "root:x:0:0::/:/bin/sh\n");
         let grant = ["--root", "/tmp/image", "grant", "ids", "root"];
         for (name, command) in [
-            (".pwd.lock", "which no lock file is: rm /tmp/image/etc/.pwd.lock\n"),
-            ("subuid.lock", "which no lock file is: rm /tmp/image/etc/subuid.lock\n"),
+            (".pwd.lock", "which no lock file is: remove it from the image\n"),
+            ("subuid.lock", "which no lock file is: remove it from the image\n"),
             ("subgid", "change it there\n"),
         ] {
             let path = format!("/tmp/image/etc/{name}");
@@ -1047,11 +1047,23 @@ fn what_would_help_an_image_names_the_files_of_the_image() {
             fs::remove_file(&path).expect("remove");
         }
         world.write("/tmp/image/etc/subuid.lock", "");
-        refused(
-            &nsgate(world, ROOT, &grant),
-            1,
-            "if nobody edits /etc/subuid: rm /tmp/image/etc/subuid.lock\n",
-        );
+        refused(&nsgate(world, ROOT, &grant), 1, "if nobody edits /etc/subuid: remove it from the image\n");
+        fs::remove_file("/tmp/image/etc/subuid.lock").expect("remove");
+        world.write("/tmp/image/etc/subuid", "root:100000:65536\r\nroot:200000:10\x20\n");
+        world.write("/tmp/image/etc/lxc-usernet", "");
+        for nsswitch in ["subid: a/../b\n", "subid: nosuch\n", "subid: a/../b\nsubid: files\n"] {
+            world.write("/tmp/image/etc/nsswitch.conf", nsswitch);
+            for verb in ["check", "doctor"] {
+                let said = nsgate(world, ROOT, &["--root", "/tmp/image", verb]).stdout;
+                assert!(
+                    said.contains("/etc/nsswitch.conf:") || said.contains("/etc/subuid:"),
+                    "{verb}: {said}"
+                );
+                for by_path in ["sed -i", "EDITOR", "rm ", "chattr"] {
+                    assert!(!said.contains(by_path), "{verb}: {by_path} in {said}");
+                }
+            }
+        }
     });
 }
 

@@ -11,7 +11,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 
-use super::target::{contents, read_own_whole};
+use super::target::{contents, own_mountinfo};
 use super::trusted::roots_alone;
 use crate::Error;
 use crate::policy::host::Facts;
@@ -46,7 +46,7 @@ pub fn not_limited(controllers: &[Controller], processes: &[Limited<'_>]) -> Res
     if controllers.is_empty() {
         return Ok(None);
     }
-    let mountinfo = read_own_whole("mountinfo").map_err(Error::when("look for control groups"))?;
+    let mountinfo = own_mountinfo().map_err(Error::when("look for control groups"))?;
     for controller in controllers {
         for Limited { who, cgroup, .. } in processes {
             let place = place(*controller, cgroup.unwrap_or_default(), &mountinfo);

@@ -13,7 +13,7 @@ use nix::sys::stat::{Mode, fstat, stat};
 
 use super::netns::is;
 use super::sys;
-use super::target::{contents, read_own, read_own_whole};
+use super::target::{contents, own_mountinfo, read_own};
 use crate::Error;
 use crate::policy::host::{self, Live};
 use crate::policy::id::{self, Range};
@@ -28,8 +28,7 @@ pub fn user_of(wanted: &[Range], kind: Kind) -> Result<Option<Live>, Error> {
     if wanted.is_empty() {
         return Ok(None);
     }
-    let mountinfo =
-        read_own_whole("mountinfo").map_err(Error::when("look for user namespaces that map these ids"))?;
+    let mountinfo = own_mountinfo().map_err(Error::when("look for user namespaces that map these ids"))?;
     if proc_hides_processes(&mountinfo) != Some(false) {
         return Err(Error::when(
             "look for user namespaces that map these ids: /proc hides processes of others (hidepid)",

@@ -17,6 +17,8 @@ use super::namespace::{self, Relation};
 use super::sys;
 use super::trusted::{errno, open};
 use crate::Error;
+use crate::policy::limits;
+use crate::policy::text::lines;
 
 /// How the caller names the target, its descriptor already in our own hands.
 #[derive(Debug)]
@@ -48,7 +50,10 @@ impl Named {
 const PID_FS_MAGIC: FsType = FsType(0x5049_4446);
 const ANON_INODE_FS_MAGIC: FsType = FsType(0x0904_1934);
 
-/// A live process's `/proc` directory, held.
+/// After its directory was opened by its pid. While it lives the pid is its own, so otherwise the directory is.
+const HAS_ENDED: &str = "of a process that has ended";
+
+/// A live process's `/proc` directory, held: that of the `/proc` which is mounted here, so nobody but root has mounted anything in it.
 #[derive(Debug)]
 pub struct Target {
     directory: OwnedFd,
@@ -70,20 +75,24 @@ impl Target {
                 let file_system = fstatfs(descriptor).map_err(Error::when(format!("use fd:{number}")))?;
                 match file_system.filesystem_type() {
                     PROC_SUPER_MAGIC => {
-                        let target = Self::hold(descriptor.try_clone().map_err(|_| wrong("lost"))?)?;
+                        let named = Self::hold(descriptor.try_clone().map_err(|_| wrong("lost"))?)?;
                         let our_proc = stat("/proc/self/").map_err(Error::when("look at /proc/self"))?;
-                        if target.device != our_proc.st_dev {
+                        if named.device != our_proc.st_dev {
                             return Err(wrong("of another /proc than the one mounted here"));
                         }
+                        // It may come from a mount namespace of the caller's, where other files are mounted over this process's.
+                        // So, as with a pidfd, it only finds the process.
+                        let (pid, _) = named.identity()?;
+                        let target = Self::hold(open_process(pid)?)?;
+                        named.identity().map_err(|_| wrong(HAS_ENDED))?;
                         Ok(target)
                     }
                     ANON_INODE_FS_MAGIC | PID_FS_MAGIC => {
                         let pid = pid_behind(descriptor)
                             .ok_or(wrong("neither a pidfd of a process here nor /proc/PID"))?;
                         let target = Self::hold(open_process(pid)?)?;
-                        // It was alive after we had opened the directory, so the directory is its.
                         if has_ended(descriptor) {
-                            return Err(wrong("of a process that has ended"));
+                            return Err(wrong(HAS_ENDED));
                         }
                         Ok(target)
                     }
@@ -133,19 +142,25 @@ impl Target {
     /// Its pid, and when it started in clock ticks since boot: together these name a process for good. For the log.
     ///
     /// # Errors
-    /// What the kernel said; `ENOENT`: it is no process, but something else in `/proc`.
-    pub fn identity(&self) -> nix::Result<(i32, u64)> {
-        let no_file = [Errno::EISDIR, Errno::ENOTDIR, Errno::EINVAL];
-        let line = self
-            .contents_of("stat")
-            .map_err(|errno| if no_file.contains(&errno) { Errno::ENOENT } else { errno })?;
+    /// What the kernel said; or it is no process, but something else in `/proc`.
+    pub fn identity(&self) -> Result<(i32, u64), Error> {
+        let not_a_process =
+            || Error::when("the target is not the /proc directory of a process")(Errno::ENOENT);
+        let no_file = [Errno::ENOENT, Errno::EISDIR, Errno::ENOTDIR, Errno::EINVAL];
+        let line = self.contents_of("stat").map_err(|errno| {
+            if no_file.contains(&errno) {
+                not_a_process()
+            } else {
+                Error::when("could not read who the target is")(errno)
+            }
+        })?;
         let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse::<u64>().ok();
         let fields = |text| <[u8]>::split(text, u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         let pid = fields(&line).next().and_then(number).and_then(|pid| i32::try_from(pid).ok());
         // proc_pid_stat(5): the second field is a name in parentheses that may hold anything; the 22nd is wanted.
         let after_name = line.rsplit(|byte| *byte == b')').next();
         let start = after_name.and_then(|after| fields(after).nth(19)).and_then(number);
-        pid.zip(start).ok_or(Errno::ENOENT)
+        pid.zip(start).ok_or_else(not_a_process)
     }
 
     /// What one of its files says. None: it cannot be read.
@@ -241,7 +256,7 @@ fn pid_behind(pidfd: &OwnedFd) -> Option<i32> {
     let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
     let info = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
     let text = contents(File::from(info)).ok()?;
-    let pid = crate::policy::text::lines(&text).find_map(|line| line.strip_prefix(b"Pid:"))?.trim_ascii();
+    let pid = lines(&text).find_map(|line| line.strip_prefix(b"Pid:"))?.trim_ascii();
     let pid = i32::try_from(crate::policy::id::decimal(pid).ok()?).ok()?;
     (pid > 0).then_some(pid)
 }
@@ -273,16 +288,34 @@ pub fn contents(mut file: impl Read) -> nix::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// All that `/proc/self/NAME` says, however long its lines are.
+/// Of `/proc/self/mountinfo`, the lines that matter here: [`limits::says_something`]. Of others there may be as many, and as long, as
+/// somebody likes who can mount by FUSE.
 ///
 /// # Errors
-/// It cannot be read, or has more than a megabyte.
-pub fn read_own_whole(name: &str) -> nix::Result<Vec<u8>> {
-    const MOST: u64 = 1 << 20;
-    let path = format!("/proc/self/{name}");
-    let file = File::from(open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?);
-    let text = read_to_end(file.take(MOST)).map_err(|error| errno(&error))?;
-    if u64::try_from(text.len()).is_ok_and(|read| read < MOST) { Ok(text) } else { Err(Errno::EFBIG) }
+/// It cannot be read; or a line, or all that matters, has more than a megabyte.
+pub fn own_mountinfo() -> nix::Result<Vec<u8>> {
+    const MOST: usize = 1 << 20;
+    let path = "/proc/self/mountinfo";
+    let mut file = File::from(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?);
+    let (mut kept, mut rest, mut page) = (Vec::new(), Vec::new(), [0_u8; 4096]);
+    loop {
+        let read = file.read(&mut page).map_err(|error| errno(&error))?;
+        rest.extend_from_slice(page.get(..read).unwrap_or_default());
+        // The kernel ends every line.
+        let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end.saturating_add(1));
+        let more = rest.split_off(whole);
+        for line in lines(&rest).filter(|line| limits::says_something(line)) {
+            kept.extend_from_slice(line);
+            kept.push(b'\n');
+        }
+        rest = more;
+        if read == 0 {
+            return Ok(kept);
+        }
+        if kept.len().max(rest.len()) > MOST {
+            return Err(Errno::EFBIG);
+        }
+    }
 }
 
 /// As std's, but for one thing: a read that is interrupted is a failure, and not tried again for ever.

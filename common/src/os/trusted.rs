@@ -491,6 +491,9 @@ fn blocks_of(
     mut see: impl FnMut(u32, &[u8]),
     mut see_long: impl FnMut(&[u8]),
 ) -> std::io::Result<()> {
+    // In every round there are less than BLOCK bytes kept, and there is room for as many as are to be read, up to a BLOCK: so a read
+    // into no room at all is the end.
+    //
     // The beginning of a line, and what follows it in the file: always as much of that, as the kernel copies whole pages faster.
     let mut buffer = vec![0_u8; BLOCK.min(size).saturating_add(BLOCK.min(size.saturating_sub(BLOCK)))];
     let (mut to_read, mut kept, mut dirty, mut line, mut in_long_line) =

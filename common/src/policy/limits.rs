@@ -88,6 +88,12 @@ fn mount(line: &[u8]) -> Option<Mount<'_>> {
     Some(Mount { root, on, kind, options })
 }
 
+/// Is this line of `/proc/self/mountinfo` about a file system that anything here asks for?
+#[must_use]
+pub fn says_something(line: &[u8]) -> bool {
+    mount(line).is_some_and(|mount| [&b"proc"[..], b"cgroup", b"cgroup2"].contains(&mount.kind))
+}
+
 /// Does `/proc` hide the processes of others (`hidepid`), by our `/proc/self/mountinfo`? None: there is no `/proc`.
 #[must_use]
 pub fn proc_hides_processes(mountinfo: &[u8]) -> Option<bool> {
@@ -165,6 +171,26 @@ mod tests {
         assert_eq!(at(Controller::Cpu, "0::/../a\n"), None);
         assert_eq!(at(Controller::Cpu, ""), None);
         assert_eq!(place(Controller::Cpu, b"0::/a", b""), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_says_nothing_changes_nothing(picked in proptest::collection::vec(0_usize..9, 0..12), hybrid: bool) {
+            let others: [&[u8]; 4] = [
+                b"30 24 0:40 / /home/a/\\040\\040 rw - fuse.cgroup2 cgroup2 rw",
+                b"31 24 0:41 / /proc rw - tmpfs proc rw,hidepid=2",
+                b"33 24 0:43 / /proc rw,relatime - proc proc rw,hidepid=invisible",
+                b"34 24 0:44",
+            ];
+            let known: Vec<&[u8]> = lines(HYBRID).chain(others).collect();
+            let text = picked.iter().map(|number| [known[*number % known.len()], b"\n"].concat()).collect::<Vec<_>>().concat();
+            let kept = lines(&text).filter(|line| says_something(line)).collect::<Vec<_>>().join(&b'\n');
+            let cgroup: &[u8] = if hybrid { b"4:memory:/\n0::/a\n" } else { b"0::/a\n" };
+            for controller in [Controller::Cpu, Controller::Memory, Controller::Pids] {
+                proptest::prop_assert_eq!(place(controller, cgroup, &kept), place(controller, cgroup, &text));
+            }
+            proptest::prop_assert_eq!(proc_hides_processes(&kept), proc_hides_processes(&text));
+        }
     }
 
     #[test]

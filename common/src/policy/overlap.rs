@@ -108,7 +108,9 @@ impl Filter {
     }
 
     /// The places in a window where a line may grant an id that is wanted: each is in that line, or ends it. It may be a line
-    /// that does not, even one that grants nothing, but none that does is left out: only [`entry`] knows.
+    /// that does not, even one that grants nothing, but none that does is left out: only [`entry`] knows. For a line that reaches what is
+    /// wanted has a count of seven digits or more, so no colon is within seven bytes before its newline; or its first id is among the
+    /// beginnings, be that 0 and the id so short that there is another colon within eight bytes before the one behind it.
     ///
     /// `colons` are those of the window before, and then those of this one.
     #[inline]
@@ -116,9 +118,9 @@ impl Filter {
         let newlines = places_of(b'\n', seen_from(window, 0));
         let Self::Beginnings { none, digits } = self else { return newlines };
         let before = std::mem::replace(colons, places_of(b':', seen_from(window, 0)));
-        let (seven, eight) = behind(*colons, before);
+        let (within_seven, within_eight) = behind(*colons, before);
         // The count is no usual one, or the first id is short.
-        let places = newlines & !seven | *colons & eight & none;
+        let places = newlines & !within_seven | *colons & within_eight & none;
         digits.iter().fold(places, |places, digits| places | places_of_number(digits, window, *colons))
     }
 }

@@ -7,7 +7,7 @@ use super::holdings::{Asker, Holdings};
 use super::host::{Forbidden, Why};
 use super::idmap::{Kind, MOST_EXTENTS, NotATriple, NotGranted, Triple};
 use super::text::{Quoted, is_tame};
-use super::usernet::VETH;
+use super::usernet::{Quota, VETH};
 
 /// Why a range is not granted.
 #[must_use]
@@ -178,6 +178,21 @@ pub fn not_allotted(name: &[u8], bridge: &str, exists: bool) -> String {
         help += &format!(": {} {VETH} {bridge} 10", Quoted(name));
     }
     rule + &help
+}
+
+/// Why there is no room for another interface: of each quota, how many are there. `may_be_repeated`: may everybody read the policy file?
+#[must_use]
+pub fn all_used(used: &[(&Quota, usize)], may_be_repeated: bool) -> String {
+    let line = |(quota, used): &(&Quota, usize)| {
+        let owner = Quoted(&quota.owner.word()).to_string();
+        if may_be_repeated {
+            format!("{used} of {} used by {owner} ({USERNET}:{})", quota.limit, quota.line)
+        } else {
+            format!("all that {owner} may have are used")
+        }
+    };
+    let used = used.iter().map(line).collect::<Vec<_>>().join(", ");
+    format!("{used}; an interface is free again when its container has ended")
 }
 
 #[cfg(test)]

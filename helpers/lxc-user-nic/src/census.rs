@@ -16,7 +16,7 @@ use common::policy::usernet::VETH;
 use rtnetlink::packet_route::link::{BridgeMulticastRouterType, InfoBridgePort};
 
 use crate::guards::{Guards, words_of};
-use crate::ledger::{ALL, Ledger, Seen, Table};
+use crate::ledger::{self, ALL, Ledger, Seen, Table};
 use crate::links::{Link, Links};
 use crate::own_bridge::{self, TABLE};
 use crate::view::View;
@@ -59,6 +59,15 @@ pub struct Nic {
     pub netns: Option<i32>,
 }
 
+/// What came of tidying up.
+#[derive(Debug, Default)]
+pub struct Tidied {
+    /// What was, or would be, taken out.
+    pub gone: Vec<Left>,
+    /// What could not be cleared, or read. It stays, and counts.
+    pub trouble: Vec<Error>,
+}
+
 /// A record that was, or would be, taken out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Left {
@@ -90,14 +99,7 @@ impl Census {
     /// # Errors
     /// One is damaged, or cannot be read.
     pub fn quotas(&self) -> Result<Vec<Quota>, Error> {
-        let Some(ledger) = &self.ledger else { return Ok(Vec::new()) };
-        let mut quotas = Vec::new();
-        for name in ledger.names()? {
-            let Some((owner, attachment)) = quota_of(&name) else { continue };
-            let Some(table) = ledger.table(&name)? else { continue };
-            quotas.push(Quota { owner, attachment, records: table.records(&self.interfaces)? });
-        }
-        Ok(quotas)
+        self.quotas_of(|_, _| true, |table| table.records(&self.interfaces))
     }
 
     /// The tables of this bridge's owners that are asked for. Of each record, does it count for `create`? It does where there is an
@@ -110,20 +112,34 @@ impl Census {
         attachment: &Attachment,
         is_asked_for: impl Fn(&str) -> bool,
     ) -> Result<Vec<Quota>, Error> {
+        self.quotas_of(
+            |owner, on| on == attachment && is_asked_for(owner),
+            |table| {
+                let left = table.left(&table.look(&self.interfaces, ALL)?)?;
+                let mut records = table.records(&self.interfaces)?;
+                for (record, counts) in &mut records {
+                    *counts = *counts || !left.contains(record);
+                }
+                Ok(records)
+            },
+        )
+    }
+
+    /// Those that are wanted, with what is to be known of the records of each.
+    fn quotas_of(
+        &self,
+        is_wanted: impl Fn(&str, &Attachment) -> bool,
+        records_of: impl Fn(&Table) -> Result<Vec<(Record, bool)>, Error>,
+    ) -> Result<Vec<Quota>, Error> {
         let Some(ledger) = &self.ledger else { return Ok(Vec::new()) };
         let mut quotas = Vec::new();
         for name in ledger.names()? {
-            let quota = quota_of(&name).filter(|(owner, on)| on == attachment && is_asked_for(owner));
-            let Some((owner, attachment)) = quota else { continue };
+            let Some(What::Quota { owner, attachment }) = What::of(&name) else { continue };
+            if !is_wanted(&owner, &attachment) {
+                continue;
+            }
             let Some(table) = ledger.table(&name)? else { continue };
-            let left = table.left(&table.look(&self.interfaces, ALL)?)?;
-            let records = table.records(&self.interfaces)?;
-            let counts = |(record, there): (Record, bool)| {
-                let counts = there || !left.contains(&record);
-                (record, counts)
-            };
-            let records = records.into_iter().map(counts).collect();
-            quotas.push(Quota { owner, attachment, records });
+            quotas.push(Quota { owner, attachment, records: records_of(&table)? });
         }
         Ok(quotas)
     }
@@ -175,51 +191,55 @@ impl Census {
     /// the kernel has it. A trial changes nothing.
     ///
     /// # Errors
-    /// A table is damaged, or what is left of an interface cannot be removed.
-    pub fn tidy(&mut self, is_trial: bool, word: impl Fn(&str) -> Vec<u8>) -> Result<Vec<Left>, Error> {
-        let Some(ledger) = &self.ledger else { return Ok(Vec::new()) };
+    /// The ledger cannot be read. What is wrong with one table only is in the answer.
+    pub fn tidy(&mut self, is_trial: bool, word: impl Fn(&str) -> Vec<u8>) -> Result<Tidied, Error> {
+        let names = self.ledger.as_ref().map(Ledger::names).transpose()?.unwrap_or_default();
         let hurried = Cell::new(false);
-        // What cannot be cleared in one table is no reason to leave the others.
-        let (mut left, mut trouble) = (Vec::new(), Ok(()));
-        for name in ledger.names()? {
-            let quota = quota_of(&name);
-            let of_bridges =
-                name == TABLE || name.strip_prefix(TABLE).is_some_and(|rest| rest.starts_with('.'));
-            if quota.is_none() && !of_bridges {
-                continue;
-            }
-            let Some(table) = ledger.table(&name)? else { continue };
-            let mut seen = table.look(&self.interfaces, ALL)?;
-            let here = table.left(&seen)?;
-            if here.is_empty() {
-                continue;
-            }
-            if !is_trial {
-                let links = &mut self.links;
-                match &quota {
-                    Some((owner, attachment)) => {
-                        let owner = word(owner);
-                        let bridge = attachment.word();
-                        let view = View { lxc: &ledger.lxc, table: &table, owner, bridge, hurried: &hurried };
-                        let clear =
-                            |record: &Record, locks: &[BorrowedFd<'_>]| wire::clear(links, record, locks);
-                        let tidied = table.tidy(&mut seen, Duration::MAX, clear, |gone| view.forget(gone))?;
-                        trouble = trouble.and(tidied.wholly());
-                    }
-                    None if name == TABLE => {
-                        trouble = trouble.and(own_bridge::look(links, &table, &self.interfaces).map(drop));
-                    }
-                    None => {
-                        let tidied = table.tidy(&mut seen, Duration::MAX, |_, _| Ok(()), |_| Ok(()))?;
-                        trouble = trouble.and(tidied.wholly());
-                    }
-                }
-            }
-            let still = if is_trial { Vec::new() } else { still_there(&table, &self.interfaces)? };
-            let gone = here.into_iter().filter(|record| !still.contains(record));
-            left.extend(gone.map(|record| Left { table: name.clone(), record }));
+        let mut tidied = Tidied::default();
+        for name in names {
+            // What is wrong with one table is no reason to leave the others.
+            let (gone, trouble) = match self.tidy_table(&name, is_trial, &word, &hurried) {
+                Ok((gone, cleared)) => (gone, cleared.err()),
+                Err(error) => (Vec::new(), Some(error)),
+            };
+            tidied.gone.extend(gone.into_iter().map(|record| Left { table: name.clone(), record }));
+            tidied.trouble.extend(trouble);
         }
-        trouble.map(|()| left)
+        Ok(tidied)
+    }
+
+    /// What was taken out of it, and whether that is all there was to take.
+    fn tidy_table(
+        &mut self,
+        name: &str,
+        is_trial: bool,
+        word: impl Fn(&str) -> Vec<u8>,
+        hurried: &Cell<bool>,
+    ) -> Result<(Vec<Record>, Result<(), Error>), Error> {
+        let nothing = Ok((Vec::new(), Ok(())));
+        let Self { ledger: Some(ledger), links, interfaces } = self else { return nothing };
+        let Some(what) = What::of(name) else { return nothing };
+        let Some(table) = ledger.table(name)? else { return nothing };
+        let mut seen = table.look(interfaces, ALL)?;
+        let left = table.left(&seen)?;
+        if left.is_empty() || is_trial {
+            return Ok((left, Ok(())));
+        }
+        let tidied = match &what {
+            What::Quota { owner, attachment } => {
+                let (owner, bridge) = (word(owner), attachment.word());
+                let view = View { lxc: &ledger.lxc, table: &table, owner, bridge, hurried };
+                let clear = |record: &Record, locks: &[BorrowedFd<'_>]| wire::clear(links, record, locks);
+                table.tidy(&mut seen, Duration::MAX, clear, |gone| view.forget(gone))
+            }
+            What::Bridges => own_bridge::look(links, &table, interfaces).map(|(_, tidied)| tidied),
+            What::Bridge => table.tidy(&mut seen, Duration::MAX, |_, _| Ok(()), |_| Ok(())),
+        };
+        let now = table.look(interfaces, ALL)?;
+        let is_left =
+            |record: &Record| now.iter().any(|seen| matches!(seen, Seen::Left(left) if **left == *record));
+        let gone = left.into_iter().filter(|record| !is_left(record)).collect();
+        Ok((gone, tidied.and_then(ledger::Tidied::wholly)))
     }
 
     /// The bridges of users' own that the ledger has heard of.
@@ -241,16 +261,28 @@ impl Census {
     }
 }
 
-/// The owner and the bridge that a table of interfaces is called by.
-fn quota_of(name: &str) -> Option<(String, Attachment)> {
-    let (owner, rest) = name.split_once('.')?;
-    let on = rest.strip_prefix(VETH)?.strip_prefix('.')?;
-    Some((owner.to_owned(), Attachment::parse(on.as_bytes()).ok()?))
+/// What a table is for, by its name.
+enum What {
+    /// The interfaces of an owner on a bridge.
+    Quota { owner: String, attachment: Attachment },
+    /// All bridges of users' own.
+    Bridges,
+    /// Who is making one of them.
+    Bridge,
 }
 
-fn still_there(table: &Table, interfaces: &Interfaces) -> Result<Vec<Record>, Error> {
-    let seen = table.look(interfaces, ALL)?.into_iter();
-    Ok(seen.filter_map(|seen| if let Seen::Left(record) = seen { Some(*record) } else { None }).collect())
+impl What {
+    fn of(name: &str) -> Option<Self> {
+        if let Some(rest) = name.strip_prefix(TABLE) {
+            return match rest {
+                "" => Some(Self::Bridges),
+                rest => rest.starts_with('.').then_some(Self::Bridge),
+            };
+        }
+        let (owner, rest) = name.split_once('.')?;
+        let on = rest.strip_prefix(VETH)?.strip_prefix('.')?;
+        Some(Self::Quota { owner: owner.to_owned(), attachment: Attachment::parse(on.as_bytes()).ok()? })
+    }
 }
 
 fn guards_of(link: &Link) -> Vec<&'static str> {
@@ -274,10 +306,16 @@ mod tests {
 
     #[test]
     fn a_table_of_interfaces_is_known_by_its_name() {
-        let parts = |name| quota_of(name).map(|(owner, on)| (owner, on.word().to_owned()));
+        let parts = |name| match What::of(name) {
+            Some(What::Quota { owner, attachment }) => Some((owner, attachment.word().to_owned())),
+            _ => None,
+        };
         assert_eq!(parts("u52001.veth.lxcbr0"), Some(("u52001".to_owned(), "lxcbr0".to_owned())));
         assert_eq!(parts("all.veth.br.7"), Some(("all".to_owned(), "br.7".to_owned())));
         assert_eq!(parts("g7.veth.none"), Some(("g7".to_owned(), "none".to_owned())));
         assert_eq!((parts("bridges"), parts("bridges.nsbr-1"), parts("u1.veth")), (None, None, None));
+        assert!(matches!(What::of("bridges"), Some(What::Bridges)));
+        assert!(matches!(What::of("bridges.nsbr-1"), Some(What::Bridge)));
+        assert!(matches!((What::of("bridges-1"), What::of("u1.veth")), (None, None)));
     }
 }

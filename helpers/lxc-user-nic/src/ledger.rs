@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use common::Error;
 use common::os::netns::Interfaces;
 use common::os::trusted::{self, roots_directory};
-use common::policy::ledger::{EMPTY, PLACE, Record, may_use, says_made};
+use common::policy::ledger::{EMPTY, PLACE, Record, State, may_use, says_made};
 use common::policy::nic::InterfaceName;
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -39,7 +39,8 @@ pub(crate) struct Table {
     path: String,
 }
 
-/// A place in a table, locked until this value goes away.
+/// A place in a table, locked until this value goes away. The lock is one against others, not against a second value of the same place
+/// in this process; and a child has it, with all others of the table, that is given [`Place::lock`].
 pub(crate) struct Place<'a> {
     table: &'a Table,
     number: usize,
@@ -338,6 +339,19 @@ impl Table {
         Ok(if place.read()?.as_ref() == Some(record) { Some(place) } else { None })
     }
 
+    /// Empties the place of what this record is of, if there is one. Waits for nobody: whoever is at work on it will see to it.
+    pub(crate) fn forget(&self, record: &Record) -> Result<(), Error> {
+        let is_it =
+            |there: &Record| (&there.name, there.uid, there.mac) == (&record.name, record.uid, record.mac);
+        for (number, place) in self.read()?.iter().enumerate() {
+            let Some(there) = Record::parse(place).ok().flatten().filter(is_it) else { continue };
+            if let Some(place) = self.locked_with(number, &there)? {
+                place.withdraw()?;
+            }
+        }
+        Ok(())
+    }
+
     /// The names in the table, also those of interfaces that are not made yet.
     pub(crate) fn names(&self) -> Result<BTreeSet<InterfaceName>, Error> {
         let places = self.read()?;
@@ -348,9 +362,9 @@ impl Table {
             .collect())
     }
 
-    /// Is there a record of this name that says "made"?
-    pub(crate) fn counts(&self, name: &InterfaceName) -> Result<bool, Error> {
-        let is_it = |record: &Record| record.name == *name && !record.is_unfinished();
+    /// Is there a record of this interface that says "made"?
+    pub(crate) fn counts(&self, index: u32) -> Result<bool, Error> {
+        let is_it = |record: &Record| record.state == State::Made { index };
         Ok(self
             .read()?
             .iter()
@@ -509,7 +523,8 @@ fn is_there(record: &Record, interfaces: &Interfaces) -> Result<bool, Error> {
     Ok(name == record.name.as_str().as_bytes() || interfaces.mac(&name)? == Some(record.mac))
 }
 
-/// What was seen of a place without locking it.
+/// What was seen of a place without locking it. By the time it is asked for, what was taken may be free, which only costs a refusal; what
+/// was left or empty is looked at again, under its lock.
 pub(crate) enum Seen {
     /// There is an interface, or may be.
     Taken,
@@ -548,8 +563,12 @@ impl Place<'_> {
         }
     }
 
-    /// The kernel writes so few bytes of a page in one go.
+    /// The kernel writes so few bytes of a page in one go, if they come from one page too: else it may have taken a part of them
+    /// when the process is killed.
     fn write_place(&self, place: &[u8; PLACE]) -> Result<(), Error> {
+        #[repr(align(64))]
+        struct OnOnePage([u8; PLACE]);
+        let OnOnePage(place) = &OnOnePage(*place);
         let offset = u64::try_from(self.table.offset(self.number)?).unwrap_or(0);
         self.table.file.write_all_at(place, offset).map_err(|error| self.table.cannot("write", &error))
     }

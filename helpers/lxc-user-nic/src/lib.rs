@@ -13,6 +13,7 @@ mod links;
 mod ovs;
 mod own_bridge;
 mod permit;
+mod places;
 mod request;
 mod sieve;
 mod view;
@@ -21,7 +22,7 @@ mod wire;
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::mem::ManuallyDrop;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
@@ -44,13 +45,14 @@ use common::{Error, Outcome};
 
 use confine::Confinement;
 use guards::Guards;
-use ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, SOME, Table, Tidied};
+use ledger::{BETWEEN_LOOKS, Ledger, PATIENCE, Table};
 use links::Links;
 use own_bridge::OwnBridge;
 use permit::{Caller, Permit};
+use places::{NoRoom, Tables};
 use request::Request;
 use view::View;
-use wire::{Bridge, Making, Places, Rules, Wanted};
+use wire::{Bridge, Making, Rules, Wanted};
 
 pub(crate) const PROGRAM: &str = "lxc-user-nic";
 
@@ -165,11 +167,10 @@ fn create(
     }
 
     let ledger = ManuallyDrop::new(Ledger::open(netns.ours())?);
-    let most = limit(rules.max_nics);
-    let all = most.map(|_| ledger.make_table(&permit::table_of_all(attachment))).transpose()?;
+    let tables = ManuallyDrop::new(Tables::open(&ledger, &interfaces, attachment, limit(rules.max_nics))?);
     let (start, hurried) = (Instant::now(), Cell::new(false));
     loop {
-        let (mut used, mut some_busy, mut too_many, mut in_the_way) = (Vec::new(), false, None, None);
+        let mut no_room = NoRoom::default();
         for quota in permit.quotas() {
             let table = ledger.make_table(&permit::table(&quota.owner.key(), attachment))?;
             let view = View {
@@ -180,50 +181,9 @@ fn create(
                 hurried: &hurried,
             };
             let mut record = wire::intent(permit.uid(), &bridge);
-            let (claimed, trouble) = claim(&mut links, &table, &view, &interfaces, quota.limit, &record)?;
-            in_the_way = in_the_way.or(trouble);
-            let own = match claimed {
-                Claim::Placed(place) => place,
-                Claim::Full { taken, busy } => {
-                    used.push((quota, taken));
-                    some_busy |= busy;
-                    continue;
-                }
+            let Some(places) = tables.claim(&mut links, &view, (quota, &record), &mut no_room)? else {
+                continue;
             };
-            let all = match all.as_ref().zip(most) {
-                None => None,
-                Some((all, most)) => {
-                    let view = View { table: all, owner: Vec::new(), ..view };
-                    let claimed = ledger
-                        .older_than(all, &permit::any_table(attachment), &interfaces)
-                        .and_then(|older| {
-                            let left = most.value.saturating_sub(older);
-                            let (claimed, trouble) =
-                                claim(&mut links, all, &view, &interfaces, left, &record)?;
-                            Ok((older, claimed, trouble))
-                        });
-                    let (older, claimed, trouble) = match claimed {
-                        Ok(claimed) => claimed,
-                        // That table is not as it should be. The place in one's own is not to stay taken for that.
-                        Err(error) => {
-                            own.withdraw()?;
-                            return Err(error);
-                        }
-                    };
-                    in_the_way = in_the_way.or(trouble);
-                    match claimed {
-                        Claim::Placed(place) => Some(place),
-                        Claim::Full { taken, busy } => {
-                            own.withdraw()?;
-                            some_busy |= busy;
-                            let taken = taken.saturating_add(usize::try_from(older).unwrap_or(0));
-                            too_many = Some((most, taken));
-                            break;
-                        }
-                    }
-                }
-            };
-            let places = Places { own, all };
             if let Err(changed) = policy.is_as_it_was() {
                 places.withdraw()?;
                 return Err(changed);
@@ -250,14 +210,14 @@ fn create(
             return making.make(&mut record, places);
         }
         // What cannot be removed counts, and is why there is no room.
-        if let Some(error) = in_the_way {
+        if let Some(error) = no_room.in_the_way {
             return Err(error);
         }
         // Those who are at work just now may leave room; and so may a container that has ended a moment ago.
-        let patience = if some_busy { PATIENCE } else { THE_KERNEL_CLEANS_UP };
+        let patience = if no_room.is_busy { PATIENCE } else { THE_KERNEL_CLEANS_UP };
         if start.elapsed() > patience {
-            return Err(match too_many {
-                None => permit.quota_reached(&used),
+            return Err(match no_room.of_all {
+                None => permit.quota_reached(&no_room.used),
                 Some((most, taken)) => {
                     let why = format!("{taken} of {} interfaces of all users are there", most.value);
                     host_policy.forbids_veth(attachment.word(), ("max-nics", most.line), why)
@@ -310,47 +270,6 @@ impl Policy<'_> {
         } else {
             Err(Error::Changed)
         }
-    }
-}
-
-/// So long a call that has room anyhow clears away what others have left. To remove one interface takes some 16 milliseconds.
-const FOR_WHAT_OTHERS_LEFT: Duration = Duration::from_millis(100);
-
-/// Asks for a place in a table, after the places of what is gone have been emptied. Also says why some could not be.
-///
-/// Mostly there is room, whatever is gone: then it does not depend on every record. "Full" is only said after a look at all; and
-/// when all that was left behind is cleared away, or a second has been spent on that.
-fn claim<'a>(
-    links: &mut Links,
-    table: &'a Table,
-    view: &View<'_>,
-    interfaces: &Interfaces,
-    limit: u32,
-    record: &Record,
-) -> Result<(Claim<'a>, Option<Error>), Error> {
-    let (start, mut most) = (Instant::now(), SOME);
-    loop {
-        let mut seen = table.look(interfaces, most)?;
-        let clear = |record: &Record, locks: &[BorrowedFd<'_>]| {
-            if record.is_unfinished() {
-                wire::clear(links, record, locks)
-            } else {
-                // The kernel has just said that there is no such interface.
-                wire::clear_port(record, locks)
-            }
-        };
-        let tidied = table.tidy(&mut seen, FOR_WHAT_OTHERS_LEFT, clear, |gone| view.forget(gone))?;
-        let claim = table.claim(&seen, limit, record)?;
-        let (may_have_room, trouble) = match tidied {
-            Tidied::Wholly => (seen.len() > most, None),
-            Tidied::InPart => (start.elapsed() < PATIENCE, None),
-            Tidied::NotThat(error @ Error::System { .. }) => (seen.len() > most, Some(error)),
-            Tidied::NotThat(error) => (false, Some(error)),
-        };
-        if !may_have_room || matches!(claim, Claim::Placed(_)) {
-            return Ok((claim, trouble));
-        }
-        most = ALL;
     }
 }
 
@@ -414,9 +333,7 @@ fn delete(
             view.forget(std::slice::from_ref(&record))?;
             if let Some(all) = ledger.table(&permit::table_of_all(attachment))? {
                 // If that place cannot be had now, whoever comes next sees that its interface is gone.
-                if let Ok(Some((place, _))) = all.find(is_it) {
-                    place.withdraw()?;
-                }
+                all.forget(&record).unwrap_or_default();
             }
             return place.withdraw();
         }

@@ -163,16 +163,28 @@ impl Links {
         Err(Error::when(doing)(Errno::EAGAIN))
     }
 
-    /// An end of a pair that has this address, whatever it is called. Ok(None): there is none.
-    pub(crate) fn veth_with(&mut self, mac: Mac) -> Result<Option<Link>, Error> {
+    /// The interface of this kind that was made with this name and this address, of which no number is known: root's rules for new
+    /// interfaces may have called it something else. Ok(None): there is none.
+    pub(crate) fn made_as(
+        &mut self,
+        kind: &InfoKind,
+        name: &InterfaceName,
+        mac: Mac,
+    ) -> Result<Option<Link>, Error> {
         let doing = "look for an interface by its address";
+        let is_it = |link: &Link| link.kind.as_ref() == Some(kind) && link.mac == mac.0;
+        let named = self.named(name)?.filter(is_it);
+        if named.is_some() {
+            return Ok(named);
+        }
         for _ in 0..FEW_LISTS {
-            let pairs = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]);
-            let mut answer = self.list(pairs, doing)?;
-            answer.links.retain(|link| link.is_veth() && link.mac == mac.0);
+            let answer = self.list(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind.clone())]), doing)?;
             // What is in the list is there, and only what is not in it may all the same be there.
-            if !answer.links.is_empty() || !answer.has_changed {
-                return Ok(answer.links.pop());
+            if let Some(link) = answer.links.iter().find(|link| is_it(link)) {
+                return Ok(self.numbered(link.index)?.filter(is_it));
+            }
+            if !answer.has_changed {
+                return Ok(None);
             }
         }
         Err(Error::when(doing)(Errno::EAGAIN))
@@ -242,16 +254,19 @@ impl Links {
         message.attributes.extend(pair.bridge.map(LinkAttribute::Controller));
         let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
         match self.ask(RouteNetlinkMessage::NewLink(message), flags) {
-            Ok(mut answer) => answer.links.pop().map_or_else(|| self.just_made(pair), Ok).map(Some),
+            Ok(mut answer) => answer
+                .links
+                .pop()
+                .map_or_else(|| self.just_made(&InfoKind::Veth, pair.name, pair.mac), Ok)
+                .map(Some),
             Err(Errno::EEXIST) => Ok(None),
             Err(errno) => Err(Error::when(explained(errno))(errno)),
         }
     }
 
-    /// Before 6.2 the kernel does not show what it has made, and root's rules for new interfaces may have called it something else.
-    fn just_made(&mut self, pair: &Pair<'_>) -> Result<Link, Error> {
-        let named = self.named(pair.name)?.filter(|link| link.is_veth() && link.mac == pair.mac.0);
-        let made = named.map_or_else(|| self.veth_with(pair.mac), |link| Ok(Some(link)))?;
+    /// Before 6.2 the kernel does not show what it has made.
+    fn just_made(&mut self, kind: &InfoKind, name: &InterfaceName, mac: Mac) -> Result<Link, Error> {
+        let made = self.made_as(kind, name, mac)?;
         made.ok_or_else(|| Error::when("look at the interface that was made")(Errno::ENODEV))
     }
 
@@ -308,7 +323,9 @@ impl Links {
             ]),
         ];
         match self.ask(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO) {
-            Ok(mut answer) => answer.links.pop().map_or_else(|| self.named(name), |made| Ok(Some(made))),
+            Ok(mut answer) => {
+                answer.links.pop().map_or_else(|| self.just_made(&InfoKind::Bridge, name, mac), Ok).map(Some)
+            }
             Err(Errno::EEXIST) => Ok(None),
             Err(errno) => Err(Error::when("make a bridge")(errno)),
         }

@@ -22,8 +22,10 @@ use common::policy::ledger::{Port, Record, State};
 use common::policy::nic::{InterfaceName, Mac};
 use common::policy::settings::{MOST_BRIDGES, Set};
 
+use rtnetlink::packet_route::link::InfoKind;
+
 use crate::Asked;
-use crate::ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table};
+use crate::ledger::{ALL, BETWEEN_LOOKS, Claim, Ledger, PATIENCE, Place, Seen, Table, Tidied};
 use crate::links::{Link, Links, OUR_BRIDGES};
 use crate::wire::random;
 
@@ -81,7 +83,7 @@ impl OwnBridge<'_> {
                 }
                 // The rest is the same whoever does it.
                 Claim::Full { .. } => match link {
-                    Some(link) if start.elapsed() > PATIENCE_WITH_A_MAKER && all.counts(self.name)? => {
+                    Some(link) if start.elapsed() > PATIENCE_WITH_A_MAKER && all.counts(link.index)? => {
                         return self.complete(links, &link);
                     }
                     _ => {}
@@ -105,23 +107,24 @@ impl OwnBridge<'_> {
     ) -> Result<Done, Error> {
         match link {
             // Its maker has died after it was counted.
-            Some(link) if all.counts(self.name)? => self.complete(links, &link).map(|()| Done::Yes),
+            Some(link) if all.counts(link.index)? => self.complete(links, &link).map(|()| Done::Yes),
             // Or before: it is removed. Also if nobody knows of it any more: no interface can be on it.
             Some(link) => {
-                look(links, all, interfaces)?;
-                if !all.names()?.contains(self.name) {
-                    links.delete(link.index)?;
+                let (_, tidied) = look(links, all, interfaces)?;
+                if all.names()?.contains(self.name) {
+                    return tidied.wholly().map(|()| Done::No);
                 }
+                links.delete(link.index)?;
                 Ok(Done::No)
             }
             None => {
-                let seen = look(links, all, interfaces)?;
+                let (seen, tidied) = look(links, all, interfaces)?;
                 match all.claim(&seen, self.most().value, record)? {
                     Claim::Placed(place) => {
                         let made = self.make(links, record.clone(), place)?;
                         Ok(if made { Done::Yes } else { Done::No })
                     }
-                    Claim::Full { busy, .. } => Ok(Done::Full { busy }),
+                    Claim::Full { busy, .. } => tidied.wholly().map(|()| Done::Full { busy }),
                 }
             }
         }
@@ -148,22 +151,19 @@ impl OwnBridge<'_> {
         made
     }
 
-    /// Takes back what there is of it: what the kernel has said may not tell. Its address is nobody else's.
+    /// Takes back what there is of it: what the kernel has said may not tell.
     fn undo(&self, links: &mut Links, record: &Record, place: Place<'_>) -> Result<(), Error> {
-        // By number if it is known, whatever root's rules have called it.
-        let there = match record.index() {
-            Some(index) => links.numbered(index)?,
-            None => links.named(self.name)?,
-        };
-        let left = there.filter(|link| is_ours(link) && link.mac == record.mac.0);
-        left.map_or(Ok(()), |link| links.delete(link.index))?;
+        left_by(links, record)?.map_or(Ok(()), |link| links.delete(link.index))?;
         place.withdraw()
     }
 
     fn make_in(&self, links: &mut Links, record: &mut Record, place: &Place<'_>) -> Result<bool, Error> {
         let Some(made) = links.create_bridge(self.name, record.mac)? else { return Ok(false) };
-        record.state = State::Made { index: made.index };
+        // Before anything else: whatever root's rules call it, it is found again.
+        record.state = State::Unfinished { index: Some(made.index) };
+        place.write(record)?;
         self.prepare(&made)?;
+        record.state = State::Made { index: made.index };
         place.write(record)?;
         self.complete(links, &made)?;
         Ok(true)
@@ -279,8 +279,8 @@ pub(crate) fn sweep(
         Err(no) => no,
         Ok(link) => {
             links.delete(link.index)?;
-            // Whoever dies before this leaves a record that the next one sees.
-            look(links, &ledger.make_table(TABLE)?, interfaces)?;
+            // Whoever dies before this leaves a record that the next one sees; and what others have left is not what was asked for.
+            let (_, _others) = look(links, &ledger.make_table(TABLE)?, interfaces)?;
             Swept::Removed
         }
     };
@@ -310,11 +310,16 @@ enum Done {
     },
 }
 
-/// What there is in the table of all bridges, after the places of what is gone have been emptied.
-pub(crate) fn look(links: &mut Links, table: &Table, interfaces: &Interfaces) -> Result<Vec<Seen>, Error> {
+/// What there is in the table of all bridges, after the places of what is gone have been emptied; and why some of them could not be, which
+/// hinders nobody who finds room all the same.
+pub(crate) fn look(
+    links: &mut Links,
+    table: &Table,
+    interfaces: &Interfaces,
+) -> Result<(Vec<Seen>, Tidied), Error> {
     let mut seen = table.look(interfaces, ALL)?;
-    table.tidy(&mut seen, Duration::MAX, |record, _| remove(links, record), |_| Ok(()))?.wholly()?;
-    Ok(seen)
+    let tidied = table.tidy(&mut seen, Duration::MAX, |record, _| remove(links, record), |_| Ok(()))?;
+    Ok((seen, tidied))
 }
 
 fn intent(name: &InterfaceName, uid: Id) -> Record {
@@ -342,8 +347,18 @@ fn is_complete(link: &Link) -> bool {
 
 /// What its maker has left before it was counted. One that is gone is gone.
 fn remove(links: &mut Links, record: &Record) -> Result<(), Error> {
-    let left = links.named(&record.name)?.filter(|link| {
-        record.is_unfinished() && is_ours(link) && !is_complete(link) && link.mac == record.mac.0
-    });
+    if !record.is_unfinished() {
+        return Ok(());
+    }
+    let left = left_by(links, record)?.filter(|link| !is_complete(link));
     left.map_or(Ok(()), |link| links.delete(link.index))
+}
+
+/// The bridge of this record, whatever it is called by now. Its address is nobody else's.
+fn left_by(links: &mut Links, record: &Record) -> Result<Option<Link>, Error> {
+    let there = match record.index() {
+        Some(index) => links.numbered(index)?,
+        None => links.made_as(&InfoKind::Bridge, &record.name, record.mac)?,
+    };
+    Ok(there.filter(|link| is_ours(link) && link.mac == record.mac.0))
 }

@@ -8,7 +8,7 @@ use common::os::trusted::{Etc, EtcFile};
 use common::policy::id::Id;
 use common::policy::nic::Attachment;
 use common::policy::nsswitch::Nsswitch;
-use common::policy::refusal::not_allotted;
+use common::policy::refusal::{all_used, not_allotted};
 use common::policy::text::Quoted;
 use common::policy::usernet::{Quota, Search, VETH};
 use nix::unistd::{getgid, getgroups};
@@ -147,18 +147,9 @@ impl Permit {
         format!("{} may have {} ({PATH}:{})", Quoted(&quota.owner.word()), quota.limit, quota.line)
     }
 
-    /// There was no room, and this is why. `taken` has how many of each quota are.
-    pub(crate) fn quota_reached(&self, taken: &[(&Quota, usize)]) -> Error {
-        let line = |(quota, taken): &(&Quota, usize)| {
-            let owner = Quoted(&quota.owner.word()).to_string();
-            if self.file.readable_by_all() {
-                format!("{taken} of {} used by {owner} ({PATH}:{})", quota.limit, quota.line)
-            } else {
-                format!("all that {owner} may have are used")
-            }
-        };
-        let used = taken.iter().map(line).collect::<Vec<_>>().join(", ");
-        let used = format!("{used}; an interface is free again when its container has ended");
+    /// There was no room, and this is why. `used` has how many of each quota are.
+    pub(crate) fn quota_reached(&self, used: &[(&Quota, usize)]) -> Error {
+        let used = all_used(used, self.file.readable_by_all());
         Error::QuotaReached { user: self.user.clone(), bridge: self.bridge.clone(), used }
     }
 }

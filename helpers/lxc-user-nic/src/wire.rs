@@ -14,12 +14,14 @@ use common::policy::nic::{Attachment, InterfaceName, Mac};
 use common::policy::text::is_tame;
 use common::policy::usernet::Owner;
 use nix::errno::Errno;
+use rtnetlink::packet_route::link::InfoKind;
 
 use crate::guards::Guards;
-use crate::ledger::{BETWEEN_LOOKS, Place};
+use crate::ledger::BETWEEN_LOOKS;
 use crate::links::{Ipv6, Link, Links, Pair};
 use crate::ovs;
 use crate::own_bridge;
+use crate::places::Places;
 use crate::view::View;
 use crate::{Asked, Policy, THE_KERNEL_CLEANS_UP};
 
@@ -134,11 +136,8 @@ pub(crate) fn clear(links: &mut Links, record: &Record, locks: &[BorrowedFd<'_>]
     let is_named = |link: &Link| link.is_veth() && link.name == record.name.as_str();
     let ours = match record.index() {
         Some(index) => links.numbered(index)?.filter(|link| is_named(link) || has_mac(link)),
-        None => match links.named(&record.name)?.filter(has_mac) {
-            // Its maker may have died before he knew the number, and it may be called something else by now.
-            None => links.veth_with(record.mac)?,
-            found => found,
-        },
+        // Its maker died before he knew the number.
+        None => links.made_as(&InfoKind::Veth, &record.name, record.mac)?,
     };
     if let Some(link) = ours {
         links.delete(link.index)?;
@@ -188,28 +187,6 @@ pub(crate) struct Making<'a> {
     pub(crate) wanted: &'a Wanted<'a>,
     pub(crate) policy: &'a Policy<'a>,
     pub(crate) owner: &'a Owner,
-}
-
-/// The places of one interface: in the table of its quota, and in that of all owners, if the host limits these.
-pub(crate) struct Places<'a> {
-    pub(crate) own: Place<'a>,
-    pub(crate) all: Option<Place<'a>>,
-}
-
-impl Places<'_> {
-    fn write(&self, record: &Record) -> Result<(), Error> {
-        self.all.as_ref().map_or(Ok(()), |place| place.write(record))?;
-        self.own.write(record)
-    }
-
-    fn locks(&self) -> Vec<BorrowedFd<'_>> {
-        std::iter::once(&self.own).chain(&self.all).map(Place::lock).collect()
-    }
-
-    pub(crate) fn withdraw(self) -> Result<(), Error> {
-        self.all.map_or(Ok(()), Place::withdraw)?;
-        self.own.withdraw()
-    }
 }
 
 /// Both ends, as made.
@@ -279,12 +256,13 @@ impl Making<'_> {
         self.lock(&made)?;
         let link = self.links.numbered(index)?.unwrap_or_default();
         self.confirm(&link, record, &alias)?;
-        // The caller's cgroup may have been frozen anywhere on the way.
-        self.policy.is_as_it_was()?;
-        self.links.up(link.index)?;
+        // DOWN: the command may outlive us, and add the port when there is no right to it any more.
         if let Bridge::OpenVswitch { name, .. } = self.bridge {
             ovs::add_port(name, &record.name, &places.locks())?;
         }
+        // The caller's cgroup may have been frozen anywhere on the way.
+        self.policy.is_as_it_was()?;
+        self.links.up(link.index)?;
         // Also between these. What was in place before policy changed is as any other that was made before.
         self.policy.is_as_it_was()?;
         self.view.add(&record.name)?;

@@ -28,7 +28,6 @@ use common::policy::login_defs;
 use common::policy::passwd::Account;
 use common::policy::text::{Quoted, Words};
 use common::{Error, Outcome};
-use nix::errno::Errno;
 
 use judge::Judge;
 use request::Request;
@@ -111,10 +110,10 @@ fn tell(
 
     let target = Target::open(&request.target)?;
     let identity = target.identity();
-    record.target = identity.ok();
+    record.target = identity.as_ref().ok().copied();
     let caller = Caller::new(uid, gid, account)?;
     caller.owns(&target, &etc)?;
-    identity.map_err(|errno| Error::when(no_process(errno))(errno))?;
+    identity?;
 
     let host_policy = judge::read_host_policy(host_policy, policy_file.is_err() && !may_ask_plugins)?;
     let (triples, privileged) = (request.triples()?, stage.may_raise(program.capability));
@@ -146,14 +145,6 @@ fn tell(
     confine::to_the_deed()?;
     log.record(Verdict::Granted, &format!("{record:#}: {}", explain::grounds(program, &judged.approved)));
     opened.write(&judged.map)
-}
-
-const fn no_process(errno: Errno) -> &'static str {
-    if matches!(errno, Errno::ENOENT) {
-        "the target is not the /proc directory of a process"
-    } else {
-        "could not read who the target is"
-    }
 }
 
 /// Who asks: by his real ids, which `exec` does not change.

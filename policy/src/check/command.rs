@@ -65,16 +65,26 @@ pub fn edit(machine: &Machine, policy: &Policy, line: u32) -> String {
     format!("{} edit {file}", nsgate(machine))
 }
 
-/// Opens a file that `nsgate edit` is not for, at the line. Without quotes: the editor may have arguments.
+/// The same for nsswitch.conf. None of an image: whoever owns that may have put a link there before root has run the command.
 #[must_use]
-pub fn editor(path: &[u8], line: u32) -> String {
+pub fn edit_nsswitch(machine: &Machine, path: &[u8], line: u32) -> Option<String> {
+    machine.root.is_none().then(|| editor(path, line))
+}
+
+/// Opens a file that `nsgate edit` is not for, at the line. Without quotes: the editor may have arguments.
+fn editor(path: &[u8], line: u32) -> String {
     format!("${{EDITOR:-vi}} +{line} {}", word(path))
 }
 
-/// A filter over the whole file.
+/// What mends a line: a filter over the whole file if there is one, and no link that an image's owner has put there can lead it elsewhere.
 #[must_use]
-pub fn sed(policy: &Policy, script: &str) -> String {
-    format!("sed -i '{script}' {}", word(&policy.found.path))
+pub fn filter_or_edit(machine: &Machine, policy: &Policy, line: u32, script: Option<&str>) -> String {
+    match script {
+        Some(script) if machine.root.is_none() || policy.draft => {
+            format!("sed -i '{script}' {}", word(&policy.found.path))
+        }
+        _ => edit(machine, policy, line),
+    }
 }
 
 /// Is one of the files not in its place? Then what follows from comparing them is not so on the machine, where a command would act.

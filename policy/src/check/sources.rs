@@ -10,7 +10,7 @@ use common::policy::text::{Quoted, lines};
 use crate::cli::PolicyFile;
 use crate::login_defs::number_or;
 
-use super::command::editor;
+use super::command::edit_nsswitch;
 use super::findings::Findings;
 use super::machine::Machine;
 use super::rule::{SUBID_SOURCE, SUBID_SOURCE_NAME};
@@ -51,7 +51,7 @@ pub(super) fn look(machine: &Machine, findings: &mut Findings) {
     };
     let line = lines(bytes).zip(1_u32..).find(|(line, _)| said(line)).map(|(_, number)| number);
     let name: Arc<str> = NSSWITCH.into();
-    let fix = || Some(editor(&found.path, line.unwrap_or(1)));
+    let fix = || edit_nsswitch(machine, &found.path, line.unwrap_or(1));
     match nsswitch.subid_sources() {
         Err(word) => findings.add_at(SUBID_SOURCE_NAME, &name, line, || {
             let word = Quoted(word);

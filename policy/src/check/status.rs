@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use common::os::trusted::SMALL;
 
-use super::command::{editor, nsgate, word};
+use super::command::{edit_nsswitch, nsgate, word};
 use super::findings::Findings;
 use super::machine::{Content, Found, Machine, Step};
 use super::rule::{NOT_A_FILE, NOT_FOR_ALL, TOO_LARGE, UNREAD, WRITABLE};
@@ -31,7 +31,7 @@ pub(super) fn look(machine: &Machine, findings: &mut Findings) {
                 let size = bytes.len();
                 let message =
                     format!("has {size} bytes, and {SMALL} are read at most: every request is refused");
-                (message, Some(editor(&nsswitch.path, 1)))
+                (message, edit_nsswitch(machine, &nsswitch.path, 1))
             });
         }
     }

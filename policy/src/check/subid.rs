@@ -13,7 +13,7 @@ use common::policy::text::{Quoted, lines};
 use crate::accounts::User;
 use crate::cli::PolicyFile;
 
-use super::command::{edit, grant, grant_these, move_away, revoke, sed};
+use super::command::{edit, filter_or_edit, grant, grant_these, move_away, revoke};
 use super::findings::Findings;
 use super::junk;
 use super::known::{Known, uid_of_digits};
@@ -138,11 +138,7 @@ impl<'a> Against<'a> {
                 None => Some(junk::in_subid(line, number)),
             };
             if let Some(fault) = fault {
-                let fix = || {
-                    let script = fault.script.map(|script| sed(policy, script));
-                    script.unwrap_or_else(|| edit(self.machine, policy, number))
-                };
-                let fix = fix();
+                let fix = filter_or_edit(self.machine, policy, number, fault.script);
                 findings.add(fault.rule, policy, Some(number), || (fault.message, Some(fix)));
             }
             let Some((text, range)) = granted else { continue };

@@ -9,7 +9,7 @@ use common::policy::usernet::{Entry, entry};
 
 use crate::cli::PolicyFile;
 
-use super::command::{edit, make_bridge, sed, word};
+use super::command::{edit, filter_or_edit, make_bridge, word};
 use super::findings::Findings;
 use super::junk;
 use super::known::{Known, uid_of_digits};
@@ -63,12 +63,12 @@ pub(super) fn look<'a>(
         let fix = || Some(edit(machine, policy, number));
         let Some(Entry { owner, bridge, count }) = entry(line) else {
             let fault = junk::in_usernet(line, number);
-            let fix = fault.script.map(|script| sed(policy, script)).or_else(fix);
+            let fix = Some(filter_or_edit(machine, policy, number, fault.script));
             findings.add(fault.rule, policy, Some(number), || (fault.message, fix));
             continue;
         };
         if let Some(fault) = junk::odd_bytes(line, number) {
-            let fix = fault.script.map(|script| sed(policy, script)).or_else(fix);
+            let fix = Some(filter_or_edit(machine, policy, number, fault.script));
             findings.add(fault.rule, policy, Some(number), || (fault.message, fix));
         }
         let who = owner_of(machine, policy, known, (owner, number), findings);

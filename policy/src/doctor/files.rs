@@ -62,14 +62,18 @@ pub(super) fn subid_source(root: &Root) -> Vec<Finding> {
             return vec![Finding::unknown("where ids come from is not known", failure.to_string())];
         }
     };
-    let files_alone =
-        || format!("sed -i 's/^subid:.*/subid: files/I' {}", root.for_shell("/etc/nsswitch.conf"));
+    // Whoever owns an image may have put a link there before root has run the command.
+    let with_files_alone = |finding: Finding| Finding {
+        state: State::Problem,
+        command: root.is_live().then(|| "sed -i 's/^subid:.*/subid: files/I' /etc/nsswitch.conf".to_owned()),
+        ..finding
+    };
     let nsswitch = Nsswitch::parse(&text);
     let sources = match nsswitch.subid_sources() {
         Ok(sources) => sources,
         Err(word) => {
             let what = format!("/etc/nsswitch.conf: \"{}\" on the subid: line is no source", quoted(word));
-            return vec![Finding::bad(State::Problem, what, "so the line names nobody", files_alone())];
+            return vec![with_files_alone(Finding::unknown(what, "so the line names nobody"))];
         }
     };
     let native = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
@@ -88,7 +92,7 @@ pub(super) fn subid_source(root: &Root) -> Vec<Finding> {
                     let cause = format!("{cause}; a package of SSSD's has it");
                     Finding { state: State::Problem, ..Finding::unknown(what, cause) }
                 }
-                _ => Finding::bad(State::Problem, what, cause, files_alone()),
+                _ => with_files_alone(Finding::unknown(what, cause)),
             });
         }
     }

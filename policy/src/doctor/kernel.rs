@@ -102,7 +102,7 @@ pub(super) fn security_modules(_: &Root) -> Vec<Finding> {
 
 /// Is `/proc` there, and does it show processes?
 pub(super) fn proc(root: &Root) -> Vec<Finding> {
-    let hides = common::os::target::read_own_whole("mountinfo").ok().map(|text| proc_hides_processes(&text));
+    let hides = common::os::target::own_mountinfo().ok().map(|text| proc_hides_processes(&text));
     vec![match hides.flatten() {
         None => Finding::bad(
             State::Problem,

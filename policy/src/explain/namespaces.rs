@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use common::os::target::{read_own, read_own_whole};
+use common::os::target::{own_mountinfo, read_own};
 use common::policy::id::{self, Id, Range};
 use common::policy::idmap::Kind;
 use common::policy::limits::proc_hides_processes;
@@ -41,7 +41,7 @@ const LONGEST: u64 = 1 << 16;
 /// Looks at every process.
 pub(super) fn that_map(kind: Kind, id: Id) -> Result<Seen, Failure> {
     let ours = read_own(kind.map_file()).unwrap_or_default();
-    let mountinfo = read_own_whole("mountinfo").unwrap_or_default();
+    let mountinfo = own_mountinfo().unwrap_or_default();
     let mut seen = Seen { hidden: proc_hides_processes(&mountinfo) != Some(false), ..Seen::default() };
     // By their kernel's number if we may know it, else by what they map and who runs in them.
     let mut namespaces: BTreeMap<(Option<u64>, Vec<u8>), Mapping> = BTreeMap::new();

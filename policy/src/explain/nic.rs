@@ -11,7 +11,7 @@ use common::os::limits::{Limited, not_limited};
 use common::os::target::read_own;
 use common::policy::host::asks_for_any;
 use common::policy::nic::Attachment;
-use common::policy::refusal::not_allotted;
+use common::policy::refusal::{all_used, not_allotted};
 use common::policy::settings::{Bridge, MOST_BRIDGES, in_force, limit};
 use common::policy::text::{Quoted, lines};
 use common::policy::usernet::{Quota, Search, entry};
@@ -255,7 +255,7 @@ impl Answer {
         }
         let used: Vec<(&Quota, usize)> = self.quotas.iter().zip(used).collect();
         if used.iter().all(|(quota, used)| is_reached(quota.limit, *used)) {
-            let used = quota_reached(&used, may_be_repeated);
+            let used = all_used(&used, may_be_repeated);
             let user = self.names.first().cloned().unwrap_or_default();
             return self.refuse(Error::QuotaReached { user, bridge: bridge.to_owned(), used });
         }
@@ -386,20 +386,6 @@ impl Answer {
         }
         self.bridge = Some(exists);
     }
-}
-
-/// As the helper says it.
-fn quota_reached(used: &[(&Quota, usize)], may_be_repeated: bool) -> String {
-    let line = |(quota, used): &(&Quota, usize)| {
-        let owner = Quoted(&quota.owner.word()).to_string();
-        if may_be_repeated {
-            format!("{used} of {} used by {owner} ({USERNET}:{})", quota.limit, quota.line)
-        } else {
-            format!("all that {owner} may have are used")
-        }
-    };
-    let used = used.iter().map(line).collect::<Vec<_>>().join(", ");
-    format!("{used}; an interface is free again when its container has ended")
 }
 
 /// Where the rules of a section stand.

@@ -49,6 +49,13 @@ pub(crate) struct Row {
     pub(crate) pids: Vec<i32>,
 }
 
+impl Row {
+    /// Is it just being made, or was left so?
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.state == MAKING
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct QuotaRow {
     owner: String,
@@ -112,7 +119,7 @@ fn rows(census: &mut Census, quotas: &[Quota], words: &Words<'_>) -> Result<Vec<
             known.insert(record.name.clone());
             let nic = census.nic(&record.name)?;
             let state = match (record.state, there, &nic) {
-                (State::Unfinished { .. }, ..) => "making",
+                (State::Unfinished { .. }, ..) => MAKING,
                 (State::Made { .. }, false, _) => GONE,
                 (State::Made { .. }, true, Some(nic)) if nic.is_up => "up",
                 (State::Made { .. }, true, _) => "down",
@@ -149,6 +156,8 @@ fn rows(census: &mut Census, quotas: &[Quota], words: &Words<'_>) -> Result<Vec<
 
 /// The state of an interface that is a record alone.
 const GONE: &str = "gone";
+/// Or was left so by a helper that was killed.
+const MAKING: &str = "making";
 
 /// The bridge of an interface that is on none.
 const NONE: &str = "none";

@@ -23,7 +23,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 use nix::unistd::{Pid, UnlinkatFlags, linkat, unlinkat};
 
-use super::place::Place;
+use super::place::{OF_AN_IMAGE, Place};
 use super::replace::{Temporary, prefix};
 use crate::failure::Failure;
 use crate::output::complain;
@@ -143,9 +143,10 @@ fn process(pid: Option<i32>) -> String {
 
 fn lock_passwords(root: &Root) -> Result<OwnedFd, Failure> {
     const PATH: &str = "/etc/.pwd.lock";
-    let word = root.for_shell(PATH);
+    // As `Place::by` says.
+    let remove = if root.is_live() { format!("rm {PATH}") } else { OF_AN_IMAGE.to_owned() };
     let cannot = |errno: Errno| match errno {
-        Errno::ELOOP => Failure::new(format!("{PATH} is a symbolic link, which no lock file is: rm {word}")),
+        Errno::ELOOP => Failure::new(format!("{PATH} is a symbolic link, which no lock file is: {remove}")),
         Errno::EROFS => Failure::new(format!(
             "/etc is on a file system that is mounted read-only; where it is meant to be written: mount -o remount,rw \
              \"$(findmnt -n -o TARGET -T {})\"",
@@ -159,7 +160,7 @@ fn lock_passwords(root: &Root) -> Result<OwnedFd, Failure> {
     let file = openat(&etc, ".pwd.lock", flags, Mode::from_bits_truncate(0o600)).map_err(cannot)?;
     let status = fstat(&file).map_err(cannot)?;
     if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-        return Err(Failure::new(format!("{PATH} is not a regular file: rm {word}")));
+        return Err(Failure::new(format!("{PATH} is not a regular file: {remove}")));
     }
     let mut wait = Wait::begin();
     loop {
@@ -226,17 +227,17 @@ impl<'a> Held<'a> {
                 Holder::Unknown => {
                     let edits = place.path;
                     return Err(Failure::new(format!(
-                        "{path} is there and does not say whose it is, as after a crash of the machine; if nobody edits {edits}: rm {}.lock",
-                        place.word
+                        "{path} is there and does not say whose it is, as after a crash of the machine; if nobody edits {edits}: {}",
+                        place.remove_lock()
                     )));
                 }
             };
             if !wait.on(&path, Some(holder)) {
                 return Err(Failure::new(format!(
-                    "{path} is held by {}; try again when that has ended, or if it is no program that edits {}: rm {}.lock",
+                    "{path} is held by {}; try again when that has ended, or if it is no program that edits {}: {}",
                     process(Some(holder)),
                     place.path,
-                    place.word
+                    place.remove_lock()
                 )));
             }
         }
@@ -271,8 +272,8 @@ fn holder(place: &Place, name: &str, path: &str) -> Result<Holder, Failure> {
         Err(Errno::ENOENT) => return Ok(Holder::Gone),
         Err(Errno::ELOOP) => {
             return Err(Failure::new(format!(
-                "{path} is a symbolic link, which no lock file is: rm {}.lock",
-                place.word
+                "{path} is a symbolic link, which no lock file is: {}",
+                place.remove_lock()
             )));
         }
         Err(errno) => return Err(Failure::new(format!("cannot open {path}: {}", errno.desc()))),

@@ -27,6 +27,8 @@ pub struct Place {
     pub name: &'static str,
     /// Its path for a command that somebody may copy: of an image, not that of this machine.
     pub word: String,
+    /// Is it this machine's?
+    is_live: bool,
     /// So, its directory's.
     pub directory_word: String,
 }
@@ -41,6 +43,9 @@ pub struct Found {
     /// Its extended attributes: access control lists, SELinux label, and whatever else somebody put there.
     pub attributes: Vec<(CString, Vec<u8>)>,
 }
+
+/// In place of a command that removes a file.
+pub(super) const OF_AN_IMAGE: &str = "remove it from the image";
 
 /// An attribute's value has 64 KiB at most.
 const LARGEST_ATTRIBUTE: usize = 65536;
@@ -73,11 +78,24 @@ impl Place {
         match opened {
             Ok(opened) => {
                 let (word, directory_word) = (root.for_shell(path), root.for_shell(directory));
-                Ok(Some(Self { directory: opened, path, name, word, directory_word }))
+                let is_live = root.is_live();
+                Ok(Some(Self { directory: opened, path, name, word, is_live, directory_word }))
             }
             Err(Errno::ENOENT) if !make => Ok(None),
             Err(errno) => Err(Failure::new(format!("cannot open {directory}: {}", errno.desc()))),
         }
+    }
+
+    /// The end of a sentence that says what would help: this command, which changes what a path leads to, or these words. Whoever owns
+    /// an image may have put a link on the way before root has run the command.
+    pub fn by(&self, command: impl FnOnce(&str) -> String, words: &str) -> String {
+        if self.is_live { command(&self.word) } else { words.to_owned() }
+    }
+
+    /// What to do about a lock file that is none.
+    #[must_use]
+    pub fn remove_lock(&self) -> String {
+        self.by(|word| format!("rm {word}.lock"), OF_AN_IMAGE)
     }
 
     /// The directory, to act in it.
@@ -102,8 +120,8 @@ impl Place {
             Err(Errno::EXDEV) => {
                 return Err(Failure::new(format!(
                     "{path} is a mount of its own (a container's bind mount?), which cannot be replaced: change the file that is \
-                     mounted there, or umount {} first",
-                    self.word
+                     mounted there, or {} first",
+                    self.by(|word| format!("umount {word}"), "unmount it")
                 )));
             }
             Err(errno) => return Err(Failure::new(format!("cannot open {path}: {}", errno.desc()))),
@@ -122,7 +140,7 @@ impl Place {
         let target = readlinkat(&self.directory, self.name).unwrap_or_default();
         // In an image, it leads to where it would there, which no command that runs here can say. And what somebody else may have
         // written is not to become root's.
-        let or = if word == path && self.leads_to_a_file_of_roots() {
+        let or = if self.is_live && self.leads_to_a_file_of_roots() {
             format!(", or make it a file first: cp --remove-destination \"$(readlink -f {word})\" {word}")
         } else {
             String::new()
@@ -145,14 +163,17 @@ impl Place {
     /// # Errors
     /// It is on a file system that is read-only, or the file has the immutable attribute.
     pub fn may_change(&self) -> Result<(), Failure> {
-        let Self { path, word, .. } = self;
+        let path = self.path;
         let flags =
             OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match openat(&self.directory, self.name, flags, Mode::empty()) {
             Err(Errno::EROFS) => Err(self.read_only()),
             Err(Errno::EPERM) => Err(Failure::new(format!(
-                "{path} cannot be changed, not even by root: it has the immutable or append-only attribute; see lsattr {word}; \
-                 to take it off: chattr -i -a {word}"
+                "{path} cannot be changed, not even by root: it has the immutable or append-only attribute; {}",
+                self.by(
+                    |word| format!("see lsattr {word}; to take it off: chattr -i -a {word}"),
+                    "chattr(1) takes it off"
+                )
             ))),
             // What else may be wrong is told by what is really done.
             Ok(_) | Err(_) => Ok(()),
@@ -177,9 +198,9 @@ impl Place {
         match errno {
             Errno::EROFS => self.read_only(),
             Errno::EPERM => Failure::new(format!(
-                "cannot make {what} in {directory}: {}; if it has the immutable attribute: chattr -i {}",
+                "cannot make {what} in {directory}: {}; if it has the immutable attribute: {}",
                 errno.desc(),
-                self.directory_word
+                self.by(|_| format!("chattr -i {}", self.directory_word), "chattr(1) takes it off")
             )),
             errno => Failure::new(format!("cannot make {what} in {directory}: {}", errno.desc())),
         }

@@ -3,7 +3,6 @@
 use common::policy::text::Quoted;
 use common::policy::usernet::{Owner, Quota, Search};
 
-use super::report::LiveNic;
 use crate::accounts::{Accounts, Group, User};
 use crate::check::pattern::Pattern;
 use crate::cli::PolicyFile;
@@ -92,15 +91,13 @@ impl<'a> Whose<'a> {
     ///
     /// # Errors
     /// They cannot be seen.
-    pub fn nics(&self, bridge: &[u8]) -> Result<Vec<LiveNic>, Failure> {
+    pub(crate) fn nics(&self, bridge: &[u8]) -> Result<Vec<nics::Row>, Failure> {
         let (key, bridge) = match &self.who {
             Who::User(user) => (format!("u{}", user.uid), own(bridge, user).into_bytes()),
             Who::Group(group) => (format!("g{}", group.gid), bridge.to_vec()),
         };
         let pattern = Pattern::of(&bridge);
-        let rows = nics::of_quota(self.accounts, &key, |on| pattern.becomes(on.as_bytes()))?;
-        let live = |nics::Row { name, uid, user, pids, .. }| LiveNic { name, uid, user, pids };
-        Ok(rows.into_iter().map(live).collect())
+        nics::of_quota(self.accounts, &key, |on| pattern.becomes(on.as_bytes()))
     }
 }
 

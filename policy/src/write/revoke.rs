@@ -23,6 +23,7 @@ use crate::cli::{PolicyFile, Revoke, RevokeWhat};
 use crate::failure::Failure;
 use crate::output::{Output, Style};
 use crate::root::Root;
+use crate::show::nics::Row;
 
 /// The answer, and the exit status.
 ///
@@ -328,7 +329,13 @@ fn nic(root: &Root, owner: &OsStr, bridge: &OsStr, dry_run: bool, out: &mut Outp
     let mut live = Vec::new();
     match whose.map(|whose| whose.nics(bridge)) {
         _ if !root.is_live() => {}
-        Some(Ok(nics)) => live = nics,
+        Some(Ok(nics)) => {
+            notes.extend(nics.iter().filter(|row| row.is_unfinished()).take(MOST_SHOWN).map(unfinished));
+            live = nics
+                .into_iter()
+                .map(|Row { name, uid, user, pids, .. }| LiveNic { name, uid, user, pids })
+                .collect();
+        }
         // It has been done all the same.
         Some(Err(failure)) => notes.push(format!("which interfaces stay could not be seen: {failure}")),
         None => notes.push(
@@ -373,6 +380,14 @@ fn odd_nics(root: &Root, text: &[u8], owner: &[u8], bridge: &[u8]) -> Vec<String
     let more = odd.len().saturating_sub(MOST_SHOWN);
     let more = (more > 0).then(|| format!("and so do {more} more lines"));
     odd.iter().take(MOST_SHOWN).map(note).chain(more).collect()
+}
+
+/// Nothing is made by a right that is gone: but what a killed helper had made already would have to wait for the next request.
+fn unfinished(row: &Row) -> String {
+    let name = &row.name;
+    format!(
+        "{name} is just being made, or was left so by a helper that was killed: if it stays, run: nsgate gc"
+    )
 }
 
 fn say_live_nics(out: &mut Output, live: &[LiveNic]) {
