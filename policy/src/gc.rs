@@ -71,11 +71,7 @@ pub fn run(root: &Root, args: &Gc, out: &mut Output) -> Result<u8, Failure> {
     let mut census = Census::open().map_err(said)?;
     let tidied = census.tidy(args.dry_run, |key| words.word(key)).map_err(said)?;
     let (mut bridges, mut trouble) = (Vec::new(), tidied.trouble);
-    let known = census.bridges().unwrap_or_else(|error| {
-        trouble.push(error);
-        Vec::new()
-    });
-    for name in known {
+    for name in census.bridges().map_err(said)? {
         // One that nobody could make again stays.
         let (removed, why) = match census.sweep(&name, args.dry_run || !makes_bridges) {
             Ok(Swept::Removed) if makes_bridges => (true, None),
@@ -111,10 +107,10 @@ pub fn run(root: &Root, args: &Gc, out: &mut Output) -> Result<u8, Failure> {
     }
     let mut trouble = trouble.into_iter();
     let Some(first) = trouble.next() else { return Ok(0) };
-    // What was removed is said all the same.
-    out.flush()?;
     let more = trouble.count();
-    let more = if more == 0 { String::new() } else { format!("; and {more} more could not be cleared") };
+    let more = if more == 0 { String::new() } else { format!("; and {more} more like that") };
+    // What was removed is said all the same. Where it cannot be, what could not be removed is still what matters.
+    out.flush().unwrap_or_default();
     Err(Failure::new(format!("{first}{more}")))
 }
 

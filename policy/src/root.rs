@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use crate::check::command::{shown, word};
@@ -21,6 +21,7 @@ use crate::failure::Failure;
 pub struct Root {
     directory: OwnedFd,
     path: Option<PathBuf>,
+    by_a_link: bool,
 }
 
 /// A file as it was read.
@@ -73,10 +74,14 @@ impl Root {
     pub fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let directory = path.unwrap_or(Path::new("/"));
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let opened = open(directory, flags, Mode::empty());
+        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let (opened, by_a_link) = match openat2(AT_FDCWD, directory, how) {
+            Err(Errno::ELOOP) => (open(directory, flags, Mode::empty()), true),
+            opened => (opened, false),
+        };
         let shown = shown(directory.as_os_str().as_bytes());
         let directory = opened.map_err(Failure::when(format!("cannot open {shown}")))?;
-        Ok(Self { directory, path: path.map(Path::to_path_buf) })
+        Ok(Self { directory, path: path.map(Path::to_path_buf), by_a_link })
     }
 
     /// The same once more, for somebody who may outlive this one.
@@ -84,13 +89,23 @@ impl Root {
     /// # Errors
     /// There is no room for a descriptor.
     pub fn try_clone(&self) -> std::io::Result<Self> {
-        Ok(Self { directory: self.directory.try_clone()?, path: self.path.clone() })
+        Ok(Self {
+            directory: self.directory.try_clone()?,
+            path: self.path.clone(),
+            by_a_link: self.by_a_link,
+        })
     }
 
     /// Is it the machine that we run on? Only of that one the kernel can be asked.
     #[must_use]
     pub const fn is_live(&self) -> bool {
         self.path.is_none()
+    }
+
+    /// Has a link led to the directory that `--root` has named? Then it may lead elsewhere another time.
+    #[must_use]
+    pub const fn is_by_a_link(&self) -> bool {
+        self.by_a_link
     }
 
     /// The directory that `--root` has named.

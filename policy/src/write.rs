@@ -32,6 +32,12 @@ pub mod void;
 /// He is neither.
 pub fn may(root: &Root) -> Result<(), Failure> {
     let caller = geteuid();
+    // Who owns a directory on the way may have put it there after root has looked.
+    if caller.is_root() && root.is_by_a_link() {
+        return Err(Failure::new(
+            "the directory of --root is named by way of a symbolic link, which may lead elsewhere by now: name the directory itself",
+        ));
+    }
     if caller.is_root() {
         return Ok(());
     }

@@ -1776,7 +1776,12 @@ fn policy_that_changed_while_an_interface_was_being_made_takes_it_back() {
         let left = unfinished.expect("a record").fields[1].clone();
         let dry = ["revoke", "nic", "alice", "lxcbr0", "--dry-run"];
         let said = world.run(world.nsgate(ROOT).args(dry)).stdout;
-        assert!(said.contains(&format!("{left} is just being made, or was left so")), "{said}");
+        assert!(
+            said.contains(&format!(
+                "just being made, or left so by a helper that was killed: {left}; what stays so: nsgate gc"
+            )),
+            "{said}"
+        );
         world.usernet("bob veth lxcbr0 1000\n");
         held.kill();
         assert!(world.host_link(&left).is_up());

@@ -650,10 +650,9 @@ fn a_process_directory_that_is_not_on_procfs_is_refused_and_nothing_in_it_writte
     });
 }
 
-/// B09: in a mount namespace of her own the caller can mount other files of the same procfs over those of a process. A descriptor that
-/// comes from there says which process is meant, and no more. Ours only.
+/// B09: wherever it was opened. Ours only.
 #[test]
-fn what_the_caller_has_mounted_over_a_process_counts_for_nothing() {
+fn a_descriptor_says_which_process_is_meant_and_no_more() {
     if theirs() {
         return;
     }

@@ -279,9 +279,23 @@ fn many_mounts_with_long_names_are_in_nobodys_way() {
             "mkdir -p '{deep}'\nfor i in $(seq 45); do mount -n --bind '{deep}' '{deep}' || exit 1; done"
         );
         world.run(world.command(ROOT, "/bin/sh").args(["-c", &script])).succeeds();
-        let length = fs::read("/proc/thread-self/mountinfo").expect("read").len();
-        assert!(length > 1 << 20, "{length}");
+        let mountinfo = || fs::read("/proc/thread-self/mountinfo").expect("read");
+        assert!(mountinfo().len() > 1 << 20);
         let _target = granted(world, ALICE, &["0", "910500", "10"]);
+        // A directory above a mount can be moved to where no path leads any more.
+        let script = "import os, subprocess\n\
+            os.makedirs('/run/deep/a/m')\n\
+            subprocess.check_call(['mount', '-n', '--bind', '/run/deep/a/m', '/run/deep/a/m'])\n\
+            top = below = os.open('/run/deep', os.O_DIRECTORY)\n\
+            for _ in range(1100):\n\
+            \x20   os.mkdir(' ' * 250, dir_fd=below)\n\
+            \x20   below = os.open(' ' * 250, os.O_DIRECTORY, dir_fd=below)\n\
+            os.rename('a', 'a', src_dir_fd=top, dst_dir_fd=below)\n";
+        let mut python = world.command(ROOT, "/bin/sh");
+        python.args(["-c", &format!("ulimit -n 4096; exec python3 -I -c \"{script}\"")]);
+        world.run(&mut python).succeeds();
+        assert!(mountinfo().split(|byte| *byte == b'\n').any(|line| line.len() > 1 << 20));
+        let _target = granted(world, ALICE, &["0", "910600", "10"]);
     });
 }
 

@@ -1053,17 +1053,51 @@ fn what_would_help_an_image_is_no_command_that_goes_by_path() {
         world.write("/tmp/image/etc/lxc-usernet", "");
         for nsswitch in ["subid: a/../b\n", "subid: nosuch\n", "subid: a/../b\nsubid: files\n"] {
             world.write("/tmp/image/etc/nsswitch.conf", nsswitch);
+            fs::set_permissions("/tmp/image/etc/subuid", fs::Permissions::from_mode(0o666)).expect("chmod");
             for verb in ["check", "doctor"] {
                 let said = nsgate(world, ROOT, &["--root", "/tmp/image", verb]).stdout;
                 assert!(
                     said.contains("/etc/nsswitch.conf:") || said.contains("/etc/subuid:"),
                     "{verb}: {said}"
                 );
-                for by_path in ["sed -i", "EDITOR", "rm ", "chattr"] {
+                for by_path in ["sed -i", "EDITOR", "rm ", "chattr", "chown", "chmod", "mount"] {
                     assert!(!said.contains(by_path), "{verb}: {by_path} in {said}");
                 }
             }
         }
+    });
+}
+
+/// It may have been put there after root has looked at the image.
+#[test]
+fn nothing_is_written_where_a_link_leads_to_the_image() {
+    World::enter(|world| {
+        fs::create_dir_all("/tmp/image/etc").expect("mkdir");
+        world.write("/tmp/image/etc/passwd", "root:x:0:0::/:/bin/sh\nalice:x:52001:52001::/:/bin/sh\n");
+        symlink("/tmp/image", "/tmp/link").expect("symlink");
+        for root in ["/tmp/link", "/tmp/link/.", "/proc/self/root/tmp/image"] {
+            let grant = ["--root", root, "grant", "ids", "alice", "--dry-run"];
+            says(&nsgate(world, ROOT, &grant));
+            refused(&nsgate(world, ROOT, &grant[..5]), 1, "by way of a symbolic link");
+            refused(
+                &nsgate(world, ROOT, &["--root", root, "edit", "subuid"]),
+                1,
+                "by way of a symbolic link",
+            );
+        }
+        assert!(!Path::new("/tmp/image/etc/subuid").exists());
+        says(&nsgate(world, ROOT, &["--root", "/tmp/image", "grant", "ids", "alice"]));
+        for root in ["/tmp/link", "/tmp/link/.", "/proc/self/root/tmp/image"] {
+            let revoke = ["--root", root, "revoke", "ids", "alice"];
+            refused(&nsgate(world, ROOT, &revoke), 1, "by way of a symbolic link");
+        }
+        // Whoever is not root has his own rights alone.
+        chown("/tmp/image", Some(ALICE.id), None).expect("chown");
+        chown("/tmp/image/etc", Some(ALICE.id), None).expect("chown");
+        for file in fs::read_dir("/tmp/image/etc").expect("read") {
+            chown(file.expect("a file").path(), Some(ALICE.id), None).expect("chown");
+        }
+        says(&nsgate(world, ALICE, &["--root", "/tmp/link", "revoke", "ids", "alice"]));
     });
 }
 

@@ -14,7 +14,7 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 use super::target::{contents, own_mountinfo};
 use super::trusted::roots_alone;
 use crate::Error;
-use crate::policy::host::Facts;
+use crate::policy::host::{Fact, Facts};
 use crate::policy::limits::{Place, Version, file, is_finite, is_limit, place};
 use crate::policy::settings::{Controller, Idmap, Ulimit};
 
@@ -33,9 +33,9 @@ pub struct Limited<'a> {
 pub fn find(rules: &Idmap, processes: &[Limited<'_>], facts: &mut Facts) {
     facts.no_limit = match &rules.require_limits {
         Some(limits) => facts.or_why_not(not_limited(&limits.value, processes)),
-        None => Some(None),
+        None => Fact::Nothing,
     };
-    facts.no_ulimit = Some(rules.ulimits.as_ref().and_then(|ulimits| not_finite(&ulimits.value, processes)));
+    facts.no_ulimit = rules.ulimits.as_ref().and_then(|ulimits| not_finite(&ulimits.value, processes)).into();
 }
 
 /// The first of these that is not limited for one of these processes, in words. None: all are.

@@ -289,30 +289,36 @@ pub fn contents(mut file: impl Read) -> nix::Result<Vec<u8>> {
 }
 
 /// Of `/proc/self/mountinfo`, the lines that matter here: [`limits::says_something`]. Of others there may be as many, and as long, as
-/// somebody likes who can mount by FUSE.
+/// somebody likes who can mount by FUSE; what is longer than any that matters is passed over.
 ///
 /// # Errors
-/// It cannot be read; or a line, or all that matters, has more than a megabyte.
+/// It cannot be read; or what matters has more than a megabyte.
 pub fn own_mountinfo() -> nix::Result<Vec<u8>> {
+    const LONGEST_LINE: usize = 64 * 1024;
     const MOST: usize = 1 << 20;
     let path = "/proc/self/mountinfo";
     let mut file = File::from(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?);
-    let (mut kept, mut rest, mut page) = (Vec::new(), Vec::new(), [0_u8; 4096]);
+    let (mut kept, mut line, mut is_long, mut page) = (Vec::new(), Vec::new(), false, [0_u8; 4096]);
     loop {
         let read = file.read(&mut page).map_err(|error| errno(&error))?;
-        rest.extend_from_slice(page.get(..read).unwrap_or_default());
-        // The kernel ends every line.
-        let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end.saturating_add(1));
-        let more = rest.split_off(whole);
-        for line in lines(&rest).filter(|line| limits::says_something(line)) {
-            kept.extend_from_slice(line);
-            kept.push(b'\n');
-        }
-        rest = more;
         if read == 0 {
             return Ok(kept);
         }
-        if kept.len().max(rest.len()) > MOST {
+        for piece in page.get(..read).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
+            if !is_long {
+                line.extend_from_slice(piece);
+                is_long = line.len() > LONGEST_LINE;
+            }
+            // The kernel ends every line.
+            if let Some((b'\n', _)) = piece.split_last() {
+                if !is_long && limits::says_something(line.strip_suffix(b"\n").unwrap_or(&line)) {
+                    kept.extend_from_slice(&line);
+                }
+                line.clear();
+                is_long = false;
+            }
+        }
+        if kept.len() > MOST {
             return Err(Errno::EFBIG);
         }
     }

@@ -77,6 +77,17 @@ impl AsRead {
             Self::Nothing(name) => etc.has(name).map(|there| !there),
         }
     }
+
+    /// The file, to be read from its beginning once more: as much of it as there was when it was opened. Ok(None): there was none.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn once_more(self) -> Result<Option<EtcFile>, Error> {
+        let Self::File(file) = self else { return Ok(None) };
+        let when = || Error::when(format!("read /etc/{} again", file.name));
+        lseek(&file.file, 0, Whence::SeekSet).map_err(when())?;
+        Ok(Some(file))
+    }
 }
 
 /// Which file it is, and in what state: another one, or another text, has another.
@@ -426,15 +437,6 @@ impl EtcFile {
             }
             Err(errno) => Err(when()(errno)),
         }
-    }
-
-    /// Reads it from the beginning once more: as much of it as there was when it was opened.
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub fn rewind(&mut self) -> Result<(), Error> {
-        let when = || Error::when(format!("read /etc/{} again", self.name));
-        lseek(&self.file, 0, Whence::SeekSet).map(drop).map_err(when())
     }
 
     /// May everybody read it? Only then may a message repeat what it says.

@@ -3,7 +3,7 @@
 //!
 //! The helpers decide by it, and `nsgate explain` says by it what they would decide.
 
-use super::host::{self, OtherOwner};
+use super::host::{self, Fact, OtherOwner};
 use super::id::{Id, Range};
 use super::idmap::{Kind, Triple, wanted};
 use super::nsswitch::Nsswitch;
@@ -54,8 +54,8 @@ pub struct Holdings {
     pub sources_may_be_named: bool,
     /// Who has not answered.
     pub failed: Vec<Failed>,
-    /// Whom else the file grants some of the ids that are asked for. None: that was not asked.
-    pub other_owner: Option<Option<OtherOwner>>,
+    /// Whom else the file grants some of the ids that are asked for.
+    pub other_owner: Fact<OtherOwner>,
 }
 
 impl Holdings {
@@ -92,8 +92,10 @@ impl Holdings {
         let as_far_as_he_may_know =
             |other: OtherOwner| OtherOwner { line: other.line.filter(|_| may_be_repeated), ..other };
         let other_owner = match readable_by_all {
-            Some(_) => others.map(|others| others.finish().map(as_far_as_he_may_know)),
-            None => Some(None),
+            Some(_) => {
+                others.map_or(Fact::Unknown, |others| others.finish().map(as_far_as_he_may_know).into())
+            }
+            None => Fact::Nothing,
         };
         let exists = in_files && readable_by_all.is_some();
         Ok(Self {
@@ -166,30 +168,30 @@ mod tests {
     fn the_file_is_read_where_it_grants_or_where_others_in_it_are_in_the_way() {
         let (held, was_read) = self::held("subid: files", "", Some(true));
         assert!(was_read && held.exists && held.may_be_repeated);
-        assert_eq!((missing(&held), held.other_owner), (None, None));
+        assert_eq!((missing(&held), held.other_owner), (None, Fact::Unknown));
 
         let (held, was_read) = self::held("subid: sss", "", Some(true));
         assert!(!was_read && !held.exists);
-        assert_eq!((missing(&held), held.other_owner), (Some(300), Some(None)));
+        assert_eq!((missing(&held), held.other_owner), (Some(300), Fact::Nothing));
 
         let (held, was_read) = self::held("subid: sss", "overlap = refuse", Some(true));
         assert!(was_read && !held.exists);
         let bob = OtherOwner { id: id(105), line: Some(2) };
-        assert_eq!((missing(&held), held.other_owner), (Some(300), Some(Some(bob))));
+        assert_eq!((missing(&held), held.other_owner), (Some(300), Fact::Found(bob)));
     }
 
     #[test]
     fn of_a_file_that_not_everybody_may_read_no_line_is_named() {
         let (held, _) = self::held("subid: files", "overlap = refuse", Some(false));
         assert!(held.exists && !held.may_be_repeated);
-        assert_eq!(held.other_owner, Some(Some(OtherOwner { id: id(105), line: None })));
+        assert_eq!(held.other_owner, Fact::Found(OtherOwner { id: id(105), line: None }));
     }
 
     #[test]
     fn where_there_is_no_file_there_is_no_other_owner() {
         let (held, was_read) = self::held("subid: files", "overlap = refuse", None);
         assert!(was_read && !held.exists && !held.may_be_repeated);
-        assert_eq!((missing(&held), held.other_owner), (Some(300), Some(None)));
+        assert_eq!((missing(&held), held.other_owner), (Some(300), Fact::Nothing));
     }
 
     #[test]

@@ -10,27 +10,62 @@ use super::id::{Id, Range};
 use super::idmap::{Approved, Granted, Triple};
 use super::settings::{Idmap, Set, in_force, limit};
 
-/// What was found out. None: nobody asked.
+/// What is known of something that a rule is about.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Fact<T> {
+    /// Nobody asked, or nobody could say. A rule that is in force refuses.
+    #[default]
+    Unknown,
+    /// There is nothing of the kind.
+    Nothing,
+    /// There is this.
+    Found(T),
+}
+
+/// By somebody who has looked.
+impl<T> From<Option<T>> for Fact<T> {
+    fn from(found: Option<T>) -> Self {
+        found.map_or(Self::Nothing, Self::Found)
+    }
+}
+
+impl<T> Fact<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Fact<U> {
+        match self {
+            Self::Unknown => Fact::Unknown,
+            Self::Nothing => Fact::Nothing,
+            Self::Found(found) => Fact::Found(change(found)),
+        }
+    }
+}
+
+/// What was found out.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
-    /// For `overlap`: the first line of another owner that has one of the host ids. Some(None): there is none.
-    pub other_owner: Option<Option<OtherOwner>>,
+    /// For `overlap`: the first line of another owner that has one of the host ids.
+    pub other_owner: Fact<OtherOwner>,
     /// For `protect-accounts`: the first account or group that is one of the host ids.
-    pub account: Option<Option<Account>>,
+    pub account: Fact<Account>,
     /// For `exclusive`: the first process in another user namespace that maps one of the host ids.
-    pub live: Option<Option<Live>>,
+    pub live: Fact<Live>,
     /// For `require-limits`: what is not limited, and for whom.
-    pub no_limit: Option<Option<String>>,
+    pub no_limit: Fact<String>,
     /// For `ulimits`: the same.
-    pub no_ulimit: Option<Option<String>>,
+    pub no_ulimit: Fact<String>,
     /// Why something could not be found out.
     pub unknown: Option<String>,
 }
 
 impl Facts {
-    /// A fact; or it is kept why it is none.
-    pub fn or_why_not<T>(&mut self, fact: Result<T, impl Display>) -> Option<T> {
-        fact.map_err(|error| self.unknown = Some(error.to_string())).ok()
+    /// What somebody has found; or it is kept why nobody could say.
+    pub fn or_why_not<T>(&mut self, found: Result<Option<T>, impl Display>) -> Fact<T> {
+        found.map_or_else(
+            |error| {
+                self.unknown = Some(error.to_string());
+                Fact::Unknown
+            },
+            Fact::from,
+        )
     }
 }
 
@@ -128,12 +163,11 @@ pub fn allow(own: Id, granted: Granted, rules: &Idmap, facts: &Facts) -> Result<
         }
     }
     // What a fact says against the request, and the id it is about.
-    let other_owner =
-        facts.other_owner.clone().map(|found| found.map(|it| (Some(it.id), Why::OtherOwner(it))));
-    let account = facts.account.clone().map(|found| found.map(|it| (Some(it.id), Why::Account(it))));
-    let live = facts.live.clone().map(|found| found.map(|it| (Some(it.id), Why::Live(it))));
-    let no_limit = facts.no_limit.clone().map(|found| found.map(|it| (None, Why::NoLimit(it))));
-    let no_ulimit = facts.no_ulimit.clone().map(|found| found.map(|it| (None, Why::NoLimit(it))));
+    let other_owner = facts.other_owner.clone().map(|it| (Some(it.id), Why::OtherOwner(it)));
+    let account = facts.account.clone().map(|it| (Some(it.id), Why::Account(it)));
+    let live = facts.live.clone().map(|it| (Some(it.id), Why::Live(it)));
+    let no_limit = facts.no_limit.clone().map(|it| (None, Why::NoLimit(it)));
+    let no_ulimit = facts.no_ulimit.clone().map(|it| (None, Why::NoLimit(it)));
     let lines = [
         ("overlap", in_force(rules.refuse_overlap), other_owner),
         ("protect-accounts", in_force(rules.protect_accounts), account),
@@ -144,9 +178,9 @@ pub fn allow(own: Id, granted: Granted, rules: &Idmap, facts: &Facts) -> Result<
     for (key, line, fact) in lines {
         let Some(line) = line else { continue };
         let (id, why) = match fact {
-            Some(None) => continue,
-            Some(Some((id, why))) => (id, why),
-            None => (None, Why::Unknown(facts.unknown.clone())),
+            Fact::Nothing => continue,
+            Fact::Found((id, why)) => (id, why),
+            Fact::Unknown => (None, Why::Unknown(facts.unknown.clone())),
         };
         return Err(Forbidden { triple: id.and_then(about), why, key, line });
     }
@@ -208,7 +242,7 @@ mod tests {
         for text in
             ["", "overlap = allow\nprotect =\nmax-ids = 0\nexclusive = no\nrequire-limits =\nulimits ="]
         {
-            let facts = Facts { no_limit: Some(Some(String::new())), ..Facts::default() };
+            let facts = Facts { no_limit: Fact::Found(String::new()), ..Facts::default() };
             assert_eq!(refused(&[(100, 100), (1000, 1)], text, &facts), None);
         }
     }
@@ -249,11 +283,11 @@ mod tests {
         ] {
             assert_eq!(refused(&[(100, 1)], text, &Facts::default()), Some((key, 2, Why::Unknown(None))));
             let all_well = Facts {
-                other_owner: Some(None),
-                account: Some(None),
-                live: Some(None),
-                no_limit: Some(None),
-                no_ulimit: Some(None),
+                other_owner: Fact::Nothing,
+                account: Fact::Nothing,
+                live: Fact::Nothing,
+                no_limit: Fact::Nothing,
+                no_ulimit: Fact::Nothing,
                 unknown: None,
             };
             assert_eq!(refused(&[(100, 1)], text, &all_well), None);
@@ -290,12 +324,15 @@ mod tests {
             let text: std::collections::BTreeSet<_> = text.into_iter().collect();
             let rules = rules(&text.into_iter().collect::<Vec<_>>().join("\n"));
             let [a, b, c, d, e] = known;
+            fn looked<T>(has: bool) -> Fact<T> {
+                if has { Fact::Nothing } else { Fact::Unknown }
+            }
             let facts = Facts {
-                other_owner: a.then_some(None),
-                account: b.then_some(None),
-                live: c.then_some(None),
-                no_limit: d.then_some(None),
-                no_ulimit: e.then_some(None),
+                other_owner: looked(a),
+                account: looked(b),
+                live: looked(c),
+                no_limit: looked(d),
+                no_ulimit: looked(e),
                 unknown: None,
             };
             let granted = granted(&asked);

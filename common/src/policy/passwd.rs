@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use memchr::memmem;
 
-use super::host;
+use super::host::{self, Fact};
 use super::id::{self, Id, Range};
 use super::idmap::Kind;
 use super::text::lines;
@@ -102,7 +102,7 @@ impl<'a> Numbers<'a> {
 }
 
 /// The first account, or group, whose number is one that is wanted. `read` shows the file of that name in `/etc`, as
-/// [`Numbers::look_at`] wants it; its answer is None if there is no such file, and so is ours: nobody knows then.
+/// [`Numbers::look_at`] wants it; its answer is None if there is no such file: then nobody knows.
 ///
 /// # Errors
 /// Those of `read`.
@@ -111,16 +111,18 @@ pub fn account_among<E>(
     own: Id,
     wanted: &[Range],
     mut read: impl FnMut(&'static str, &mut dyn FnMut(&[u8])) -> Result<Option<()>, E>,
-) -> Result<Option<Option<host::Account>>, E> {
+) -> Result<Fact<host::Account>, E> {
     let mut numbers = Numbers::new(own, wanted);
     let files = match kind {
         Kind::Uid => &[("passwd", Field::Own)][..],
         Kind::Gid => &[("group", Field::Own), ("passwd", Field::LoginGroup)],
     };
     for (name, field) in files {
-        let Some(()) = read(name, &mut |block| numbers.look_at(block, *field))? else { return Ok(None) };
+        let Some(()) = read(name, &mut |block| numbers.look_at(block, *field))? else {
+            return Ok(Fact::Unknown);
+        };
     }
-    Ok(Some(numbers.finish()))
+    Ok(numbers.finish().into())
 }
 
 /// `name:password:uid:gid:comment:home:shell`, if it is of this uid.

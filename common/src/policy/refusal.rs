@@ -197,7 +197,7 @@ pub fn all_used(used: &[(&Quota, usize)], may_be_repeated: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::host::{Account, Live, OtherOwner};
+    use super::super::host::{Account, Fact, Live, OtherOwner};
     use super::super::id::{Id, Range};
     use super::super::subid::{Grant, Search};
     use super::super::subid_source::{Failed, SourceName, Sources};
@@ -243,7 +243,7 @@ mod tests {
                 sources: self.sources.cloned().map_err(<[u8]>::to_vec),
                 sources_may_be_named: true,
                 failed: self.failed.to_vec(),
-                other_owner: None,
+                other_owner: Fact::Unknown,
             };
             not_granted(&asker, &held, refused)
         }

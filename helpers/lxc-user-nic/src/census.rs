@@ -19,6 +19,7 @@ use crate::guards::{Guards, words_of};
 use crate::ledger::{self, ALL, Ledger, Seen, Table};
 use crate::links::{Link, Links};
 use crate::own_bridge::{self, TABLE};
+use crate::permit;
 use crate::view::View;
 use crate::wire;
 
@@ -229,7 +230,13 @@ impl Census {
             What::Quota { owner, attachment } => {
                 let (owner, bridge) = (word(owner), attachment.word());
                 let view = View { lxc: &ledger.lxc, table: &table, owner, bridge, hurried };
-                let clear = |record: &Record, locks: &[BorrowedFd<'_>]| wire::clear(links, record, locks);
+                // First there, as in `places.rs`. If it cannot be read, it is named in its own turn.
+                let all = ledger.table(&permit::table_of_all(attachment)).ok().flatten();
+                let all = all.filter(|_| name != permit::table_of_all(attachment));
+                let clear = |record: &Record, locks: &[BorrowedFd<'_>]| {
+                    wire::clear(links, record, locks)?;
+                    all.as_ref().map_or(Ok(()), |all| all.forget(record))
+                };
                 table.tidy(&mut seen, Duration::MAX, clear, |gone| view.forget(gone))
             }
             What::Bridges => own_bridge::look(links, &table, interfaces).map(|(_, tidied)| tidied),
@@ -242,7 +249,7 @@ impl Census {
         Ok((gone, tidied.and_then(ledger::Tidied::wholly)))
     }
 
-    /// The bridges of users' own that the ledger has heard of.
+    /// The bridges of users' own that the ledger has heard of, as far as it can be read: of a table that cannot, [`Census::tidy`] says so.
     ///
     /// # Errors
     /// It cannot be read.

@@ -339,7 +339,8 @@ impl Table {
         Ok(if place.read()?.as_ref() == Some(record) { Some(place) } else { None })
     }
 
-    /// Empties the place of what this record is of, if there is one. Waits for nobody: whoever is at work on it will see to it.
+    /// Empties the place of what this record is of, if there is one. Waits for nobody: where somebody is at work on it, it is his to see to,
+    /// or theirs who come after him.
     pub(crate) fn forget(&self, record: &Record) -> Result<(), Error> {
         let is_it =
             |there: &Record| (&there.name, there.uid, there.mac) == (&record.name, record.uid, record.mac);

@@ -279,8 +279,9 @@ pub(crate) fn sweep(
         Err(no) => no,
         Ok(link) => {
             links.delete(link.index)?;
-            // Whoever dies before this leaves a record that the next one sees; and what others have left is not what was asked for.
-            let (_, _others) = look(links, &ledger.make_table(TABLE)?, interfaces)?;
+            // Whoever dies before this leaves a record that the next one sees; and so it is where that table cannot be read.
+            let all = ledger.make_table(TABLE);
+            all.and_then(|all| look(links, &all, interfaces)).map(drop).unwrap_or_default();
             Swept::Removed
         }
     };
@@ -288,15 +289,14 @@ pub(crate) fn sweep(
     Ok(swept)
 }
 
-/// Of which bridges the ledger has heard.
+/// Of which bridges the ledger has heard, as far as it can be read.
 pub(crate) fn known(ledger: &Ledger) -> Result<BTreeSet<InterfaceName>, Error> {
     let tables = ledger.names()?;
     let names = tables.iter().filter_map(|table| table.strip_prefix(TABLE)?.strip_prefix('.'));
     let mut known: BTreeSet<_> =
         names.filter_map(|name| InterfaceName::parse(name.as_bytes()).ok()).collect();
-    if let Some(all) = ledger.table(TABLE)? {
-        known.extend(all.names()?);
-    }
+    let all = ledger.table(TABLE).ok().flatten();
+    known.extend(all.and_then(|all| all.names().ok()).unwrap_or_default());
     Ok(known)
 }
 

@@ -5,7 +5,7 @@ use common::os::limits::{self, Limited};
 use common::os::live;
 use common::os::target::{Target, read_own};
 use common::os::trusted::Etc;
-use common::policy::host::{self, Facts, OtherOwner, asks_for_limits};
+use common::policy::host::{self, Fact, Facts, OtherOwner, asks_for_limits};
 use common::policy::idmap::{Granted, Kind};
 use common::policy::passwd::account_among;
 use common::policy::settings::{Idmap, in_force};
@@ -20,13 +20,13 @@ pub(crate) fn find(
     etc: &Etc,
     rules: &Idmap,
     granted: &Granted,
-    other_owner: Option<Option<OtherOwner>>,
+    other_owner: Fact<OtherOwner>,
 ) -> Result<Facts, Error> {
     let own = caller.own(kind);
     let wanted = host::wanted(own, granted.triples());
     let mut facts = Facts { other_owner, ..Facts::default() };
     if in_force(rules.protect_accounts).is_some() && wanted.is_empty() {
-        facts.account = Some(None);
+        facts.account = Fact::Nothing;
     } else if in_force(rules.protect_accounts).is_some() {
         facts.account = account_among(kind, own, &wanted, |name, see| {
             let file = etc.database(name)?;

@@ -6,7 +6,7 @@ use common::os::namespace::{Relation, is_of_an_owner_unknown_here};
 use common::os::target::Target;
 use common::os::trusted::{AsRead, Etc, EtcFile};
 use common::policy::holdings::{Asker, Holdings};
-use common::policy::host::{self, OtherOwner};
+use common::policy::host::{self, Fact, OtherOwner};
 use common::policy::idmap::{Approved, Granted, Kind, Map, Triple, decide};
 use common::policy::nsswitch::Nsswitch;
 use common::policy::refusal;
@@ -34,9 +34,25 @@ pub(crate) struct Judged {
     pub(crate) approved: Approved,
     pub(crate) relation: Relation,
     pub(crate) map: Map,
-    /// The file that grants. None: it had no say, or could not be obeyed.
-    grants: Option<AsRead>,
+    grants: FilesSay,
     host: HostPolicy,
+}
+
+/// Which file it is that grants.
+enum FilesSay {
+    /// None has a say, or none could be obeyed. Whatever becomes of them is all the same.
+    Nothing,
+    /// This one, or that there is none.
+    Read(AsRead),
+}
+
+impl FilesSay {
+    fn is_as_it_was(&self, etc: &Etc) -> Result<bool, Error> {
+        match self {
+            Self::Nothing => Ok(true),
+            Self::Read(file) => file.is_as_it_was(etc),
+        }
+    }
 }
 
 impl Judged {
@@ -59,7 +75,7 @@ impl Judge<'_> {
         let kind = self.program.kind;
         let asker = self.caller.asks(kind);
         let rules = &host.settings.idmap;
-        let mut grants = None;
+        let mut grants = FilesSay::Nothing;
         let held = nsswitch.and_then(|nsswitch| self.in_file(&asker, file, &mut grants, (nsswitch, rules)));
         let (granted, others) = self.grant(&asker, with_plugins(held))?;
         let facts = facts::find(kind, self.caller, self.target, self.etc, rules, &granted, others)?;
@@ -81,20 +97,16 @@ impl Judge<'_> {
         nsswitch: Option<&Nsswitch>,
     ) -> Result<Judged, Error> {
         for _ in 0..MOST_READINGS {
-            let same_grants = judged.grants.as_ref().map(|file| file.is_as_it_was(self.etc)).transpose()?;
-            let same_rules = judged.host.is_as_it_was(self.etc)?;
-            if same_grants != Some(false) && same_rules {
+            let (same_grants, same_rules) =
+                (judged.grants.is_as_it_was(self.etc)?, judged.host.is_as_it_was(self.etc)?);
+            if same_grants && same_rules {
                 return Ok(judged);
             }
             let host =
                 if same_rules { judged.host } else { HostPolicy::read(self.again(host_policy::NAME)?)? };
             let file = match judged.grants {
-                Some(AsRead::Nothing(_)) if same_grants == Some(true) => None,
-                Some(AsRead::File(mut file)) if same_grants == Some(true) => {
-                    file.rewind()?;
-                    Some(file)
-                }
-                _ => self.again(self.program.kind.policy_file())?,
+                FilesSay::Read(read) if same_grants => read.once_more()?,
+                FilesSay::Read(_) | FilesSay::Nothing => self.again(self.program.kind.policy_file())?,
             };
             let nsswitch = nsswitch.ok_or(Error::Changed)?;
             judged = match self.judge(Ok(file), host, Ok(nsswitch), |held| held) {
@@ -115,18 +127,18 @@ impl Judge<'_> {
         &self,
         asker: &Asker<'_>,
         opened: Result<Option<EtcFile>, Error>,
-        file: &mut Option<AsRead>,
+        file: &mut FilesSay,
         (nsswitch, rules): (&Nsswitch, &Idmap),
     ) -> Result<Holdings, Error> {
         let name = asker.kind.policy_file();
         Holdings::in_file(asker, nsswitch, rules, &self.triples, |see| {
             let Some(mut opened) = opened? else {
-                *file = Some(AsRead::Nothing(name));
+                *file = FilesSay::Read(AsRead::Nothing(name));
                 return Ok(None);
             };
             opened.blocks(&format!("/etc/{name}"), see)?;
             let readable_by_all = opened.readable_by_all();
-            *file = Some(AsRead::File(opened));
+            *file = FilesSay::Read(AsRead::File(opened));
             Ok(Some(readable_by_all))
         })
     }
@@ -137,7 +149,7 @@ impl Judge<'_> {
         &self,
         asker: &Asker<'_>,
         held: Result<Holdings, Error>,
-    ) -> Result<(Granted, Option<Option<OtherOwner>>), Error> {
+    ) -> Result<(Granted, Fact<OtherOwner>), Error> {
         let triples = self.triples.clone();
         let out_of_reach = match held {
             Ok(held) => {
@@ -157,7 +169,7 @@ impl Judge<'_> {
             return Err(out_of_reach);
         }
         // Of his own id alone, nobody else is an owner.
-        decide(asker.own, triples, &Grants::default()).map(|granted| (granted, Some(None))).map_err(|_| {
+        decide(asker.own, triples, &Grants::default()).map(|granted| (granted, Fact::Nothing)).map_err(|_| {
             if self.privileged { out_of_reach } else { explain::without_privilege(self.program) }
         })
     }

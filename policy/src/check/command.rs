@@ -76,11 +76,11 @@ fn editor(path: &[u8], line: u32) -> String {
     format!("${{EDITOR:-vi}} +{line} {}", word(path))
 }
 
-/// What mends a line: a filter over the whole file if there is one, and no link that an image's owner has put there can lead it elsewhere.
+/// What mends a line: a filter over the whole file if there is one, and nobody but root can lead it elsewhere before it is run.
 #[must_use]
 pub fn filter_or_edit(machine: &Machine, policy: &Policy, line: u32, script: Option<&str>) -> String {
     match script {
-        Some(script) if machine.root.is_none() || policy.draft => {
+        Some(script) if policy.draft || machine.root.is_none() && policy.found.is_roots_alone() => {
             format!("sed -i '{script}' {}", word(&policy.found.path))
         }
         _ => edit(machine, policy, line),

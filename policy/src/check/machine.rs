@@ -8,6 +8,7 @@ use crate::accounts::{Group, User};
 use crate::cli::PolicyFile;
 
 use super::command::shown;
+use super::status::{LINK, OTHERS_WRITE, TYPE};
 
 /// A machine, or as much of one as is known.
 #[derive(Debug, Default)]
@@ -69,6 +70,15 @@ pub struct Found {
     pub way: Vec<Step>,
     /// Who is root there: 0, but in an image whose ids are shifted.
     pub root_uid: u32,
+}
+
+impl Found {
+    /// Is every step on the way root's alone, and none of them a link?
+    #[must_use]
+    pub fn is_roots_alone(&self) -> bool {
+        let plain = |step: &Step| step.uid == 0 && step.mode & OTHERS_WRITE == 0 && step.mode & TYPE != LINK;
+        self.way.iter().all(plain)
+    }
 }
 
 /// What is in a file.

@@ -57,7 +57,7 @@ pub(super) fn look(machine: &Machine, findings: &mut Findings) {
             let word = Quoted(word);
             (
                 format!(
-                    "subid: has \"{word}\" on it, which is no name of a source: every request is refused"
+                    "subid: has \"{word}\" on it, which is no name of a source, as files is: every request is refused"
                 ),
                 fix(),
             )

@@ -10,11 +10,11 @@ use super::machine::{Content, Found, Machine, Step};
 use super::rule::{NOT_A_FILE, NOT_FOR_ALL, TOO_LARGE, UNREAD, WRITABLE};
 use super::sources::NSSWITCH;
 
-const TYPE: u32 = 0o170_000;
+pub(super) const TYPE: u32 = 0o170_000;
 const DIRECTORY: u32 = 0o040_000;
-const LINK: u32 = 0o120_000;
+pub(super) const LINK: u32 = 0o120_000;
 const STICKY: u32 = 0o1000;
-const OTHERS_WRITE: u32 = 0o022;
+pub(super) const OTHERS_WRITE: u32 = 0o022;
 
 /// Looks at the way to each file.
 pub(super) fn look(machine: &Machine, findings: &mut Findings) {
@@ -56,8 +56,9 @@ fn look_at(machine: &Machine, name: &Arc<str>, found: &Found, findings: &mut Fin
                     if is_itself { String::new() } else { format!("{}, on the way to it, ", step.path) };
                 // Where a link has led, root's name and mode may not be what that place is to have: it may be somebody's home. And who
                 // owns an image, or a directory on the way, may have put a link in this place before the command is run.
-                let mend = if found.root_uid == 0 && is_first && name.starts_with(&step.path) {
+                let mend = if is_first && name.starts_with(&step.path) {
                     let path = [machine.root.as_deref().unwrap_or_default(), step.path.as_bytes()].concat();
+                    let command = if machine.root.is_none() { &*command } else { "ls -ld" };
                     format!("{command} {}", word(&path))
                 } else {
                     format!("ls -l {}", word(&found.path))

@@ -73,7 +73,10 @@ pub(super) fn subid_source(root: &Root) -> Vec<Finding> {
         Ok(sources) => sources,
         Err(word) => {
             let what = format!("/etc/nsswitch.conf: \"{}\" on the subid: line is no source", quoted(word));
-            return vec![with_files_alone(Finding::unknown(what, "so the line names nobody"))];
+            return vec![with_files_alone(Finding::unknown(
+                what,
+                "so the line names nobody, as \"subid: files\" would",
+            ))];
         }
     };
     let native = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
@@ -87,8 +90,10 @@ pub(super) fn subid_source(root: &Root) -> Vec<Finding> {
                 format!("/etc/nsswitch.conf: subid: names {source}, but there is no libsubid_{source}.so");
             let cause = format!("looked for in {}; nobody gets ids from it", places.join(", "));
             found.push(match (source.as_str(), install("sssd-common")) {
-                ("sss", Some(command)) => Finding::bad(State::Problem, what, cause, command),
-                ("sss", None) => {
+                ("sss", Some(command)) if root.is_live() => {
+                    Finding::bad(State::Problem, what, cause, command)
+                }
+                ("sss", _) => {
                     let cause = format!("{cause}; a package of SSSD's has it");
                     Finding { state: State::Problem, ..Finding::unknown(what, cause) }
                 }

@@ -8,7 +8,7 @@ use common::os::host_policy::HostPolicy;
 use common::os::namespace::{ids_here, is_of_an_owner_unknown_here};
 use common::os::subid_source::{Inquiry, Plugins};
 use common::policy::holdings::{Asker, Holdings};
-use common::policy::host::{self, OtherOwner};
+use common::policy::host::{self, Fact, OtherOwner};
 use common::policy::id::{Id, Range};
 use common::policy::idmap::{Approved, Kind, NotGranted, Triple, decide};
 use common::policy::nsswitch::Nsswitch;
@@ -139,7 +139,7 @@ fn grant(
     question: &Question<'_>,
     asker: &Asker<'_>,
     held: Result<Holdings, Error>,
-) -> Result<Option<Option<OtherOwner>>, Failure> {
+) -> Result<Fact<OtherOwner>, Failure> {
     let (own, triples) = (asker.own, answer.triples.clone());
     let held = match held {
         Ok(held) => held,
@@ -147,10 +147,10 @@ fn grant(
             // As for the helpers: where the policy's owner does not exist, everybody keeps his own id.
             let foreign = is_of_an_owner_unknown_here(&out_of_reach);
             if foreign && decide(own, triples, &Grants::default()).is_ok() {
-                return Ok(Some(None));
+                return Ok(Fact::Nothing);
             }
             answer.refuse(out_of_reach);
-            return Ok(None);
+            return Ok(Fact::Unknown);
         }
     };
     if let Err(refused) = decide(own, triples, &held.grants) {

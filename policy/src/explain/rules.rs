@@ -3,7 +3,7 @@
 use common::os::limits::{self, Limited};
 use common::os::live;
 use common::os::target::read_own;
-use common::policy::host::{self, Facts, OtherOwner, asks_for_any, asks_for_limits};
+use common::policy::host::{self, Fact, Facts, OtherOwner, asks_for_any, asks_for_limits};
 use common::policy::id::Id;
 use common::policy::idmap::{Kind, Triple, decide};
 use common::policy::passwd::account_among;
@@ -53,7 +53,7 @@ pub(super) fn find(
     own: Id,
     rules: &Idmap,
     triples: &[Triple],
-    other_owner: Option<Option<OtherOwner>>,
+    other_owner: Fact<OtherOwner>,
 ) -> Result<Known, Failure> {
     let (machine, kind) = (question.machine, question.kind);
     let wanted = host::wanted(own, triples);
@@ -67,8 +67,8 @@ pub(super) fn find(
     let live = machine.is_live();
     let is_caller = live && nix::unistd::getuid().as_raw() == question.user.uid.raw();
     let live_maps = live && in_force(rules.exclusive).is_some();
-    facts.live = if live_maps { facts.or_why_not(live::user_of(&wanted, kind)) } else { Some(None) };
-    (facts.no_limit, facts.no_ulimit) = (Some(None), Some(None));
+    facts.live = if live_maps { facts.or_why_not(live::user_of(&wanted, kind)) } else { Fact::Nothing };
+    (facts.no_limit, facts.no_ulimit) = (Fact::Nothing, Fact::Nothing);
     if is_caller && asks_for_limits(rules) {
         let (cgroup, own_limits) = (read_own("cgroup"), read_own("limits"));
         let caller =

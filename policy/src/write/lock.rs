@@ -23,7 +23,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 use nix::unistd::{Pid, UnlinkatFlags, linkat, unlinkat};
 
-use super::place::{OF_AN_IMAGE, Place};
+use super::place::{OF_AN_IMAGE, Place, REMOUNT_IT, remount};
 use super::replace::{Temporary, prefix};
 use crate::failure::Failure;
 use crate::output::complain;
@@ -148,9 +148,8 @@ fn lock_passwords(root: &Root) -> Result<OwnedFd, Failure> {
     let cannot = |errno: Errno| match errno {
         Errno::ELOOP => Failure::new(format!("{PATH} is a symbolic link, which no lock file is: {remove}")),
         Errno::EROFS => Failure::new(format!(
-            "/etc is on a file system that is mounted read-only; where it is meant to be written: mount -o remount,rw \
-             \"$(findmnt -n -o TARGET -T {})\"",
-            root.for_shell("/etc")
+            "/etc is on a file system that is mounted read-only; where it is meant to be written: {}",
+            if root.is_live() { remount("/etc") } else { REMOUNT_IT.to_owned() }
         )),
         errno => Failure::new(format!("cannot lock {PATH}: {}", errno.desc())),
     };

@@ -47,6 +47,14 @@ pub struct Found {
 /// In place of a command that removes a file.
 pub(super) const OF_AN_IMAGE: &str = "remove it from the image";
 
+/// In place of [`remount`].
+pub(super) const REMOUNT_IT: &str = "mount it so";
+
+/// What has a directory's file system written.
+pub(super) fn remount(directory: &str) -> String {
+    format!("mount -o remount,rw \"$(findmnt -n -o TARGET -T {directory})\"")
+}
+
 /// An attribute's value has 64 KiB at most.
 const LARGEST_ATTRIBUTE: usize = 65536;
 
@@ -183,11 +191,11 @@ impl Place {
     /// That nothing in this directory can be changed.
     #[must_use]
     pub fn read_only(&self) -> Failure {
-        let directory = &self.directory_word;
+        let command = |_: &str| remount(&self.directory_word);
         Failure::new(format!(
-            "{} is on a file system that is mounted read-only; where it is meant to be written: mount -o remount,rw \"$(findmnt -n -o \
-             TARGET -T {directory})\"",
-            self.path
+            "{} is on a file system that is mounted read-only; where it is meant to be written: {}",
+            self.path,
+            self.by(command, REMOUNT_IT)
         ))
     }
 

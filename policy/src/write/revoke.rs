@@ -330,7 +330,8 @@ fn nic(root: &Root, owner: &OsStr, bridge: &OsStr, dry_run: bool, out: &mut Outp
     match whose.map(|whose| whose.nics(bridge)) {
         _ if !root.is_live() => {}
         Some(Ok(nics)) => {
-            notes.extend(nics.iter().filter(|row| row.is_unfinished()).take(MOST_SHOWN).map(unfinished));
+            let (unfinished, nics): (Vec<Row>, Vec<Row>) = nics.into_iter().partition(Row::is_unfinished);
+            notes.extend(unfinished_note(&unfinished));
             live = nics
                 .into_iter()
                 .map(|Row { name, uid, user, pids, .. }| LiveNic { name, uid, user, pids })
@@ -383,11 +384,16 @@ fn odd_nics(root: &Root, text: &[u8], owner: &[u8], bridge: &[u8]) -> Vec<String
 }
 
 /// Nothing is made by a right that is gone: but what a killed helper had made already would have to wait for the next request.
-fn unfinished(row: &Row) -> String {
-    let name = &row.name;
-    format!(
-        "{name} is just being made, or was left so by a helper that was killed: if it stays, run: nsgate gc"
-    )
+fn unfinished_note(rows: &[Row]) -> Option<String> {
+    let names: Vec<&str> = rows.iter().take(MOST_SHOWN).map(|row| &*row.name).collect();
+    let more = rows.len().saturating_sub(names.len());
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!(
+            "just being made, or left so by a helper that was killed: {names}{more}; what stays so: nsgate gc"
+        )
+    })
 }
 
 fn say_live_nics(out: &mut Output, live: &[LiveNic]) {

@@ -1,6 +1,6 @@
 //! Targets for the host's own policy.
 
-use common::policy::host::{Facts, allow};
+use common::policy::host::{Fact, Facts, allow};
 use common::policy::idmap::{Triple, decide};
 use common::policy::settings::{Malformed, Settings};
 use common::policy::subid::{Grant, Grants};
@@ -39,11 +39,11 @@ pub fn settings(data: &[u8]) {
     let triples = vec![triple(["0", "100", "10"]), triple(["10", "1000", "1"])];
     let granted = decide(id(1000), triples, &grants).unwrap();
     let all_well = Facts {
-        other_owner: Some(None),
-        account: Some(None),
-        live: Some(None),
-        no_limit: Some(None),
-        no_ulimit: Some(None),
+        other_owner: Fact::Nothing,
+        account: Fact::Nothing,
+        live: Fact::Nothing,
+        no_limit: Fact::Nothing,
+        no_ulimit: Fact::Nothing,
         unknown: None,
     };
     let usual = allow(id(1000), granted.clone(), &empty.idmap, &Facts::default()).unwrap();
