@@ -71,7 +71,11 @@ pub fn run(root: &Root, args: &Gc, out: &mut Output) -> Result<u8, Failure> {
     let mut census = Census::open().map_err(said)?;
     let tidied = census.tidy(args.dry_run, |key| words.word(key)).map_err(said)?;
     let (mut bridges, mut trouble) = (Vec::new(), tidied.trouble);
-    for name in census.bridges().map_err(said)? {
+    let known = census.bridges().unwrap_or_else(|error| {
+        trouble.push(error);
+        Vec::new()
+    });
+    for name in known {
         // One that nobody could make again stays.
         let (removed, why) = match census.sweep(&name, args.dry_run || !makes_bridges) {
             Ok(Swept::Removed) if makes_bridges => (true, None),

@@ -80,8 +80,16 @@ impl Root {
             opened => (opened, false),
         };
         let shown = shown(directory.as_os_str().as_bytes());
-        let directory = opened.map_err(Failure::when(format!("cannot open {shown}")))?;
-        Ok(Self { directory, path: path.map(Path::to_path_buf), by_a_link })
+        let opened = opened.map_err(Failure::when(format!("cannot open {shown}")))?;
+        let is_it = |real: &PathBuf| {
+            let real =
+                openat2(AT_FDCWD, real, how).and_then(fstat).map(|status| (status.st_dev, status.st_ino));
+            real.is_ok() && real == fstat(&opened).map(|status| (status.st_dev, status.st_ino))
+        };
+        // In a command the directory itself is named.
+        let real = if by_a_link { directory.canonicalize().ok().filter(is_it) } else { None };
+        let path = path.map(|path| real.unwrap_or_else(|| path.to_path_buf()));
+        Ok(Self { directory: opened, path, by_a_link })
     }
 
     /// The same once more, for somebody who may outlive this one.

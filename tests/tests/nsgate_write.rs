@@ -1086,16 +1086,19 @@ fn nothing_is_written_where_a_link_leads_to_the_image() {
             );
         }
         assert!(!Path::new("/tmp/image/etc/subuid").exists());
+        // What is suggested goes by the directory itself.
+        let said = nsgate(world, ROOT, &["--root", "/tmp/link/.", "doctor"]).stdout;
+        assert!(said.contains("# nsgate --root /tmp/image grant ids alice\n"), "{said}");
         says(&nsgate(world, ROOT, &["--root", "/tmp/image", "grant", "ids", "alice"]));
         for root in ["/tmp/link", "/tmp/link/.", "/proc/self/root/tmp/image"] {
             let revoke = ["--root", root, "revoke", "ids", "alice"];
             refused(&nsgate(world, ROOT, &revoke), 1, "by way of a symbolic link");
         }
         // Whoever is not root has his own rights alone.
-        chown("/tmp/image", Some(ALICE.id), None).expect("chown");
-        chown("/tmp/image/etc", Some(ALICE.id), None).expect("chown");
+        chown("/tmp/image", Some(ALICE.id), Some(ALICE.id)).expect("chown");
+        chown("/tmp/image/etc", Some(ALICE.id), Some(ALICE.id)).expect("chown");
         for file in fs::read_dir("/tmp/image/etc").expect("read") {
-            chown(file.expect("a file").path(), Some(ALICE.id), None).expect("chown");
+            chown(file.expect("a file").path(), Some(ALICE.id), Some(ALICE.id)).expect("chown");
         }
         says(&nsgate(world, ALICE, &["--root", "/tmp/link", "revoke", "ids", "alice"]));
     });

@@ -128,7 +128,7 @@ fn calls(world: &World, case: &Case) -> Vec<Call> {
     for line in fs::read_to_string("/run/trace").expect("trace").lines() {
         let Some((name, rest)) = line.split_once('(') else { continue };
         // The root of the image.
-        begun |= name == "openat" && rest.contains(IMAGE) || name == "open" && rest.contains(IMAGE);
+        begun |= name.starts_with("open") && rest.contains(IMAGE);
         all.push(name.to_owned());
         if begun {
             let nth = all.iter().filter(|known| *known == name).count();

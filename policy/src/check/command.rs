@@ -80,7 +80,7 @@ fn editor(path: &[u8], line: u32) -> String {
 #[must_use]
 pub fn filter_or_edit(machine: &Machine, policy: &Policy, line: u32, script: Option<&str>) -> String {
     match script {
-        Some(script) if policy.draft || machine.root.is_none() && policy.found.is_roots_alone() => {
+        Some(script) if !policy.draft && machine.root.is_none() && policy.found.is_roots_alone() => {
             format!("sed -i '{script}' {}", word(&policy.found.path))
         }
         _ => edit(machine, policy, line),

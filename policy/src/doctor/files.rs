@@ -65,7 +65,9 @@ pub(super) fn subid_source(root: &Root) -> Vec<Finding> {
     // Whoever owns an image may have put a link there before root has run the command.
     let with_files_alone = |finding: Finding| Finding {
         state: State::Problem,
-        command: root.is_live().then(|| "sed -i 's/^subid:.*/subid: files/I' /etc/nsswitch.conf".to_owned()),
+        command: root
+            .is_live()
+            .then(|| "sed -i --follow-symlinks 's/^subid:.*/subid: files/I' /etc/nsswitch.conf".to_owned()),
         ..finding
     };
     let nsswitch = Nsswitch::parse(&text);
