@@ -81,10 +81,10 @@ impl Root {
         };
         let shown = shown(directory.as_os_str().as_bytes());
         let opened = opened.map_err(Failure::when(format!("cannot open {shown}")))?;
+        let identity = |directory: &OwnedFd| fstat(directory).map(|status| (status.st_dev, status.st_ino));
         let is_it = |real: &PathBuf| {
-            let real =
-                openat2(AT_FDCWD, real, how).and_then(fstat).map(|status| (status.st_dev, status.st_ino));
-            real.is_ok() && real == fstat(&opened).map(|status| (status.st_dev, status.st_ino))
+            let real = openat2(AT_FDCWD, real, how).and_then(|real| identity(&real));
+            real.is_ok() && real == identity(&opened)
         };
         // In a command the directory itself is named.
         let real = if by_a_link { directory.canonicalize().ok().filter(is_it) } else { None };

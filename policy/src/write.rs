@@ -29,17 +29,17 @@ pub mod void;
 /// whoever owns it.
 ///
 /// # Errors
-/// He is neither.
+/// He is neither; or he is root, and a link leads to the image.
 pub fn may(root: &Root) -> Result<(), Failure> {
     let caller = geteuid();
-    // Who owns a directory on the way may have put it there after root has looked.
-    if caller.is_root() && root.is_by_a_link() {
+    if caller.is_root() {
+        if !root.is_by_a_link() {
+            return Ok(());
+        }
+        // Who owns a directory on the way may have put it there after root has looked.
         return Err(Failure::new(
             "the directory of --root is named by way of a symbolic link, which may lead elsewhere by now: name the directory itself",
         ));
-    }
-    if caller.is_root() {
-        return Ok(());
     }
     if root.is_live() {
         return Err(Failure::new("only root can change the policy of this machine: call it with sudo"));

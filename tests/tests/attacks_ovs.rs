@@ -1271,6 +1271,30 @@ fn a_killed_create_is_cleaned_up_by_the_next() {
     });
 }
 
+/// What is left of Alice's `create` that was killed while its call with this word in it hung.
+fn killed_while_it_hangs(world: &World, ovs: &Ovs, container: &Container, word: &'static str) -> Vec<i32> {
+    ovs.stand_in(&[(word, Does::Hang)]);
+    let mut helper = world.command(ALICE, LXC_USER_NIC);
+    helper.args(["create", "/dev/null", "dummy", &container.pid(), "veth", "ovsbr0"]);
+    let mut helper = helper.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
+    ovs.wait_for_calls(word, 1);
+    let left = ovs.still_there();
+    helper.kill().expect("kill");
+    helper.wait().expect("wait");
+    left
+}
+
+/// They must have been there until now.
+#[track_caller]
+fn end(ovs: &Ovs, left: &[i32]) {
+    assert!(!left.is_empty() && ovs.still_there() == left, "it had ended meanwhile: {left:?}");
+    for pid in left {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), Signal::SIGKILL).expect("kill");
+    }
+    wait_until(|| ovs.still_there().is_empty());
+    ovs.stand_in(&[]);
+}
+
 /// J15, K02. An `ovs-vsctl` that has outlived its helper may still add the port, and as long as it may, its place is taken.
 #[test]
 fn a_place_is_taken_as_long_as_somebody_may_add_its_port() {
@@ -1279,25 +1303,12 @@ fn a_place_is_taken_as_long_as_somebody_may_add_its_port() {
     }
     enter_with_one_place(|world, ovs| {
         let container = world.container(ALICE);
-        ovs.stand_in(&[("add-port", Does::Hang)]);
-        let mut helper = world.command(ALICE, LXC_USER_NIC);
-        helper.args(["create", "/dev/null", "dummy", &container.pid(), "veth", "ovsbr0"]);
-        let mut helper = helper.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
-        ovs.wait_for_calls("add-port", 1);
-        let left = ovs.still_there();
-        helper.kill().expect("kill");
-        helper.wait().expect("wait");
+        let left = killed_while_it_hangs(world, ovs, &container, "add-port");
         // Whatever becomes of his right to it until then, nothing goes through that port.
         assert!(world.host_veths().iter().all(|name| !world.host_link(name).is_up()));
         // Its own patience is five seconds, as of one that has been frozen for so long there is none.
         create(world, &container).refuses("Quota reached");
-        assert!(!left.is_empty() && ovs.still_there() == left, "it had ended meanwhile: {left:?}");
-        for pid in left {
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
-                .expect("kill");
-        }
-        wait_until(|| ovs.still_there().is_empty());
-        ovs.stand_in(&[]);
+        end(ovs, &left);
         let nic = create(world, &container).nic();
         assert_only(world, ovs, &nic);
     });
@@ -1318,21 +1329,9 @@ fn a_place_in_everybodys_table_that_a_command_holds_costs_whoever_has_started_it
         wait_until(|| world.host_veths().is_empty());
 
         let container = world.container(ALICE);
-        ovs.stand_in(&[("del-port", Does::Hang)]);
-        let mut helper = world.command(ALICE, LXC_USER_NIC);
-        helper.args(["create", "/dev/null", "dummy", &container.pid(), "veth", "ovsbr0"]);
-        let mut helper = helper.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
-        ovs.wait_for_calls("del-port", 1);
-        let left = ovs.still_there();
-        helper.kill().expect("kill");
-        helper.wait().expect("wait");
+        let left = killed_while_it_hangs(world, ovs, &container, "del-port");
         create(world, &container).refuses("Quota reached");
-        assert!(!left.is_empty() && ovs.still_there() == left, "it had ended meanwhile: {left:?}");
-        for pid in left {
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("kill");
-        }
-        wait_until(|| ovs.still_there().is_empty());
-        ovs.stand_in(&[]);
+        end(ovs, &left);
         let nic = create(world, &container).nic();
         assert_eq!(
             (world.host_veths(), ovs.ports("ovsbr0")),

@@ -1162,28 +1162,34 @@ fn fresh_bridges(world: &World) -> impl Iterator<Item = String> {
     (0..400).map(|number| format!("b{number}-{}", ALICE.id))
 }
 
+/// A container of Alice's, new bridges for it, and where a run that makes one of them can be stopped.
+fn makings(world: &World) -> (Container, impl Iterator<Item = String>, Vec<Place>) {
+    let (container, mut bridges) = (world.container(ALICE), fresh_bridges(world));
+    let mut fresh = || bridges.next().expect("a bridge");
+    // The ledger is there: the first of all makes more calls.
+    let _nic = world.create(ALICE, &container, "veth", &fresh(), &[]).nic();
+    let places = world.places(ALICE, &["create", "/dev/null", "dummy", &container.pid(), "veth", &fresh()]);
+    clear(&container);
+    (container, bridges, places)
+}
+
+fn clear(container: &Container) {
+    container.names().iter().for_each(|name| container.delete_link(name));
+}
+
 /// J15, of bridges. Killed after any call of its work as root, until the bridge is complete: then the rest is the story of
 /// an interface (`nic_faults.rs`).
 #[test]
 fn whenever_the_maker_of_a_bridge_is_killed_the_next_request_completes_it() {
     enter_with_own_bridges(CREATES, |world| {
         let log = log_of(world);
-        let mut bridges = fresh_bridges(world);
-        let container = world.container(ALICE);
+        let (container, mut bridges, places) = makings(world);
         let pid = container.pid();
-        let on = |bridge: &str| ["create", "/dev/null", "dummy", &pid, "veth", bridge].map(str::to_owned);
-        let clear = || container.names().iter().for_each(|name| container.delete_link(name));
-        // The ledger is there: the first of all makes more calls.
-        let _nic = world.create(ALICE, &container, "veth", &bridges.next().expect("a bridge"), &[]).nic();
-        let args = on(&bridges.next().expect("a bridge"));
-        let places = world.places(ALICE, &args.each_ref().map(String::as_str));
-        clear();
         let as_root = places.iter().position(|place| place.call == "setgroups").expect("it becomes root");
         let (mut complete, mut half, mut tried) = (0, 0, 0);
         for place in places[as_root..].iter().filter(|place| !place.is_dull()) {
             let bridge = bridges.next().expect("a bridge");
-            let args = on(&bridge);
-            let args = args.each_ref().map(String::as_str);
+            let args = ["create", "/dev/null", "dummy", &pid, "veth", &bridge];
             records(&log);
             let Ok(held) = world.held(ALICE, place, &args) else { panic!("it does not get to {place:?}") };
             let there = exists(&bridge);
@@ -1203,7 +1209,7 @@ fn whenever_the_maker_of_a_bridge_is_killed_the_next_request_completes_it() {
             assert_complete(world, &bridge, ALICE);
             let ours = world.host_links().into_iter().filter(|link| link.name == bridge);
             assert_eq!(ours.count(), 1);
-            clear();
+            clear(&container);
             tried += 1;
             complete = if is_complete { complete + 1 } else { 0 };
             if complete == 2 {
@@ -1225,17 +1231,11 @@ fn whenever_the_maker_of_a_bridge_is_killed_the_next_request_completes_it() {
 #[test]
 fn a_bridge_whose_maker_was_killed_is_found_by_another_name() {
     enter_with_own_bridges(CREATES, |world| {
-        let mut bridges = fresh_bridges(world);
-        let container = world.container(ALICE);
+        let (container, mut bridges, places) = makings(world);
         let pid = container.pid();
-        let clear = || container.names().iter().for_each(|name| container.delete_link(name));
-        // The ledger is there: the first of all makes more calls.
-        let _nic = world.create(ALICE, &container, "veth", &bridges.next().expect("a bridge"), &[]).nic();
-        let first = bridges.next().expect("a bridge");
-        let places = world.places(ALICE, &["create", "/dev/null", "dummy", &pid, "veth", &first]);
         let (mut removed, mut without_number, mut counts) = (0, 0, 0);
         for place in places.iter().filter(|place| ["sendto", "pwrite64", "openat"].contains(&&*place.call)) {
-            clear();
+            clear(&container);
             let bridge = bridges.next().expect("a bridge");
             let args = ["create", "/dev/null", "dummy", &pid, "veth", &bridge];
             let Ok(held) = world.held(ALICE, place, &args) else { panic!("it does not get to {place:?}") };
@@ -1271,15 +1271,8 @@ fn a_bridge_whose_maker_was_killed_is_found_by_another_name() {
 #[test]
 fn a_request_that_fails_leaves_no_bridge_that_is_half_made() {
     enter_with_own_bridges(CREATES, |world| {
-        let mut bridges = fresh_bridges(world);
-        let container = world.container(ALICE);
+        let (container, mut bridges, places) = makings(world);
         let pid = container.pid();
-        let clear = || container.names().iter().for_each(|name| container.delete_link(name));
-        // The ledger is there: the first of all makes more calls.
-        let _nic = world.create(ALICE, &container, "veth", &bridges.next().expect("a bridge"), &[]).nic();
-        let first = bridges.next().expect("a bridge");
-        let places = world.places(ALICE, &["create", "/dev/null", "dummy", &pid, "veth", &first]);
-        clear();
         let as_root = places.iter().position(|place| place.call == "setgroups").expect("it becomes root");
         let own = |place: &&Place| {
             ["openat", "write", "pwrite64", "fallocate", "sendto", "fcntl"].contains(&&*place.call)
@@ -1301,10 +1294,10 @@ fn a_request_that_fails_leaves_no_bridge_that_is_half_made() {
                 failed += 1;
             }
             went_on = if exists(&bridge) { went_on + 1 } else { 0 };
-            clear();
+            clear(&container);
             let _nic = world.nic(ALICE, &["create", "/dev/null", "dummy", &pid, "veth", &bridge]).nic();
             assert_complete(world, &bridge, ALICE);
-            clear();
+            clear(&container);
             if went_on == 4 {
                 break;
             }

@@ -50,7 +50,7 @@ impl Named {
 const PID_FS_MAGIC: FsType = FsType(0x5049_4446);
 const ANON_INODE_FS_MAGIC: FsType = FsType(0x0904_1934);
 
-/// After its directory was opened by its pid. While it lives the pid is its own, so otherwise the directory is.
+/// Looked at when its directory has been opened by its pid: if it lives then, the pid was nobody else's, and the directory is its own.
 const HAS_ENDED: &str = "of a process that has ended";
 
 /// A live process's `/proc` directory, held: that of the `/proc` which is mounted here, so nobody but root has mounted anything in it.

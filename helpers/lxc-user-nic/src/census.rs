@@ -231,8 +231,8 @@ impl Census {
                 let (owner, bridge) = (word(owner), attachment.word());
                 let view = View { lxc: &ledger.lxc, table: &table, owner, bridge, hurried };
                 // First there, as in `places.rs`. If it cannot be read, it is named in its own turn.
-                let all = ledger.table(&permit::table_of_all(attachment)).ok().flatten();
-                let all = all.filter(|_| name != permit::table_of_all(attachment));
+                let all = permit::table_of_all(attachment);
+                let all = if name == all { None } else { ledger.table(&all).ok().flatten() };
                 let clear = |record: &Record, locks: &[BorrowedFd<'_>]| {
                     wire::clear(links, record, locks)?;
                     all.as_ref().map_or(Ok(()), |all| all.forget(record))

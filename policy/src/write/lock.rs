@@ -23,7 +23,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 use nix::unistd::{Pid, UnlinkatFlags, linkat, unlinkat};
 
-use super::place::{OF_AN_IMAGE, Place, REMOUNT_IT, remount};
+use super::place::{Place, remount, removal};
 use super::replace::{Temporary, prefix};
 use crate::failure::Failure;
 use crate::output::complain;
@@ -143,13 +143,12 @@ fn process(pid: Option<i32>) -> String {
 
 fn lock_passwords(root: &Root) -> Result<OwnedFd, Failure> {
     const PATH: &str = "/etc/.pwd.lock";
-    // As `Place::by` says.
-    let remove = if root.is_live() { format!("rm {PATH}") } else { OF_AN_IMAGE.to_owned() };
+    let remove = removal(root.is_live(), PATH);
     let cannot = |errno: Errno| match errno {
         Errno::ELOOP => Failure::new(format!("{PATH} is a symbolic link, which no lock file is: {remove}")),
         Errno::EROFS => Failure::new(format!(
             "/etc is on a file system that is mounted read-only; where it is meant to be written: {}",
-            if root.is_live() { remount("/etc") } else { REMOUNT_IT.to_owned() }
+            remount(root.is_live(), "/etc")
         )),
         errno => Failure::new(format!("cannot lock {PATH}: {}", errno.desc())),
     };

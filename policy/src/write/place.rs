@@ -27,10 +27,10 @@ pub struct Place {
     pub name: &'static str,
     /// Its path for a command that somebody may copy: of an image, not that of this machine.
     pub word: String,
-    /// Is it this machine's?
-    is_live: bool,
     /// So, its directory's.
     pub directory_word: String,
+    /// Is it this machine's?
+    is_live: bool,
 }
 
 /// A file as it was found.
@@ -44,15 +44,19 @@ pub struct Found {
     pub attributes: Vec<(CString, Vec<u8>)>,
 }
 
-/// In place of a command that removes a file.
-pub(super) const OF_AN_IMAGE: &str = "remove it from the image";
+/// The end of a sentence that says what would help: to remove a file. On this machine by a command; but whoever owns an image may have put
+/// a link on the way before root has run one.
+pub(super) fn removal(is_live: bool, word: &str) -> String {
+    if is_live { format!("rm {word}") } else { "remove it from the image".to_owned() }
+}
 
-/// In place of [`remount`].
-pub(super) const REMOUNT_IT: &str = "mount it so";
-
-/// What has a directory's file system written.
-pub(super) fn remount(directory: &str) -> String {
-    format!("mount -o remount,rw \"$(findmnt -n -o TARGET -T {directory})\"")
+/// The same, to have the file system of a directory mounted to be written.
+pub(super) fn remount(is_live: bool, directory: &str) -> String {
+    if is_live {
+        format!("mount -o remount,rw \"$(findmnt -n -o TARGET -T {directory})\"")
+    } else {
+        "mount it so".to_owned()
+    }
 }
 
 /// An attribute's value has 64 KiB at most.
@@ -87,23 +91,22 @@ impl Place {
             Ok(opened) => {
                 let (word, directory_word) = (root.for_shell(path), root.for_shell(directory));
                 let is_live = root.is_live();
-                Ok(Some(Self { directory: opened, path, name, word, is_live, directory_word }))
+                Ok(Some(Self { directory: opened, path, name, word, directory_word, is_live }))
             }
             Err(Errno::ENOENT) if !make => Ok(None),
             Err(errno) => Err(Failure::new(format!("cannot open {directory}: {}", errno.desc()))),
         }
     }
 
-    /// The end of a sentence that says what would help: this command, which changes what a path leads to, or these words. Whoever owns
-    /// an image may have put a link on the way before root has run the command.
-    pub fn by(&self, command: impl FnOnce(&str) -> String, words: &str) -> String {
-        if self.is_live { command(&self.word) } else { words.to_owned() }
+    /// This command, or of an image these words: [`removal`].
+    fn by(&self, command: String, words: &str) -> String {
+        if self.is_live { command } else { words.to_owned() }
     }
 
     /// What to do about a lock file that is none.
     #[must_use]
     pub fn remove_lock(&self) -> String {
-        self.by(|word| format!("rm {word}.lock"), OF_AN_IMAGE)
+        removal(self.is_live, &format!("{}.lock", self.word))
     }
 
     /// The directory, to act in it.
@@ -129,7 +132,7 @@ impl Place {
                 return Err(Failure::new(format!(
                     "{path} is a mount of its own (a container's bind mount?), which cannot be replaced: change the file that is \
                      mounted there, or {} first",
-                    self.by(|word| format!("umount {word}"), "unmount it")
+                    self.by(format!("umount {}", self.word), "unmount it")
                 )));
             }
             Err(errno) => return Err(Failure::new(format!("cannot open {path}: {}", errno.desc()))),
@@ -171,7 +174,7 @@ impl Place {
     /// # Errors
     /// It is on a file system that is read-only, or the file has the immutable attribute.
     pub fn may_change(&self) -> Result<(), Failure> {
-        let path = self.path;
+        let Self { path, word, .. } = self;
         let flags =
             OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match openat(&self.directory, self.name, flags, Mode::empty()) {
@@ -179,7 +182,7 @@ impl Place {
             Err(Errno::EPERM) => Err(Failure::new(format!(
                 "{path} cannot be changed, not even by root: it has the immutable or append-only attribute; {}",
                 self.by(
-                    |word| format!("see lsattr {word}; to take it off: chattr -i -a {word}"),
+                    format!("see lsattr {word}; to take it off: chattr -i -a {word}"),
                     "chattr(1) takes it off"
                 )
             ))),
@@ -191,11 +194,10 @@ impl Place {
     /// That nothing in this directory can be changed.
     #[must_use]
     pub fn read_only(&self) -> Failure {
-        let command = |_: &str| remount(&self.directory_word);
         Failure::new(format!(
             "{} is on a file system that is mounted read-only; where it is meant to be written: {}",
             self.path,
-            self.by(command, REMOUNT_IT)
+            remount(self.is_live, &self.directory_word)
         ))
     }
 
@@ -208,7 +210,7 @@ impl Place {
             Errno::EPERM => Failure::new(format!(
                 "cannot make {what} in {directory}: {}; if it has the immutable attribute: {}",
                 errno.desc(),
-                self.by(|_| format!("chattr -i {}", self.directory_word), "chattr(1) takes it off")
+                self.by(format!("chattr -i {}", self.directory_word), "chattr(1) takes it off")
             )),
             errno => Failure::new(format!("cannot make {what} in {directory}: {}", errno.desc())),
         }
