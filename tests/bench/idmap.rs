@@ -80,7 +80,7 @@ pub(crate) fn compare(quick: bool) {
         let path = Path::new("/usr/bin").join(helper.name);
         fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; apt-get install uidmap", path.display()))
     });
-    World::enter(|world| {
+    super::enter(false, |world| {
         let bench = Bench::set_up(world, quick);
         for (helper, debian) in HELPERS.iter().zip(&debian) {
             print!("{}", bench.compare(helper, debian));

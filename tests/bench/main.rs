@@ -10,18 +10,20 @@
 //! ```
 //!
 //! Whole process, from spawn to exit, as an unprivileged user, on a machine of its own (`world`). All sides
-//! are run in turn, in an order drawn anew each round. Absolute times drift with the machine, so the figures
+//! are run in turn, in an order drawn anew each round. `/etc` and the programs are on the disk that the source tree is on, as a
+//! host has them on one. Absolute times drift with the machine, so the figures
 //! to quote are the medians of the ratios *within* a round; the brackets hold the middle half of them. Nobody
 //! listens at `/dev/log`, nor does Debian's log there.
 //!
 //! It prints and judges nothing: "goal" is the ratio to reach, and a `*` says where it is not reached today.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use world::{ALICE, World, theirs};
+use world::{ALICE, World, theirs, tree};
 
 mod idmap;
 mod nic;
@@ -44,9 +46,24 @@ fn main() {
     }
 }
 
-/// Where all that is measured is put, in the world. Not under a directory that an unprivileged user could
-/// write.
-const PLACE: &str = "/run/bench";
+/// Where all that is measured is put, in the world: on the disk, and not under a directory that an unprivileged user could write.
+const PLACE: &str = "/run/world/bench";
+
+/// Runs something in a world on the disk. What it leaves there are set-user-ID programs: nobody but root is to find them
+/// while they are, and nobody afterwards.
+fn enter(with_nic: bool, run: impl FnOnce(&World) + Send) {
+    let hidden = tree().join("target/bench-world");
+    let remove = || match fs::remove_dir_all(&hidden) {
+        Err(error) if error.kind() != ErrorKind::NotFound => panic!("{}: {error}", hidden.display()),
+        _ => {}
+    };
+    remove();
+    fs::DirBuilder::new().mode(0o700).create(&hidden).expect("target/ is there");
+    let world = hidden.join("world");
+    fs::create_dir(&world).expect("create");
+    World::enter_on_disk(&world, with_nic, run);
+    remove();
+}
 
 /// Taken along, as the world hides the source tree where that is in /tmp or /home.
 const SOURCES: [(&str, &str); 7] = [

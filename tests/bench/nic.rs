@@ -131,7 +131,7 @@ pub(crate) fn compare(quick: bool) {
     // In the world, ours hides Debian's.
     let debian =
         fs::read(LXC_USER_NIC).unwrap_or_else(|error| panic!("{LXC_USER_NIC}: {error}; apt-get install lxc"));
-    World::enter_with_nic(|world| Bench::set_up(world, quick, &debian).compare());
+    super::enter(true, |world| Bench::set_up(world, quick, &debian).compare());
 }
 
 /// The world with the programs to be compared in it.

@@ -135,7 +135,7 @@ impl World {
     /// # Panics
     /// If the test panics, or the machine cannot be made: nothing is skipped.
     pub fn enter(test: impl FnOnce(&Self) + Send) {
-        Self::enter_a(false, test);
+        Self::enter_a(None, false, test);
     }
 
     /// The same in a machine that has `lxc-user-nic`, too, and a `/sys` of its own network.
@@ -143,15 +143,23 @@ impl World {
     /// # Panics
     /// As [`World::enter`].
     pub fn enter_with_nic(test: impl FnOnce(&Self) + Send) {
-        Self::enter_a(true, test);
+        Self::enter_a(None, true, test);
     }
 
-    fn enter_a(with_nic: bool, test: impl FnOnce(&Self) + Send) {
+    /// One of the two, whose `/etc` and programs are in this empty directory and not in memory: on a disk, as a host has them.
+    ///
+    /// # Panics
+    /// As [`World::enter`].
+    pub fn enter_on_disk(disk: &Path, with_nic: bool, test: impl FnOnce(&Self) + Send) {
+        Self::enter_a(Some(disk), with_nic, test);
+    }
+
+    fn enter_a(disk: Option<&Path>, with_nic: bool, test: impl FnOnce(&Self) + Send) {
         // Namespaces belong to a thread. What a thread starts inherits them.
         std::thread::scope(|scope| {
             let outcome = scope
                 .spawn(|| {
-                    let world = Self::make(with_nic);
+                    let world = Self::make(disk, with_nic);
                     test(&world);
                 })
                 .join();
@@ -161,7 +169,7 @@ impl World {
         });
     }
 
-    fn make(with_nic: bool) -> Self {
+    fn make(disk: Option<&Path>, with_nic: bool) -> Self {
         let mut names = vec!["newuidmap", "newgidmap", "newuidmap-nss", "newgidmap-nss"];
         if with_nic {
             names.extend(nic::BINARIES);
@@ -194,7 +202,13 @@ impl World {
             mount(Some("tmpfs"), on, Some("tmpfs"), MsFlags::empty(), Some(mode)).expect("mount tmpfs");
         };
         tmpfs("/run", "mode=755");
-        for directory in ["/run/lock", "/run/world", "/run/world/bin", "/run/world/etc"] {
+        for directory in ["/run/lock", PRIVATE] {
+            fs::create_dir(directory).expect("create");
+        }
+        if let Some(disk) = disk {
+            bind(disk.to_str().expect("a path of text"), PRIVATE);
+        }
+        for directory in ["/run/world/bin", "/run/world/etc"] {
             fs::create_dir(directory).expect("create");
         }
         run(Command::new("cp").args(["-a", "/etc/.", "/run/world/etc"]));

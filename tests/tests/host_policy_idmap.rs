@@ -162,6 +162,42 @@ fn an_id_that_another_owner_holds_too_is_not_mapped() {
     });
 }
 
+/// With this rule only lines are looked at that reach what is asked for. Whether setgroups is denied, and what a refusal says of
+/// the caller's other lines, is as without it; also where the file takes several reads, and is read a second time.
+#[test]
+fn a_rule_about_others_changes_nothing_of_what_is_his_own() {
+    let rule = "[idmap]\noverlap = refuse\n";
+    for rules in ["", rule] {
+        with_rules(rules, |world| {
+            let many: String =
+                (0..3000).map(|n| format!("user{n:05}:{}:65536\n", 2_000_000 + n * 65_536)).collect();
+            for file in ["/etc/subuid", "/etc/subgid"] {
+                world.write(file, format!("{many}alice:300000000:7\n{many}alice:910000:500\n"));
+            }
+            // Line 3001 is not his for what he asks, 6002 is. bob's ids are in nobody's way.
+            assert_eq!(granted(world, ALICE, &["0", "910000", "500"]).setgroups(), "allow");
+            assert_eq!(granted(world, ALICE, &OWN).setgroups(), "deny");
+            for (triples, line) in [
+                (["0", "910000", "501"], "WORD 910500 is not granted to alice (/etc/subWORD:6002 grants"),
+                (["0", "299999999", "1"], "WORD 299999999 is not granted to alice (/etc/subWORD:3001 grants"),
+            ] {
+                refused(world, ALICE, &triples, line);
+            }
+
+            for file in ["/etc/subuid", "/etc/subgid"] {
+                world.append(file, "alice:52001:1\nalice:910500:1 \n");
+            }
+            assert_eq!(granted(world, ALICE, &OWN).setgroups(), "allow");
+            refused(
+                world,
+                ALICE,
+                &["0", "910500", "1"],
+                "6002 grants 910000-910499; line 6004 grants nothing",
+            );
+        });
+    }
+}
+
 #[test]
 fn a_protected_id_is_mapped_for_nobody() {
     with_rules("[idmap]\nprotect = 0, 910020-910029, 52001 ; not for containers\n", |world| {

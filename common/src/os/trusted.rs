@@ -55,6 +55,7 @@ pub struct EtcFile {
     /// The link of its name, if there is one.
     link: Option<Identity>,
     readable_by_all: bool,
+    was_read: bool,
 }
 
 /// What there was by the name of a policy file when it was read: this file, or none.
@@ -78,15 +79,13 @@ impl AsRead {
         }
     }
 
-    /// The file, to be read from its beginning once more: as much of it as there was when it was opened. Ok(None): there was none.
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub fn once_more(self) -> Result<Option<EtcFile>, Error> {
-        let Self::File(file) = self else { return Ok(None) };
-        let when = || Error::when(format!("read /etc/{} again", file.name));
-        lseek(&file.file, 0, Whence::SeekSet).map_err(when())?;
-        Ok(Some(file))
+    /// The file, to be read once more. None: there was none.
+    #[must_use]
+    pub fn once_more(self) -> Option<EtcFile> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Nothing(_) => None,
+        }
     }
 }
 
@@ -413,7 +412,7 @@ impl EtcFile {
         let size = usize::try_from(status.st_size).unwrap_or(0);
         let readable_by_all = way.within_reach && status.st_mode & Mode::S_IROTH.bits() != 0;
         let (file, identity) = (File::from(file), identity(&status));
-        Ok(Self { file, name, size, identity, link: way.link, readable_by_all })
+        Ok(Self { file, name, size, identity, link: way.link, readable_by_all, was_read: false })
     }
 
     /// Is it still what it was when it was opened, and still the file by its name? The name is followed anew: of a link or a
@@ -451,8 +450,8 @@ impl EtcFile {
     /// # Errors
     /// It could not be read to the end.
     pub fn blocks(&mut self, path: &str, see: impl FnMut(u32, &[u8])) -> Result<(), Error> {
-        blocks_of(&mut self.file, self.size, see, |_| {})
-            .map_err(|error| Error::when(format!("cannot read {path}"))(errno(&error)))
+        let size = self.size;
+        blocks_of(self.rewound(path)?, size, see, |_| {}).map_err(cannot_read(path))
     }
 
     /// The same, for whom no line is to be missing: of one that does not fit, `see` gets the beginning.
@@ -460,14 +459,10 @@ impl EtcFile {
     /// # Errors
     /// As [`EtcFile::blocks`].
     pub fn beginnings(&mut self, path: &str, see: impl FnMut(&[u8])) -> Result<(), Error> {
-        let see = std::cell::RefCell::new(see);
-        blocks_of(
-            &mut self.file,
-            self.size,
-            |_, block| (see.borrow_mut())(block),
-            |line| (see.borrow_mut())(line),
-        )
-        .map_err(|error| Error::when(format!("cannot read {path}"))(errno(&error)))
+        let (see, size) = (std::cell::RefCell::new(see), self.size);
+        let (see_block, see_line) =
+            (|_, block: &[u8]| (see.borrow_mut())(block), |line: &[u8]| (see.borrow_mut())(line));
+        blocks_of(self.rewound(path)?, size, see_block, see_line).map_err(cannot_read(path))
     }
 
     /// All of a small file: no line is too long for it.
@@ -475,13 +470,25 @@ impl EtcFile {
     /// # Errors
     /// It could not be read to the end, or is not small.
     pub fn contents(&mut self, path: &str) -> Result<Vec<u8>, Error> {
-        let when = || Error::when(format!("cannot read {path}"));
         if self.size > SMALL {
-            return Err(when()(Errno::EFBIG));
+            return Err(cannot_read(path)(std::io::Error::from(Errno::EFBIG)));
         }
         let size = u64::try_from(self.size).unwrap_or(0);
-        read_to_end((&self.file).take(size)).map_err(|error| when()(errno(&error)))
+        read_to_end(self.rewound(path)?.take(size)).map_err(cannot_read(path))
     }
+
+    /// As far as it went when it was opened, it may be read again.
+    fn rewound(&mut self, path: &str) -> Result<&File, Error> {
+        if std::mem::replace(&mut self.was_read, true) {
+            lseek(&self.file, 0, Whence::SeekSet)
+                .map_err(Error::when(format!("cannot read {path} again")))?;
+        }
+        Ok(&self.file)
+    }
+}
+
+fn cannot_read(path: &str) -> impl FnOnce(std::io::Error) -> Error {
+    move |error| Error::when(format!("cannot read {path}"))(errno(&error))
 }
 
 /// Reads `size` bytes, or up to the end if that comes sooner: what the file held when it was opened. A line that is

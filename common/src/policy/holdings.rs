@@ -4,10 +4,10 @@
 //! The helpers decide by it, and `nsgate explain` says by it what they would decide.
 
 use super::host::{self, Fact, OtherOwner};
-use super::id::{Id, Range};
+use super::id::{self, Id, Range};
 use super::idmap::{Kind, Triple, wanted};
 use super::nsswitch::Nsswitch;
-use super::overlap::Others;
+use super::overlap::Reaching;
 use super::settings::{Idmap, in_force};
 use super::subid::{Grants, Owner, Search};
 use super::subid_source::{Answer, Failed, SourceName, Sources, complete};
@@ -60,7 +60,8 @@ pub struct Holdings {
 
 impl Holdings {
     /// What the policy file says. `read` shows it from the first line on, in blocks of whole lines, with the number of the first;
-    /// and answers whether everybody may read it, or that there is none. Where the file has no say it is not called.
+    /// and answers whether everybody may read it, or that there is none. Where the file has no say it is not called, and once more
+    /// where that takes two looks.
     ///
     /// # Errors
     /// Those of `read`.
@@ -69,38 +70,49 @@ impl Holdings {
         nsswitch: &Nsswitch,
         rules: &Idmap,
         triples: &[Triple],
-        read: impl FnOnce(&mut dyn FnMut(u32, &[u8])) -> Result<Option<bool>, E>,
+        mut read: impl FnMut(&mut dyn FnMut(u32, &[u8])) -> Result<Option<bool>, E>,
     ) -> Result<Self, E> {
         let sources = nsswitch.subid_sources().map_err(<[u8]>::to_vec);
         let in_files = sources.as_ref().is_ok_and(|sources| sources.files);
         // Whose ids they are is in the file, also where it does not grant any.
         let looks_for_others = in_force(rules.refuse_overlap).is_some();
         let owner = asker.owner();
+        let asked = id::merged(triples.iter().map(Triple::host).collect());
         let wanted = host::wanted(asker.own, triples);
-        let mut search = Search::new(&owner);
-        let mut others = looks_for_others.then(|| Others::new(&owner, &wanted));
-        let mut look_at = |line: u32, block: &[u8]| {
-            if in_files {
-                search.look_at(line, block);
-            }
-            if let Some(others) = &mut others {
-                others.look_at(line, block);
-            }
+        let mut look = |for_all_of_his: bool| {
+            let mut his = (in_files && for_all_of_his).then(|| Search::new(&owner));
+            let mut reaching = looks_for_others.then(|| Reaching::new(&owner, &asked, &wanted));
+            let readable_by_all = read(&mut |line, block| {
+                if let Some(his) = &mut his {
+                    his.look_at(line, block);
+                }
+                if let Some(reaching) = &mut reaching {
+                    reaching.look_at(line, block);
+                }
+            })?;
+            let (that_reach, other) = reaching.map(Reaching::finish).unzip();
+            let grants = his.map(Search::finish).or(that_reach).filter(|_| in_files).unwrap_or_default();
+            Ok(Seen { readable_by_all, grants, other_owner: other.map_or(Fact::Unknown, Fact::from) })
         };
-        let readable_by_all = if in_files || looks_for_others { read(&mut look_at)? } else { None };
+        let mut seen = Seen::default();
+        if in_files || looks_for_others {
+            seen = look(!looks_for_others)?;
+        }
+        if in_files && looks_for_others && !seen.grants_alone(&wanted) {
+            // What else is his helps to say why not.
+            seen = look(true)?;
+        }
+        let Seen { readable_by_all, grants, other_owner } = seen;
         let may_be_repeated = readable_by_all == Some(true);
         let as_far_as_he_may_know =
             |other: OtherOwner| OtherOwner { line: other.line.filter(|_| may_be_repeated), ..other };
         let other_owner = match readable_by_all {
-            Some(_) => {
-                others.map_or(Fact::Unknown, |others| others.finish().map(as_far_as_he_may_know).into())
-            }
+            Some(_) => other_owner.map(as_far_as_he_may_know),
             None => Fact::Nothing,
         };
-        let exists = in_files && readable_by_all.is_some();
         Ok(Self {
-            grants: search.finish(),
-            exists,
+            grants,
+            exists: in_files && readable_by_all.is_some(),
             may_be_repeated,
             sources,
             sources_may_be_named: nsswitch.may_be_repeated(),
@@ -125,12 +137,31 @@ impl Holdings {
     }
 }
 
+/// What a look at the policy file shows.
+#[derive(Default)]
+struct Seen {
+    /// None: there is no file.
+    readable_by_all: Option<bool>,
+    grants: Grants,
+    other_owner: Fact<OtherOwner>,
+}
+
+impl Seen {
+    /// Is all of it his, and nothing of it another's?
+    fn grants_alone(&self, wanted: &[Range]) -> bool {
+        let is_his = |range: &Range| self.grants.first_missing(*range).is_none();
+        self.other_owner == Fact::Nothing && wanted.iter().all(is_his)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 
+    use super::super::idmap::decide;
     use super::super::settings::Settings;
     use super::*;
+    use proptest::prelude::*;
 
     const FILE: &[u8] = b"alice:100:10\nbob:105:10\n1000:300:1\n";
 
@@ -210,5 +241,50 @@ mod tests {
             (held.grants.first_missing(Range::new(id(105), 10).unwrap()), held.failed.len()),
             (None, 0)
         );
+    }
+
+    proptest! {
+        /// Whatever is looked at once or twice: with `overlap`, he is told of his ids what he is told without it, and of others
+        /// what reading line by line says.
+        #[test]
+        fn the_rule_for_others_changes_nothing_of_what_is_his(
+            lines in prop::collection::vec(("(alice|1000|bob|7)", 990_u32..1020, 1_u32..12), 0..8),
+            asked in prop::collection::vec((990_u32..1020, 1_u32..6), 1..4), own_too: bool, gid: bool,
+            cut in 0_usize..8, exists: bool,
+        ) {
+            let triple = |(first, count): &(u32, u32), inside: usize| {
+                let words = [inside * 100, usize::try_from(*first).unwrap(), usize::try_from(*count).unwrap()];
+                Triple::parse(words.map(|word| word.to_string()).each_ref().map(String::as_bytes)).unwrap()
+            };
+            let mut triples: Vec<_> = asked.iter().zip(1..).map(|(it, inside)| triple(it, inside)).collect();
+            triples.extend(own_too.then(|| triple(&(1000, 1), 0)));
+            let kind = if gid { Kind::Gid } else { Kind::Uid };
+            let names = [b"alice".to_vec()];
+            let asker = Asker { kind, uid: id(1000), own: id(1000), names: &names };
+            let text = |lines: &[(String, u32, u32)]| {
+                lines.iter().map(|(who, first, count)| format!("{who}:{first}:{count}\n")).collect::<String>()
+            };
+            let held = |rules: &str| {
+                let rules = Settings::parse(format!("[idmap]\n{rules}").as_bytes()).unwrap().idmap;
+                let (one, other) = lines.split_at(cut.min(lines.len()));
+                Holdings::in_file(&asker, &Nsswitch::parse(b""), &rules, &triples, |see| {
+                    if exists {
+                        see(1, text(one).as_bytes());
+                        see(u32::try_from(one.len()).unwrap() + 1, text(other).as_bytes());
+                    }
+                    Ok::<_, Infallible>(exists.then_some(true))
+                })
+                .unwrap()
+            };
+            let (plain, with_rule) = (held(""), held("overlap = refuse"));
+            let said = |held: &Holdings| decide(asker.own, triples.clone(), &held.grants);
+            prop_assert_eq!(said(&plain), said(&with_rule));
+            let wanted = host::wanted(asker.own, &triples);
+            let other = lines.iter().zip(1..).filter(|_| exists).find_map(|((who, first, count), line)| {
+                let id = host::first_wanted(&wanted, Range::new(id(*first), *count).unwrap())?;
+                (who == "bob" || who == "7").then_some(OtherOwner { id, line: Some(line) })
+            });
+            prop_assert_eq!(&with_rule.other_owner, &Fact::from(other));
+        }
     }
 }

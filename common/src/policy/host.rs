@@ -30,7 +30,7 @@ impl<T> From<Option<T>> for Fact<T> {
 }
 
 impl<T> Fact<T> {
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Fact<U> {
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Fact<U> {
         match self {
             Self::Unknown => Fact::Unknown,
             Self::Nothing => Fact::Nothing,

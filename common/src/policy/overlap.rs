@@ -1,64 +1,101 @@
-//! Who else was granted an id: what `overlap = refuse` asks of `/etc/subuid` and `/etc/subgid`.
+//! Whose are the ids that are asked for: what `overlap = refuse` asks of `/etc/subuid` and `/etc/subgid`.
 //!
 //! The answer is in every line of the file, and there may be a million. So lines are not read one by one: a [`Filter`] knows, of
-//! 64 bytes at once, where a line may grant what is wanted, and only that line is read.
+//! 64 bytes at once, where a line may grant what is asked for, and only that line is read.
 
 use memchr::{memchr, memrchr};
 
 use super::host::{self, OtherOwner};
 use super::id::Range;
-use super::subid::{Owner, entry};
+use super::subid::{Grant, Grants, Owner, entry};
 use super::text::{PART, newlines};
 use crate::os::places_of;
 
-/// Looks for a line of another owner that grants an id which is wanted.
+/// Looks for the lines that grant any of the ids that are asked for: the owner's, up to the first of another owner.
 #[derive(Debug)]
-pub struct Others<'a> {
+pub struct Reaching<'a> {
     owner: &'a Owner,
+    asked: &'a [Range],
     wanted: &'a [Range],
     filter: Filter,
-    found: Option<OtherOwner>,
+    his: Vec<Grant>,
+    other: Option<OtherOwner>,
 }
 
-impl<'a> Others<'a> {
-    /// A search for lines that are not this owner's.
+impl<'a> Reaching<'a> {
+    /// A search for the owner's lines that reach what he asks for, and for a line of another's that reaches what nobody else is
+    /// to have: [`host::wanted`], all of which he asks for.
     #[must_use]
-    pub fn new(owner: &'a Owner, wanted: &'a [Range]) -> Self {
-        Self { owner, wanted, filter: Filter::of(wanted), found: None }
+    pub fn new(owner: &'a Owner, asked: &'a [Range], wanted: &'a [Range]) -> Self {
+        Self { owner, asked, wanted, filter: Filter::of(asked), his: Vec::new(), other: None }
     }
 
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        let mut colons = 0;
+        let (mut colons, mut reader) = (0, Reader { block, number: first_line, counted: 0, read: None });
         for_windows(block, |start, window| {
             let mut places = self.filter.places(window, &mut colons);
-            while places != 0 && self.found.is_none() {
+            while places != 0 && self.other.is_none() {
                 let place = usize::try_from(places.trailing_zeros()).unwrap_or(0);
-                self.read_line_at(start.wrapping_add(place), first_line, block);
+                self.read_line_at(start.wrapping_add(place), &mut reader);
                 places &= places.wrapping_sub(1);
             }
         });
     }
 
     #[cold]
-    fn read_line_at(&mut self, place: usize, first_line: u32, block: &[u8]) {
-        let (before, behind) = block.split_at(place.min(block.len()));
-        let start = memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1));
-        let end = memchr(b'\n', behind).map_or(block.len(), |length| place.saturating_add(length));
-        let line = block.get(start..end).unwrap_or_default();
-        let id = entry(line).and_then(|(_, range)| host::first_wanted(self.wanted, range));
-        let id = id.filter(|_| !self.owner.has(line));
-        self.found = id.map(|id| {
-            let lines = newlines(block.get(..start).unwrap_or_default());
-            let number = first_line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
-            OtherOwner { id, line: Some(number) }
-        });
+    fn read_line_at(&mut self, place: usize, reader: &mut Reader<'_>) {
+        let Some((start, line)) = reader.line_at(place) else { return };
+        let Some((_, range)) =
+            entry(line).filter(|(_, range)| host::first_wanted(self.asked, *range).is_some())
+        else {
+            return;
+        };
+        let mut number = || reader.number_of(start);
+        if self.owner.has(line) {
+            self.his.push(Grant { range, line: number() });
+        } else {
+            let id = host::first_wanted(self.wanted, range);
+            self.other = id.map(|id| OtherOwner { id, line: Some(number()) });
+        }
     }
 
-    /// The first line that was found.
+    /// What the owner's lines grant of what was asked for, and the first line of another's: of those behind it nothing is known.
     #[must_use]
-    pub fn finish(self) -> Option<OtherOwner> {
-        self.found
+    pub fn finish(self) -> (Grants, Option<OtherOwner>) {
+        (Grants::new(self.his), self.other)
+    }
+}
+
+/// Reads lines of a block, from the first to the last.
+struct Reader<'a> {
+    block: &'a [u8],
+    /// Of the line that begins at `counted`.
+    number: u32,
+    counted: usize,
+    /// Where the last line that was read ends.
+    read: Option<usize>,
+}
+
+impl<'a> Reader<'a> {
+    /// The line that a place is in or ends, and where it begins. None: it has been read.
+    fn line_at(&mut self, place: usize) -> Option<(usize, &'a [u8])> {
+        if self.read.is_some_and(|end| place <= end) {
+            return None;
+        }
+        let (before, behind) = self.block.split_at_checked(place)?;
+        let start = memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1));
+        let end = memchr(b'\n', behind).map_or(self.block.len(), |length| place.saturating_add(length));
+        self.read = Some(end);
+        Some((start, self.block.get(start..end)?))
+    }
+
+    /// The number of the line that begins there.
+    fn number_of(&mut self, start: usize) -> u32 {
+        let passed = newlines(self.block.get(self.counted..start).unwrap_or_default());
+        self.number = self.number.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
+        self.counted = start;
+        self.number
     }
 }
 
@@ -234,9 +271,9 @@ mod tests {
         let owner = Owner::new(Id::new(1000).unwrap(), [&b"alice"[..], b"lass"]);
         let other = |file: &str| {
             let wanted = [range(100, 50), range(200, 10)];
-            let mut others = Others::new(&owner, &wanted);
-            others.look_at(1, file.as_bytes());
-            others.finish().map(|found| (found.id.raw(), found.line.unwrap()))
+            let mut reaching = Reaching::new(&owner, &wanted, &wanted);
+            reaching.look_at(1, file.as_bytes());
+            reaching.finish().1.map(|found| (found.id.raw(), found.line.unwrap()))
         };
         assert_eq!(other("alice:100:50\n1000:90:900\nlass:200:1\nbob:50:50\nbob:150:50\nbob:210:9"), None);
         assert_eq!(other("alice:100:50\nbob:149:1\ncarol:100:1"), Some((149, 2)));
@@ -316,20 +353,34 @@ mod tests {
         }
 
         #[test]
-        fn a_search_for_others_in_blocks_finds_what_a_naive_reader_finds(
+        fn a_search_in_blocks_finds_what_a_naive_reader_finds(
             lines in prop::collection::vec("(alice|bob|7|a:b|#c|-|\u{0}|)(:[0-9]{0,3}|:1[0-9]{7,10}){0,3}", 0..20),
             cuts in prop::collection::vec(any::<bool>(), 20),
-            wanted in prop::collection::vec((0_u32..1000, 1_u32..50), 0..4), high: bool, newline: bool,
+            asked in prop::collection::vec((0_u32..1000, 1_u32..50, any::<bool>()), 0..4), high: bool, newline: bool,
         ) {
-            let wanted = wanted.iter().map(|(first, count)| range(first + if high { 1_000_000_000 } else { 0 }, *count));
-            let wanted = super::super::id::merged(wanted.collect());
+            let to_range = |first: u32, count| range(first + if high { 1_000_000_000 } else { 0 }, count);
+            // Of what is asked for, some may be another's.
+            let ranges = |all: bool| {
+                let of_those = asked.iter().filter(|(.., wanted)| all || *wanted);
+                super::super::id::merged(of_those.map(|(first, count, _)| to_range(*first, *count)).collect())
+            };
+            let (asked, wanted) = (ranges(true), ranges(false));
             let owner = Owner::new(Id::new(7).unwrap(), [&b"alice"[..]]);
-            let naive = (1_u32..).zip(&lines).find_map(|(number, line)| {
-                let owner = line.split(':').next().unwrap();
-                let id = host::first_wanted(&wanted, entry(line.as_bytes())?.1)?;
-                (!["alice", "7"].contains(&owner)).then_some(OtherOwner { id, line: Some(number) })
-            });
-            let mut others = Others::new(&owner, &wanted);
+
+            let (mut his, mut other) = (Vec::new(), None);
+            for (line, number) in lines.iter().zip(1..) {
+                let Some((who, range)) = entry(line.as_bytes()) else { continue };
+                if ![&b"alice"[..], b"7"].contains(&who) {
+                    other = host::first_wanted(&wanted, range).map(|id| OtherOwner { id, line: Some(number) });
+                } else if host::first_wanted(&asked, range).is_some() {
+                    his.push(Grant { range, line: number });
+                }
+                if other.is_some() {
+                    break;
+                }
+            }
+
+            let mut reaching = Reaching::new(&owner, &asked, &wanted);
             let (mut block, mut first_line) = (String::new(), 1);
             for ((line, number), cut) in lines.iter().zip(1..).zip(&cuts) {
                 block.push_str(line);
@@ -337,13 +388,16 @@ mod tests {
                     block.push('\n');
                 }
                 if *cut || number == lines.len() {
-                    others.look_at(first_line, block.as_bytes());
+                    reaching.look_at(first_line, block.as_bytes());
                     first_line = u32::try_from(number).unwrap() + 1;
                     block.clear();
                 }
             }
-            prop_assert_eq!(others.finish(), naive);
+            let (grants, found) = reaching.finish();
+            prop_assert_eq!(found, other);
+            let mut found: Vec<Grant> = grants.behind(range(0, u32::MAX)).copied().collect();
+            found.sort_unstable_by_key(|grant| grant.line);
+            prop_assert_eq!(found, his);
         }
-
     }
 }

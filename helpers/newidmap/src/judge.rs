@@ -105,7 +105,7 @@ impl Judge<'_> {
             let host =
                 if same_rules { judged.host } else { HostPolicy::read(self.again(host_policy::NAME)?)? };
             let file = match judged.grants {
-                FilesSay::Read(read) if same_grants => read.once_more()?,
+                FilesSay::Read(read) if same_grants => read.once_more(),
                 FilesSay::Read(_) | FilesSay::Nothing => self.again(self.program.kind.policy_file())?,
             };
             let nsswitch = nsswitch.ok_or(Error::Changed)?;
@@ -131,16 +131,17 @@ impl Judge<'_> {
         (nsswitch, rules): (&Nsswitch, &Idmap),
     ) -> Result<Holdings, Error> {
         let name = asker.kind.policy_file();
-        Holdings::in_file(asker, nsswitch, rules, &self.triples, |see| {
-            let Some(mut opened) = opened? else {
-                *file = FilesSay::Read(AsRead::Nothing(name));
-                return Ok(None);
-            };
-            opened.blocks(&format!("/etc/{name}"), see)?;
-            let readable_by_all = opened.readable_by_all();
-            *file = FilesSay::Read(AsRead::File(opened));
-            Ok(Some(readable_by_all))
-        })
+        let (mut unread, mut as_read) = (Some(opened), None);
+        let held = Holdings::in_file(asker, nsswitch, rules, &self.triples, |see| {
+            if let Some(opened) = unread.take() {
+                as_read = Some(opened?.map_or(AsRead::Nothing(name), AsRead::File));
+            }
+            let Some(AsRead::File(file)) = &mut as_read else { return Ok(None) };
+            file.blocks(&format!("/etc/{name}"), see)?;
+            Ok(Some(file.readable_by_all()))
+        })?;
+        *file = as_read.map_or(FilesSay::Nothing, FilesSay::Read);
+        Ok(held)
     }
 
     /// What the policy files grant, and the reason if it is not this; and what they say of other owners of the same ids, if

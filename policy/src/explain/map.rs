@@ -12,7 +12,7 @@ use common::policy::host::{self, Fact, OtherOwner};
 use common::policy::id::{Id, Range};
 use common::policy::idmap::{Approved, Kind, NotGranted, Triple, decide};
 use common::policy::nsswitch::Nsswitch;
-use common::policy::overlap::Others;
+use common::policy::overlap::Reaching;
 use common::policy::refusal;
 use common::policy::settings::Idmap;
 use common::policy::subid::Grants;
@@ -181,9 +181,9 @@ fn holder_of_missing(
     let missing: Vec<Range> =
         wanted.iter().flat_map(|range| grants.missing(*range)).take(MOST_MISSING).collect();
     let owner = asker.owner();
-    let mut others = Others::new(&owner, &missing);
-    let read = file.blocks("", |line, block| others.look_at(line, block));
-    Ok(read.ok().and_then(|()| others.finish()))
+    let mut reaching = Reaching::new(&owner, &missing, &missing);
+    let read = file.blocks("", |line, block| reaching.look_at(line, block));
+    Ok(read.ok().and_then(|()| reaching.finish().1))
 }
 
 /// What policy says to him, as to the helpers.
@@ -195,8 +195,12 @@ fn held(
     rules: &Idmap,
     triples: &[Triple],
 ) -> Result<Holdings, Error> {
+    let (mut unread, mut file) = (Some(file), None);
     let held = Holdings::in_file(asker, nsswitch, rules, triples, |see| {
-        let Some(mut file) = file? else { return Ok(None) };
+        if let Some(opened) = unread.take() {
+            file = opened?;
+        }
+        let Some(file) = &mut file else { return Ok(None) };
         file.blocks(&format!("/etc/{}", asker.kind.policy_file()), see)?;
         Ok(Some(file.readable_by_all()))
     })?;

@@ -10,7 +10,7 @@ use common::policy::id::{Id, NotDecimal, Range, decimal, merged};
 use common::policy::idmap::{Approved, Map, NotATriple, NotGranted, Triple, Unfit, decide, ids_of_namespace};
 use common::policy::login_defs::grants_aux_group_subids;
 use common::policy::nsswitch::Nsswitch;
-use common::policy::overlap::Others;
+use common::policy::overlap::Reaching;
 use common::policy::passwd::Account;
 use common::policy::settings::Idmap;
 use common::policy::subid::{Grant, Grants, Owner, Search};
@@ -128,7 +128,7 @@ pub fn subid(data: &[u8]) {
     expected.sort_unstable();
     assert_eq!(grants, expected);
     let others: Vec<Grant> = others.into_iter().map(|(_, grant)| grant).collect();
-    assert_others(&pieces, &Owner::new(id(uid), names.iter().copied()), &others);
+    assert_reaching(&pieces, &Owner::new(id(uid), names.iter().copied()), &grants, &others);
 
     let spans: Vec<(u64, u64)> = grants.iter().map(|grant| range_of(grant.range)).collect();
     for wanted in around(&spans) {
@@ -181,17 +181,23 @@ fn is_his(owner: &[u8], uid: u32, names: &[&[u8]]) -> bool {
 }
 
 /// Of ranges that begin or end where a line of somebody else's does, or beside it: the first such line is found, in one piece or
-/// in pieces.
-fn assert_others(pieces: &[(u32, &[u8])], owner: &Owner, others: &[Grant]) {
+/// in pieces, and before it those of his that reach them or another range.
+fn assert_reaching(pieces: &[(u32, &[u8])], owner: &Owner, his: &[Grant], others: &[Grant]) {
     let spans: Vec<(u64, u64)> = others.iter().map(|grant| range_of(grant.range)).collect();
     let around = around(&spans);
     for (one, another) in around.iter().zip(around.iter().rev()) {
-        for wanted in [vec![*one], merged(vec![*one, *another])] {
-            let mut search = Others::new(owner, &wanted);
+        let both = merged(vec![*one, *another]);
+        for (asked, wanted) in [(vec![*one], vec![*one]), (both.clone(), both.clone()), (both, vec![*one])] {
+            let mut search = Reaching::new(owner, &asked, &wanted);
             pieces.iter().for_each(|(line, piece)| search.look_at(*line, piece));
+            let (found_of_his, found) = search.finish();
             let meets = |grant: &Grant| Some((first_wanted(&wanted, grant.range)?, Some(grant.line)));
-            let found = search.finish().map(|found| (found.id, found.line));
-            assert_eq!(found, others.iter().find_map(meets), "{wanted:?}");
+            let expected = others.iter().find_map(meets);
+            assert_eq!(found.map(|found| (found.id, found.line)), expected, "{wanted:?}");
+            let end = expected.and_then(|(_, line)| line).unwrap_or(u32::MAX);
+            let reaches = |grant: &&Grant| grant.line < end && first_wanted(&asked, grant.range).is_some();
+            let expected: Vec<Grant> = his.iter().filter(reaches).copied().collect();
+            assert_eq!(all_of(&found_of_his), expected, "{asked:?}");
         }
     }
 }
