@@ -177,7 +177,7 @@ impl Source {
             Self::Image(text, _) if text.len() > SMALL => {
                 Err(Error::when(format!("cannot read {path}"))(Errno::EFBIG))
             }
-            Self::Image(text, _) => Ok(std::mem::take(text)),
+            Self::Image(text, _) => Ok(text.clone()),
         }
     }
 }

@@ -32,6 +32,8 @@ struct Case {
     /// Of `/etc/passwd`, besides this host's, the caller's being the last.
     accounts: u32,
     triples: u32,
+    /// Before them, the caller's own id is asked for, as podman does.
+    own_too: bool,
     /// What ours find in `/etc/nsgate.ini`. Nothing: there is none.
     rules: &'static str,
     rounds: u32,
@@ -40,7 +42,7 @@ struct Case {
     stretch: Option<f64>,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     case("10 lines", 10, 0, 1, 1000, 0.55, Some(0.35)),
     case("1 000 lines", 1000, 0, 1, 1000, 0.42, Some(0.27)),
     case("100 000 lines", 100_000, 0, 1, 100, 0.04, None),
@@ -49,6 +51,7 @@ const CASES: [Case; 8] = [
     case("100 000 lines, 300 triples", 100_000, 0, 300, 21, 0.008, None),
     case("10 lines, passwd of 10 000", 10, 10_000, 1, 600, 0.35, None),
     Case { rules: RULES, ..case("100 000 owners, two rules", 100_000, 0, 1, 100, 0.04, None) },
+    Case { rules: RULES, own_too: true, ..case("the same, own id first", 100_000, 0, 1, 100, 0.04, None) },
 ];
 
 /// Each needs a look at every line, of the policy file and of the accounts.
@@ -63,7 +66,7 @@ const fn case(
     goal: f64,
     stretch: Option<f64>,
 ) -> Case {
-    Case { what, lines, accounts, triples, rules: "", rounds, goal, stretch }
+    Case { what, lines, accounts, triples, own_too: false, rules: "", rounds, goal, stretch }
 }
 
 /// What is compared, in the order of the columns.
@@ -129,7 +132,7 @@ impl<'a> Bench<'a> {
             if case.what == "1 000 lines" {
                 calls = programs.each_ref().map(|program| {
                     let target = self.world.target(ALICE);
-                    system_calls(self.world, program, &[vec![target.pid()], request(case.triples)].concat())
+                    system_calls(self.world, program, &[vec![target.pid()], request(case)].concat())
                 });
             }
         }
@@ -179,7 +182,7 @@ impl<'a> Bench<'a> {
         let rounds = if self.quick { case.rounds.div_ceil(50) } else { case.rounds };
         let mut command = self.world.command(ALICE, &format!("{PLACE}/stopwatch"));
         command.arg(helper.map).arg(seed().to_string()).arg(rounds.to_string());
-        command.args(programs).arg("--").args(request(case.triples)).stderr(Stdio::inherit());
+        command.args(programs).arg("--").args(request(case)).stderr(Stdio::inherit());
         let output = command.output().expect("stopwatch");
         assert!(output.status.success(), "{}: {command:?}: {}", case.what, output.status);
 
@@ -196,8 +199,10 @@ impl<'a> Bench<'a> {
 }
 
 /// As many triples, no two of which adjoin: none can be saved by merging.
-fn request(triples: u32) -> Vec<String> {
-    (0..triples).flat_map(|n| [2 * n, 600_000 + 2 * n, 1]).map(|number| number.to_string()).collect()
+fn request(case: &Case) -> Vec<String> {
+    let own = case.own_too.then_some([1_000_000, ALICE.id, 1]);
+    let granted = (0..case.triples).map(|n| [2 * n, 600_000 + 2 * n, 1]);
+    own.into_iter().chain(granted).flatten().map(|number| number.to_string()).collect()
 }
 
 /// One line of the table of times.

@@ -460,9 +460,13 @@ impl EtcFile {
     /// As [`EtcFile::blocks`].
     pub fn beginnings(&mut self, path: &str, see: impl FnMut(&[u8])) -> Result<(), Error> {
         let (see, size) = (std::cell::RefCell::new(see), self.size);
-        let (see_block, see_line) =
-            (|_, block: &[u8]| (see.borrow_mut())(block), |line: &[u8]| (see.borrow_mut())(line));
-        blocks_of(self.rewound(path)?, size, see_block, see_line).map_err(cannot_read(path))
+        blocks_of(
+            self.rewound(path)?,
+            size,
+            |_, block| (see.borrow_mut())(block),
+            |line| (see.borrow_mut())(line),
+        )
+        .map_err(cannot_read(path))
     }
 
     /// All of a small file: no line is too long for it.

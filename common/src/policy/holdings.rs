@@ -4,7 +4,7 @@
 //! The helpers decide by it, and `nsgate explain` says by it what they would decide.
 
 use super::host::{self, Fact, OtherOwner};
-use super::id::{self, Id, Range};
+use super::id::{Id, Range};
 use super::idmap::{Kind, Triple, wanted};
 use super::nsswitch::Nsswitch;
 use super::overlap::Reaching;
@@ -60,8 +60,8 @@ pub struct Holdings {
 
 impl Holdings {
     /// What the policy file says. `read` shows it from the first line on, in blocks of whole lines, with the number of the first;
-    /// and answers whether everybody may read it, or that there is none. Where the file has no say it is not called, and once more
-    /// where that takes two looks.
+    /// and answers whether everybody may read it, or that there is none. It is not called where the file has no say, and twice where
+    /// a first look, for the lines that reach what is asked, does not show that all of it is his alone.
     ///
     /// # Errors
     /// Those of `read`.
@@ -77,11 +77,12 @@ impl Holdings {
         // Whose ids they are is in the file, also where it does not grant any.
         let looks_for_others = in_force(rules.refuse_overlap).is_some();
         let owner = asker.owner();
-        let asked = id::merged(triples.iter().map(Triple::host).collect());
         let wanted = host::wanted(asker.own, triples);
+        let own = triples.iter().any(|triple| Some(triple.host()) == Range::new(asker.own, 1));
+        let reaching = || Reaching::new(&owner, &wanted, own.then_some(asker.own));
         let mut look = |for_all_of_his: bool| {
             let mut his = (in_files && for_all_of_his).then(|| Search::new(&owner));
-            let mut reaching = looks_for_others.then(|| Reaching::new(&owner, &asked, &wanted));
+            let mut reaching = looks_for_others.then(reaching);
             let readable_by_all = read(&mut |line, block| {
                 if let Some(his) = &mut his {
                     his.look_at(line, block);
@@ -91,15 +92,19 @@ impl Holdings {
                 }
             })?;
             let (that_reach, other) = reaching.map(Reaching::finish).unzip();
-            let grants = his.map(Search::finish).or(that_reach).filter(|_| in_files).unwrap_or_default();
+            let grants = match his {
+                Some(his) => his.finish(),
+                None if in_files => that_reach.unwrap_or_default(),
+                None => Grants::default(),
+            };
             Ok(Seen { readable_by_all, grants, other_owner: other.map_or(Fact::Unknown, Fact::from) })
         };
         let mut seen = Seen::default();
-        if in_files || looks_for_others {
-            seen = look(!looks_for_others)?;
+        if looks_for_others && (!in_files || reaching().looks_for_own()) {
+            seen = look(false)?;
         }
-        if in_files && looks_for_others && !seen.grants_alone(&wanted) {
-            // What else is his helps to say why not.
+        // What else is his helps to say why not.
+        if in_files && !seen.grants_alone(&wanted) {
             seen = look(true)?;
         }
         let Seen { readable_by_all, grants, other_owner } = seen;
@@ -243,15 +248,55 @@ mod tests {
         );
     }
 
+    /// With `overlap` too, whatever one look shows of it.
+    #[test]
+    fn what_his_lines_say_of_his_own_id_counts_wherever_it_is() {
+        let names = [b"alice".to_vec()];
+        let asker = Asker { kind: Kind::Gid, uid: id(1000), own: id(1000), names: &names };
+        let nsswitch = Nsswitch::parse(b"");
+        let said = |file: &str, triples: &[Triple], rules: &str| {
+            let rules = Settings::parse(rules.as_bytes()).unwrap().idmap;
+            let mut looks = 0;
+            let read = |see: &mut dyn FnMut(u32, &[u8])| {
+                looks += 1;
+                see(1, file.as_bytes());
+                Ok::<_, Infallible>(Some(true))
+            };
+            let held = Holdings::in_file(&asker, &nsswitch, &rules, triples, read).unwrap();
+            (decide(asker.own, triples.to_vec(), &held.grants), looks)
+        };
+        for first in ["900", "500000", "3000000000"] {
+            let triples = [[b"0", &b"1000"[..], b"1"], [b"1", first.as_bytes(), b"9"]]
+                .map(|it| Triple::parse(it).unwrap());
+            for file in [
+                format!("alice:1000:1\nalice:{first}:9\n"),
+                format!("bob:1000:1\nalice:{first}:9\n1000:1000:1\n"),
+                format!("alice:{first}:9\n"),
+            ] {
+                let (plain, _) = said(&file, &triples, "");
+                assert!(plain.is_ok());
+                assert_eq!(said(&file, &triples, "[idmap]\noverlap = refuse"), (plain, 1), "{file}");
+            }
+            // All of it is his by what stands before the other's line. It is another's all the same, so he is told of every line.
+            let file = format!("alice:{first}:9\nbob:{first}:1\nalice:{first}:7\n");
+            let (plain, _) = said(&file, &triples, "");
+            assert_eq!(said(&file, &triples, "[idmap]\noverlap = refuse").0, plain);
+        }
+    }
+
     proptest! {
         /// Whatever is looked at once or twice: with `overlap`, he is told of his ids what he is told without it, and of others
         /// what reading line by line says.
         #[test]
         fn the_rule_for_others_changes_nothing_of_what_is_his(
-            lines in prop::collection::vec(("(alice|1000|bob|7)", 990_u32..1020, 1_u32..12), 0..8),
+            lines in prop::collection::vec(("(alice|1000|bob|7)", 990_u32..1020, 1_u32..12, any::<bool>()), 0..8),
             asked in prop::collection::vec((990_u32..1020, 1_u32..6), 1..4), own_too: bool, gid: bool,
-            cut in 0_usize..8, exists: bool,
+            far: bool, cut in 0_usize..8, exists: bool,
         ) {
+            // So that no line for his own id, 1000, is where the others are, or every one is.
+            let away = if far { 3_000_000_000 } else { 0 };
+            let asked: Vec<_> = asked.iter().map(|(first, count)| (first + away, *count)).collect();
+            let lines: Vec<_> = lines.iter().map(|(who, first, count, stays)| (who.clone(), if *stays { *first } else { first + away }, *count)).collect();
             let triple = |(first, count): &(u32, u32), inside: usize| {
                 let words = [inside * 100, usize::try_from(*first).unwrap(), usize::try_from(*count).unwrap()];
                 Triple::parse(words.map(|word| word.to_string()).each_ref().map(String::as_bytes)).unwrap()

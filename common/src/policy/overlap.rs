@@ -6,33 +6,41 @@
 use memchr::{memchr, memrchr};
 
 use super::host::{self, OtherOwner};
-use super::id::Range;
+use super::id::{Id, Range};
 use super::subid::{Grant, Grants, Owner, entry};
 use super::text::{PART, newlines};
 use crate::os::places_of;
 
-/// Looks for the lines that grant any of the ids that are asked for: the owner's, up to the first of another owner.
+/// Looks for the lines that grant any of what is asked for: the owner's, and the first of another owner.
 #[derive(Debug)]
 pub struct Reaching<'a> {
     owner: &'a Owner,
-    asked: &'a [Range],
     wanted: &'a [Range],
+    own: Option<Id>,
     filter: Filter,
     his: Vec<Grant>,
     other: Option<OtherOwner>,
 }
 
 impl<'a> Reaching<'a> {
-    /// A search for the owner's lines that reach what he asks for, and for a line of another's that reaches what nobody else is
-    /// to have: [`host::wanted`], all of which he asks for.
+    /// A search for lines that reach what is asked for: [`host::wanted`], which nobody else is to have; and `own`, the owner's own
+    /// id, if he asks for it by itself, which may stand in anybody's line.
     #[must_use]
-    pub fn new(owner: &'a Owner, asked: &'a [Range], wanted: &'a [Range]) -> Self {
-        Self { owner, asked, wanted, filter: Filter::of(asked), his: Vec::new(), other: None }
+    pub fn new(owner: &'a Owner, wanted: &'a [Range], own: Option<Id>) -> Self {
+        Self { owner, wanted, own, filter: Filter::of(wanted), his: Vec::new(), other: None }
+    }
+
+    /// Does it find his lines for his own id too? The places where one would be are not looked at if there is nothing else of what
+    /// he asks for to be found at them: it might be most lines.
+    #[must_use]
+    pub fn looks_for_own(&self) -> bool {
+        let with_own = |own| self.wanted.iter().copied().chain(Range::new(own, 1)).collect::<Vec<_>>();
+        self.own.is_none_or(|own| Filter::of(&with_own(own)) == self.filter)
     }
 
     /// Looks at a block of whole lines, the first of which is number `first_line` of the file.
     pub fn look_at(&mut self, first_line: u32, block: &[u8]) {
-        let (mut colons, mut reader) = (0, Reader { block, number: first_line, counted: 0, read: None });
+        let (mut colons, mut reader) = (0, Reader { block, next: 0, number: first_line, counted: 0 });
         for_windows(block, |start, window| {
             let mut places = self.filter.places(window, &mut colons);
             while places != 0 && self.other.is_none() {
@@ -46,17 +54,14 @@ impl<'a> Reaching<'a> {
     #[cold]
     fn read_line_at(&mut self, place: usize, reader: &mut Reader<'_>) {
         let Some((start, line)) = reader.line_at(place) else { return };
-        let Some((_, range)) =
-            entry(line).filter(|(_, range)| host::first_wanted(self.asked, *range).is_some())
-        else {
-            return;
-        };
-        let mut number = || reader.number_of(start);
+        let Some((_, range)) = entry(line) else { return };
+        let wanted = host::first_wanted(self.wanted, range);
         if self.owner.has(line) {
-            self.his.push(Grant { range, line: number() });
-        } else {
-            let id = host::first_wanted(self.wanted, range);
-            self.other = id.map(|id| OtherOwner { id, line: Some(number()) });
+            if wanted.is_some() || self.own.is_some_and(|own| range.contains(own)) {
+                self.his.push(Grant { range, line: reader.number_of(start) });
+            }
+        } else if let Some(id) = wanted {
+            self.other = Some(OtherOwner { id, line: Some(reader.number_of(start)) });
         }
     }
 
@@ -70,24 +75,23 @@ impl<'a> Reaching<'a> {
 /// Reads lines of a block, from the first to the last.
 struct Reader<'a> {
     block: &'a [u8],
+    /// Where the line begins that follows the last one that was read.
+    next: usize,
     /// Of the line that begins at `counted`.
     number: u32,
     counted: usize,
-    /// Where the last line that was read ends.
-    read: Option<usize>,
 }
 
 impl<'a> Reader<'a> {
     /// The line that a place is in or ends, and where it begins. None: it has been read.
     fn line_at(&mut self, place: usize) -> Option<(usize, &'a [u8])> {
-        if self.read.is_some_and(|end| place <= end) {
-            return None;
-        }
-        let (before, behind) = self.block.split_at_checked(place)?;
-        let start = memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1));
-        let end = memchr(b'\n', behind).map_or(self.block.len(), |length| place.saturating_add(length));
-        self.read = Some(end);
-        Some((start, self.block.get(start..end)?))
+        let before = self.block.get(self.next..place)?;
+        let start =
+            memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1)).saturating_add(self.next);
+        let rest = self.block.get(start..)?;
+        let line = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len()))?;
+        self.next = start.saturating_add(line.len()).saturating_add(1);
+        Some((start, line))
     }
 
     /// The number of the line that begins there.
@@ -100,7 +104,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Knows of most lines, by a few bytes of their numbers alone, that they grant nothing of what is wanted.
-#[derive(Debug)]
+#[derive(PartialEq, Eq, Debug)]
 enum Filter {
     /// By how the first id of a line that does may begin, with the last seven digits left out.
     Beginnings {
@@ -240,7 +244,6 @@ fn window_at_an_end(text: &[u8], start: usize) -> Window {
 
 #[cfg(test)]
 mod tests {
-    use super::super::id::Id;
     use super::*;
     use proptest::prelude::*;
 
@@ -271,7 +274,7 @@ mod tests {
         let owner = Owner::new(Id::new(1000).unwrap(), [&b"alice"[..], b"lass"]);
         let other = |file: &str| {
             let wanted = [range(100, 50), range(200, 10)];
-            let mut reaching = Reaching::new(&owner, &wanted, &wanted);
+            let mut reaching = Reaching::new(&owner, &wanted, None);
             reaching.look_at(1, file.as_bytes());
             reaching.finish().1.map(|found| (found.id.raw(), found.line.unwrap()))
         };
@@ -354,33 +357,38 @@ mod tests {
 
         #[test]
         fn a_search_in_blocks_finds_what_a_naive_reader_finds(
-            lines in prop::collection::vec("(alice|bob|7|a:b|#c|-|\u{0}|)(:[0-9]{0,3}|:1[0-9]{7,10}){0,3}", 0..20),
+            lines in prop::collection::vec(
+                "(alice|bob|7|a:b|#c|-|\u{0}|)(:[0-9]{0,3}|:1[0-9]{7,10}){0,3}|(alice|bob|7):[1-9][0-9]{0,2}:[1-9][0-9]{0,2}",
+                0..20,
+            ),
             cuts in prop::collection::vec(any::<bool>(), 20),
-            asked in prop::collection::vec((0_u32..1000, 1_u32..50, any::<bool>()), 0..4), high: bool, newline: bool,
+            wanted in prop::collection::vec((0_u32..1000, 1_u32..50), 0..4), high: bool, own in prop::option::of(0_u32..1000),
+            own_high: bool, newline: bool,
         ) {
-            let to_range = |first: u32, count| range(first + if high { 1_000_000_000 } else { 0 }, count);
-            // Of what is asked for, some may be another's.
-            let ranges = |all: bool| {
-                let of_those = asked.iter().filter(|(.., wanted)| all || *wanted);
-                super::super::id::merged(of_those.map(|(first, count, _)| to_range(*first, *count)).collect())
-            };
-            let (asked, wanted) = (ranges(true), ranges(false));
+            let up = |id: u32, high: bool| id + if high { 1_000_000_000 } else { 0 };
+            let wanted = wanted.iter().map(|(first, count)| range(up(*first, high), *count));
+            let wanted = super::super::id::merged(wanted.collect());
+            let own = own.and_then(|own| Id::new(up(own, own_high)));
             let owner = Owner::new(Id::new(7).unwrap(), [&b"alice"[..]]);
 
-            let (mut his, mut other) = (Vec::new(), None);
+            let (mut his, mut his_own, mut other) = (Vec::new(), Vec::new(), None);
             for (line, number) in lines.iter().zip(1..) {
                 let Some((who, range)) = entry(line.as_bytes()) else { continue };
-                if ![&b"alice"[..], b"7"].contains(&who) {
-                    other = host::first_wanted(&wanted, range).map(|id| OtherOwner { id, line: Some(number) });
-                } else if host::first_wanted(&asked, range).is_some() {
-                    his.push(Grant { range, line: number });
-                }
-                if other.is_some() {
-                    break;
+                let (found, grant) = (host::first_wanted(&wanted, range), Grant { range, line: number });
+                match found {
+                    Some(id) if ![&b"alice"[..], b"7"].contains(&who) => {
+                        other = Some(OtherOwner { id, line: Some(number) });
+                        break;
+                    }
+                    Some(_) => his.push(grant),
+                    None if [&b"alice"[..], b"7"].contains(&who) && own.is_some_and(|own| range.contains(own)) => {
+                        his_own.push(grant);
+                    }
+                    None => {}
                 }
             }
 
-            let mut reaching = Reaching::new(&owner, &asked, &wanted);
+            let mut reaching = Reaching::new(&owner, &wanted, own);
             let (mut block, mut first_line) = (String::new(), 1);
             for ((line, number), cut) in lines.iter().zip(1..).zip(&cuts) {
                 block.push_str(line);
@@ -393,11 +401,22 @@ mod tests {
                     block.clear();
                 }
             }
+            let looks_for_own = reaching.looks_for_own();
             let (grants, found) = reaching.finish();
             prop_assert_eq!(found, other);
-            let mut found: Vec<Grant> = grants.behind(range(0, u32::MAX)).copied().collect();
-            found.sort_unstable_by_key(|grant| grant.line);
-            prop_assert_eq!(found, his);
+            let (found_own, found): (Vec<Grant>, Vec<Grant>) = grants
+                .behind(range(0, u32::MAX))
+                .partition(|grant| host::first_wanted(&wanted, grant.range).is_none());
+            let in_order = |mut grants: Vec<Grant>| {
+                grants.sort_unstable_by_key(|grant| grant.line);
+                grants
+            };
+            prop_assert_eq!(in_order(found), his);
+            if looks_for_own {
+                prop_assert_eq!(in_order(found_own), his_own);
+            } else {
+                prop_assert!(found_own.iter().all(|grant| his_own.contains(grant)));
+            }
         }
     }
 }

@@ -181,7 +181,7 @@ fn holder_of_missing(
     let missing: Vec<Range> =
         wanted.iter().flat_map(|range| grants.missing(*range)).take(MOST_MISSING).collect();
     let owner = asker.owner();
-    let mut reaching = Reaching::new(&owner, &missing, &missing);
+    let mut reaching = Reaching::new(&owner, &missing, None);
     let read = file.blocks("", |line, block| reaching.look_at(line, block));
     Ok(read.ok().and_then(|()| reaching.finish().1))
 }

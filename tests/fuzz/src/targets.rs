@@ -181,23 +181,32 @@ fn is_his(owner: &[u8], uid: u32, names: &[&[u8]]) -> bool {
 }
 
 /// Of ranges that begin or end where a line of somebody else's does, or beside it: the first such line is found, in one piece or
-/// in pieces, and before it those of his that reach them or another range.
+/// in pieces, and before it those of his that reach them, and those for his own id if that is looked for.
 fn assert_reaching(pieces: &[(u32, &[u8])], owner: &Owner, his: &[Grant], others: &[Grant]) {
     let spans: Vec<(u64, u64)> = others.iter().map(|grant| range_of(grant.range)).collect();
     let around = around(&spans);
     for (one, another) in around.iter().zip(around.iter().rev()) {
-        let both = merged(vec![*one, *another]);
-        for (asked, wanted) in [(vec![*one], vec![*one]), (both.clone(), both.clone()), (both, vec![*one])] {
-            let mut search = Reaching::new(owner, &asked, &wanted);
+        let own = another.last();
+        for (wanted, own) in
+            [(vec![*one], None), (merged(vec![*one, *another]), None), (vec![*one], Some(own))]
+        {
+            let mut search = Reaching::new(owner, &wanted, own);
             pieces.iter().for_each(|(line, piece)| search.look_at(*line, piece));
+            let looks_for_own = search.looks_for_own();
             let (found_of_his, found) = search.finish();
             let meets = |grant: &Grant| Some((first_wanted(&wanted, grant.range)?, Some(grant.line)));
             let expected = others.iter().find_map(meets);
             assert_eq!(found.map(|found| (found.id, found.line)), expected, "{wanted:?}");
+
             let end = expected.and_then(|(_, line)| line).unwrap_or(u32::MAX);
-            let reaches = |grant: &&Grant| grant.line < end && first_wanted(&asked, grant.range).is_some();
+            let is_own = |grant: &Grant| own.is_some_and(|own| grant.range.contains(own));
+            let reaches = |grant: &&Grant| {
+                grant.line < end && (meets(grant).is_some() || (looks_for_own && is_own(grant)))
+            };
             let expected: Vec<Grant> = his.iter().filter(reaches).copied().collect();
-            assert_eq!(all_of(&found_of_his), expected, "{asked:?}");
+            let found: Vec<Grant> = all_of(&found_of_his);
+            let found = found.into_iter().filter(|grant| looks_for_own || meets(grant).is_some());
+            assert_eq!(found.collect::<Vec<_>>(), expected, "{wanted:?} {own:?}");
         }
     }
 }
