@@ -61,7 +61,7 @@ pub struct Holdings {
 impl Holdings {
     /// What the policy file says. `read` shows it from the first line on, in blocks of whole lines, with the number of the first;
     /// and answers whether everybody may read it, or that there is none. It is not called where the file has no say, and twice where
-    /// a first look, for the lines that reach what is asked, does not show that all of it is his alone.
+    /// there is a first look, for the lines that reach what is asked, and it does not show that all of it is his alone.
     ///
     /// # Errors
     /// Those of `read`.

@@ -299,6 +299,26 @@ mod tests {
         assert_eq!(other("1001:205:1"), Some((205, 1)));
     }
 
+    #[test]
+    fn his_own_id_is_looked_for_where_that_adds_no_place() {
+        let owner = Owner::new(Id::new(1000).unwrap(), [&b"alice"[..]]);
+        for (wanted, own, looks) in [
+            (range(35_000_000, 5), 35_000_100, true),
+            (range(35_000_000, 5), 1000, false),
+            // Four beginnings, and a fifth; and so many that every line is read.
+            (range(32_000_000, 30_000_000), 45_000_000, true),
+            (range(32_000_000, 30_000_000), 95_000_000, false),
+            (range(32_000_000, 60_000_000), 500_000_000, true),
+        ] {
+            let wanted = [wanted];
+            let mut reaching = Reaching::new(&owner, &wanted, Id::new(own));
+            assert_eq!(reaching.looks_for_own(), looks, "{wanted:?} {own}");
+            reaching.look_at(1, format!("bob:{own}:0\nalice:{own}:1\n").as_bytes());
+            let found = reaching.finish().0.first_missing(range(own, 1)).is_none();
+            assert!(found || !looks, "{wanted:?} {own}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_line_that_grants_what_is_wanted_is_left_out(
